@@ -1,0 +1,84 @@
+"""epoll: which descriptors are ready, and which readiness is wanted of each.
+
+Level or edge triggered is one flag in the mask (EPOLLET), here and nowhere else; the listener and the
+wake-up descriptor are always level-triggered. The mask that the kernel holds is remembered and compared,
+so a change costs at most one epoll_ctl and no change costs none.
+
+Two traps of epoll(7) bind whoever uses this. The kernel hands back only the descriptor's number, and
+numbers are reused at once, so a batch of events must never close a descriptor. And HUP and ERR are
+reported whatever the mask says: `quiet` is for a descriptor that is to be left alone all the same.
+"""
+
+import math
+import select
+from collections.abc import Sequence
+
+IN = select.EPOLLIN
+OUT = select.EPOLLOUT
+RDHUP = select.EPOLLRDHUP
+HUP = select.EPOLLHUP
+ERR = select.EPOLLERR
+
+
+class Poller:
+    """One epoll instance. `trigger` is "level" or "edge"."""
+
+    EVENTS_PER_WAIT = 1024
+
+    def __init__(self, trigger: str) -> None:
+        self._epoll = select.epoll()
+        self._edge = select.EPOLLET if trigger == "edge" else 0
+        self._masks: dict[int, int] = {}
+        self.calls = {"epoll_wait": 0, "epoll_ctl": 0}
+        """System calls so far, by kind."""
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def wait(self, timeout_s: float | None) -> Sequence[tuple[int, int]]:
+        """Ready descriptors with their event bits; None waits for ever.
+
+        The kernel counts in whole milliseconds and Python rounds up, so a wait is never too short.
+        """
+        self.calls["epoll_wait"] += 1
+        if timeout_s is not None and not math.isfinite(timeout_s):
+            timeout_s = None
+        return self._epoll.poll(timeout_s, self.EVENTS_PER_WAIT)
+
+    def watch(self, fd: int) -> None:
+        """Report input on a listener or the wake-up descriptor, level-triggered."""
+        self._set(fd, IN)
+
+    def want(self, fd: int, *, reading: bool, writing: bool) -> None:
+        """Report input with the peer's end of it, or room for output, or both, on a client."""
+        mask = self._edge
+        if reading:
+            mask |= IN | RDHUP
+        if writing:
+            mask |= OUT
+        self._set(fd, mask)
+
+    def quiet(self, fd: int) -> None:
+        """Report HUP and ERR once more at most, for a dead peer that must not be closed yet."""
+        self._set(fd, select.EPOLLET)
+
+    def forget(self, fd: int) -> None:
+        """Stop reporting on it. To be called before its close."""
+        if self._masks.pop(fd, None) is not None:
+            self.calls["epoll_ctl"] += 1
+            self._epoll.unregister(fd)
+
+    def close(self) -> None:
+        """Give the epoll descriptor back."""
+        self._epoll.close()
+
+    def _set(self, fd: int, mask: int) -> None:
+        known = self._masks.get(fd)
+        if known == mask:
+            return
+        self.calls["epoll_ctl"] += 1
+        if known is None:
+            self._epoll.register(fd, mask)
+        else:
+            self._epoll.modify(fd, mask)
+        self._masks[fd] = mask
