@@ -1,0 +1,151 @@
+"""One connection as data: who it is, where it stands in its room, and what only it is owed.
+
+A client is a *position* (the canonical offset of the next line it is owed, with its line number), plus
+the unsent rest of the one line already begun. Everything else that it gets enters at a line border:
+private output waits in `private` together with the offset that it precedes, so the reply to `/who`
+typed between two lines appears between those two lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from hub.forms import Form
+
+if TYPE_CHECKING:
+    import socket
+
+    from hub.framing import LineBuffer
+    from hub.reasons import CloseReason
+    from hub.rooms import Room
+    from hub.telnet import TelnetFilter
+
+
+class Phase(Enum):
+    """The life of a connection; an ended client counts as closed from FLUSHING on."""
+
+    OPEN = "open"
+    FLUSHING = "flushing"
+    """A reason is settled; what is still owed and the farewell are on their way."""
+    LINGERING = "lingering"
+    """Our side is shut down; input is discarded until the peer closes or two seconds have passed."""
+    CLOSED = "closed"
+
+
+class Piece(NamedTuple):
+    """Private output: whole canonical lines, or raw bytes of the telnet layer or a foreign protocol."""
+
+    at: int
+    """The room offset that this precedes; -1 is before anything."""
+    data: bytes
+    owed: bool = False
+    """Counted in the account of owed lines: an echo, or the remainder of a room that was left."""
+    raw: bool = False
+    farewell: bool = False
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Client:
+    """One accepted connection. Times are seconds on the loop's clock, sizes are bytes."""
+
+    id: int
+    sock: socket.socket
+    fd: int
+    peer: str
+    address: str
+    joined_at: float
+    lines: LineBuffer
+    telnet: TelnetFilter | None
+    form: Form = Form.LF
+    transport: str = "line"
+    nick: str = ""
+    prefix: bytes = b""
+    """`<nick> `, made when the nick is set, so that a line costs one concatenation."""
+    room: Room | None = None
+
+    # Input.
+    opening: bytes | None = b""
+    """The very first bytes, until it is clear that no foreign protocol is spoken."""
+    backlog: list[bytes] = field(default_factory=list)
+    """Complete lines that no turn has taken yet, from `backlog_at` on."""
+    backlog_at: int = 0
+    hung_up: bool = False
+    """epoll said RDHUP, HUP or ERR: a short read is not the end of what can be read."""
+    eof: bool = False
+    choked: bool = False
+    """Not read until half of its private output is gone."""
+    held: bool = False
+    """Not read until its room has caught up."""
+    bulk: bool = False
+    """It sends in bulk and has not paused: its own lines wait."""
+    timed: bool = False
+    """It holds others up, so it has to take something before its progress timer ends."""
+    last: tuple[CloseReason, str] | None = None
+    """How it ends once the backlog is empty, and the detail."""
+
+    # Output.
+    position: int = 0
+    offset: int = 0
+    rest: bytes = b""
+    rest_owed: int = 0
+    rest_farewell: bool = False
+    skipped_lines: int = 0
+    """Lines that it did not get and has not been told of."""
+    private: list[Piece] = field(default_factory=list)
+    private_bytes: int = 0
+    blocked: bool = False
+    """The kernel refused bytes: write interest is armed."""
+    deaf: bool = False
+    """Owed nothing any more: it takes nothing, or is gone, but what it sent is still read."""
+    gone: CloseReason | None = None
+    """What a failed send said; reading finds the end."""
+
+    # The end.
+    phase: Phase = Phase.OPEN
+    reason: CloseReason | None = None
+    detail: str = ""
+    due: float | None = None
+    decided: float | None = None
+    ended_at: float = 0.0
+    last_room: str = ""
+    farewell_sent: bool = False
+    unsent_bytes: int = 0
+    unsent_private_bytes: int = 0
+
+    # Counters, and when it last did something.
+    active_at: float = 0.0
+    heard_at: float = 0.0
+    lines_in: int = 0
+    lines_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    @property
+    def lag_bytes(self) -> int:
+        """Canonical bytes between its position and the head of its room."""
+        return 0 if self.room is None or self.deaf else self.room.end - self.offset
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Nothing is waiting for this client: no begun line, no private output, no room line."""
+        return not self.rest and not self.private and self.lag_bytes == 0
+
+    @property
+    def reading(self) -> bool:
+        """The hub wants to read it: open, not at its end, and not paused."""
+        return self.phase is Phase.OPEN and not (
+            self.eof or self.choked or self.held or self.last or self.reason
+        )
+
+    @property
+    def has_backlog(self) -> bool:
+        """Complete lines are waiting to be taken."""
+        return self.backlog_at < len(self.backlog)
+
+    def put(self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False) -> None:
+        """Queue private output before the next line of its room. The caller marks the client."""
+        at = -1 if self.room is None or self.deaf else self.room.end
+        self.private.append(Piece(at, data, owed, raw, farewell))
+        self.private_bytes += len(data)

@@ -1,0 +1,107 @@
+"""The commands of chat, as one table: name, arguments, help, what it does. /help is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hub.client import Client
+from hub.reasons import CloseReason
+from hub.rooms import Rooms
+from hub.text import NameRefused
+
+if TYPE_CHECKING:
+    from hub.chat import Chat
+
+NAMES_SHOWN: Final = 100
+"""/who in a room of ten thousand must not cost ten thousand."""
+
+
+class Command(NamedTuple):
+    """One row. `words` is how many arguments it takes; the last one takes the rest of the line."""
+
+    name: str
+    arguments: str
+    words: range
+    help: str
+    run: Callable[[Chat, Client, list[str]], None]
+
+
+def run_command(chat: Chat, client: Client, line: str) -> None:
+    """Do what one line after its slash says, or tell the client why not."""
+    name, _, rest = line.partition(" ")
+    command = _BY_NAME.get(name.lower())
+    if command is None:
+        chat.tell(client, _unknown(name))
+        return
+    words = rest.split(None, command.words.stop - 2) if command.words.stop > 1 else rest.split()
+    if len(words) not in command.words:
+        chat.tell(client, f"usage: /{command.name} {command.arguments}".rstrip())
+        return
+    try:
+        command.run(chat, client, words)
+    except NameRefused as refusal:
+        chat.tell(client, str(refusal))
+
+
+def _unknown(name: str) -> str:
+    shown = f"/{name[:32]}"
+    close = get_close_matches(name.lower()[:32], _BY_NAME, n=1)
+    hint = f"did you mean /{close[0]}?" if close else "/help lists what there is"
+    return f"no such command: {shown} - {hint}; a line that starts with // is said with one slash"
+
+
+def _help(chat: Chat, client: Client, words: list[str]) -> None:
+    wanted = words[0].lstrip("/").lower() if words else ""
+    rows = [row for row in TABLE if not wanted or row.name == wanted]
+    if not rows:
+        chat.tell(client, _unknown(wanted))
+        return
+    chat.tell(client, *(f"{f'/{row.name} {row.arguments}':<18} {row.help}" for row in rows))
+
+
+def _nick(chat: Chat, client: Client, words: list[str]) -> None:
+    chat.rename(client, words[0])
+
+
+def _who(chat: Chat, client: Client, words: list[str]) -> None:
+    room = client.room
+    if room is None:
+        return
+    names = sorted(member.nick for member in islice(room.members.values(), NAMES_SHOWN))
+    more = f" and {len(room.members) - len(names)} more" if len(room.members) > len(names) else ""
+    chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
+
+
+def _join(chat: Chat, client: Client, words: list[str]) -> None:
+    chat.move(client, words[0])
+
+
+def _leave(chat: Chat, client: Client, words: list[str]) -> None:
+    chat.move(client, Rooms.LOBBY)
+
+
+def _msg(chat: Chat, client: Client, words: list[str]) -> None:
+    target = chat.find(words[0])
+    if target is None:
+        chat.tell(client, f"nobody here is called {words[0][:32]}; /who lists the people in this room")
+        return
+    chat.whisper(client, target, words[1].encode())
+
+
+def _quit(chat: Chat, client: Client, words: list[str]) -> None:
+    chat.marks.end(client, CloseReason.QUIT)
+
+
+TABLE: Final = (
+    Command("help", "[COMMAND]", range(2), "these lines", _help),
+    Command("nick", "NAME", range(1, 2), "change your name", _nick),
+    Command("who", "", range(1), "who is in this room", _who),
+    Command("join", "ROOM", range(1, 2), "go to another room; it is made if need be", _join),
+    Command("leave", "", range(1), "go back to the lobby", _leave),
+    Command("msg", "NAME TEXT", range(2, 3), "say something to one person", _msg),
+    Command("quit", "", range(1), "end the connection", _quit),
+)
+_BY_NAME: Final = {command.name: command for command in TABLE}

@@ -1,0 +1,169 @@
+"""What a client gets next, and what of it the kernel took.
+
+The order on one wire: the rest of the line already begun, then private output and room lines by the
+offset that each piece of private output precedes. Whatever the kernel takes, the client is left at a
+line border plus the rest of one line, so that its form may change and a farewell may enter there.
+
+Delivered bytes are counted here, from what the kernel says; what was owed is counted in the room, when
+a line is appended. That the two agree is a promise, and the reason why they are counted apart.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hub.client import Client, Piece
+from hub.forms import border_after, canonical_left, canonical_size, encode
+from hub.rooms import Chunk, Room
+from hub.stats import Account
+
+BATCH_BYTES = 256 * 1024
+"""At most about this much is offered to the kernel at once; with a 64 KiB send buffer it takes less."""
+BATCH_PARTS = 256
+"""IOV_MAX is 1024; a client that misses this many chunks gets the others in its next send."""
+
+
+class Part(NamedTuple):
+    """Bytes for the wire, and where they come from: a piece, a chunk, or (None) the rest of a line."""
+
+    wire: bytes
+    source: Piece | Chunk | None
+    size: int
+    """Canonical bytes."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether these bytes are what a client said: only they are activity, the hub's own words are not."""
+        if isinstance(self.source, Chunk):
+            return self.source.talk
+        return self.source.owed if self.source else self.size > 0
+
+
+def next_parts(client: Client) -> list[Part]:
+    """The next batch for this client, in order; empty when there is nothing."""
+    parts: list[Part] = []
+    size = 0
+    for part in _upcoming(client):
+        parts.append(part)
+        size += len(part.wire)
+        if size >= BATCH_BYTES or len(parts) >= BATCH_PARTS:
+            break
+    return parts
+
+
+def take(client: Client, parts: list[Part], taken: int, account: Account) -> None:
+    """Move the client past the first `taken` bytes of these parts."""
+    client.bytes_out += taken
+    whole_pieces = 0
+    for part in parts:
+        size = len(part.wire)
+        if taken < size:
+            if taken:
+                _take_some(client, part, whole_pieces, taken, account)
+            break
+        taken -= size
+        _take_whole(client, part, account)
+        whole_pieces += isinstance(part.source, Piece)
+    del client.private[:whole_pieces]
+
+
+def rest_for(client: Client) -> list[Piece]:
+    """Everything still waiting for this client, as private output that needs no room any more.
+
+    Called before it leaves a room; the begun line stays with the client itself.
+    """
+    room, at = client.room, client.offset
+    if room is None or client.deaf:
+        return client.private
+    room.seal()
+    pieces: list[Piece] = []
+    for piece in client.private:
+        if piece.at > at:
+            pieces += room.lines_between(at, piece.at)
+            at = piece.at
+        pieces.append(piece._replace(at=-1))
+    return pieces + room.lines_between(at, room.end)
+
+
+def _upcoming(client: Client) -> Iterator[Part]:
+    if client.rest:
+        yield Part(client.rest, None, client.rest_owed)
+    room = None if client.deaf else client.room
+    at = client.offset
+    for piece in client.private:
+        if room is not None and piece.at > at:
+            yield from _room_parts(client, room, at, piece.at)
+            at = piece.at
+        yield Part(piece.data if piece.raw else encode(piece.data, client.form), piece, len(piece.data))
+    if room is not None:
+        yield from _room_parts(client, room, at, room.end)
+
+
+def _room_parts(client: Client, room: Room, at: int, stop: int) -> Iterator[Part]:
+    """The chunks between two offsets; the whole ones as the object that everyone shares."""
+    for index in range(room.index(at), len(room.chunks)):
+        chunk = room.chunks[index]
+        if chunk.start >= stop:
+            return
+        if chunk.start >= at and chunk.end <= stop:
+            yield Part(chunk.wire(client.form), chunk, len(chunk.lf))
+        else:
+            lines = chunk.lf[max(0, at - chunk.start) : stop - chunk.start]
+            yield Part(encode(lines, client.form), chunk, len(lines))
+
+
+def _take_whole(client: Client, part: Part, account: Account) -> None:
+    source = part.source
+    if source is None:
+        account.delivered += client.rest_owed
+        client.farewell_sent |= client.rest_farewell
+        client.rest, client.rest_owed, client.rest_farewell = b"", 0, False
+        client.lines_out += 1
+    elif isinstance(source, Piece):
+        client.private_bytes -= len(source.data)
+        client.farewell_sent |= source.farewell
+        client.lines_out += 0 if source.raw else source.data.count(b"\n")
+        if source.owed:
+            account.delivered += part.size
+    else:
+        lines = source.count if part.size == len(source.lf) else part.wire.count(b"\n")
+        client.lines_out += lines
+        client.position += lines
+        client.offset += part.size
+        account.delivered += part.size
+
+
+def _take_some(client: Client, part: Part, index: int, taken: int, account: Account) -> None:
+    """The kernel cut this part: go on to the end of the line that it cut, and keep that line's rest."""
+    source, wire = part.source, part.wire
+    if source is None:
+        left = canonical_left(wire[taken:], client.form) if client.rest_owed else 0
+        account.delivered += client.rest_owed - left
+        client.rest, client.rest_owed = wire[taken:], left
+        return
+    if isinstance(source, Piece) and source.raw:
+        client.rest, client.rest_owed, client.rest_farewell = wire[taken:], 0, source.farewell
+        client.private_bytes -= len(source.data)
+        del client.private[index]
+        return
+    border = border_after(wire, taken)
+    size = canonical_size(wire, border, client.form)
+    rest = wire[taken:border]
+    left = canonical_left(rest, client.form) if rest else 0
+    lines = wire.count(b"\n", 0, border)
+    client.lines_out += lines - bool(rest)
+    client.rest = rest
+    if isinstance(source, Chunk):
+        client.position += lines
+        client.offset += size
+        client.rest_owed = left
+        account.delivered += size - left
+        return
+    client.rest_owed = left if source.owed else 0
+    client.rest_farewell = source.farewell and size == len(source.data)
+    client.private_bytes -= size
+    if source.owed:
+        account.delivered += size - left
+    if size == len(source.data):
+        del client.private[index]
+    else:
+        client.private[index] = source._replace(data=source.data[size:])

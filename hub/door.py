@@ -1,0 +1,180 @@
+"""The door: accept who comes, within a budget, or refuse with a line.
+
+With no descriptor left a failed accept consumes nothing, so the listener stays readable and a loop that
+only tries again spins. A spare descriptor is given up for one accept, to tell that peer so; where even
+that fails, the door is shut for a moment. (libuv and redis guard themselves in the same way.)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from typing import TYPE_CHECKING, Final
+
+from hub.client import Client
+from hub.forms import Form
+from hub.framing import LineBuffer
+from hub.ledger import ending_of
+from hub.reasons import CloseReason
+from hub.sockets import Address, NotAccepted, PeerGone, SpareDescriptor, show_address
+from hub.state import Hub
+from hub.telnet import TelnetFilter
+
+if TYPE_CHECKING:
+    import socket
+
+SHUT_S: Final = 0.25
+"""How long the door stays shut when no descriptor can be had."""
+
+
+class Door:
+    """The listeners, and the rules of who may come in."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._listeners: dict[int, socket.socket] = {}
+        self._spare = SpareDescriptor()
+        self._next_id = 1
+        self._opens_at: float | None = None
+        self._exempt = [ipaddress.ip_network(cidr) for cidr in hub.settings.per_ip_exempt]
+
+    def open(self) -> None:
+        """Bind and listen. Raises OSError, with the address in its message."""
+        settings = self._hub.settings
+        bound = self._hub.sockets.listen(settings.host, settings.port)
+        self._hub.addresses = tuple(address for _, address in bound)
+        for listener, _ in bound:
+            self._listeners[listener.fileno()] = listener
+            self._hub.poller.watch(listener.fileno())
+
+    def close(self) -> None:
+        """Accept no more. Whoever still waits in the backlog is reset by the kernel."""
+        for fd, listener in self._listeners.items():
+            self._hub.poller.forget(fd)
+            self._hub.sockets.close(listener)
+        self._listeners.clear()
+        self._opens_at = None
+        self._spare.release()
+
+    def is_listener(self, fd: int) -> bool:
+        """Whether this descriptor is one of the door's."""
+        return fd in self._listeners
+
+    def timeout(self, now: float) -> float:
+        """Seconds until the door opens again, for ever while it is not shut."""
+        return math.inf if self._opens_at is None else max(0.0, self._opens_at - now)
+
+    def tend(self, now: float) -> None:
+        """Open the door again when its time has come and a descriptor is there."""
+        if self._opens_at is None or now < self._opens_at:
+            return
+        if not self._spare.refill():
+            self._opens_at = now + SHUT_S
+            return
+        self._opens_at = None
+        for fd in self._listeners:
+            self._hub.poller.watch(fd)
+
+    def admit(self, fd: int, now: float) -> None:
+        """Take those who wait at this listener, up to the budget; the others are reported again."""
+        listener = self._listeners[fd]
+        for _ in range(self._hub.budgets.accepts):
+            accepted = self._hub.sockets.accept(listener)
+            if accepted is NotAccepted.VANISHED:
+                continue
+            if accepted is NotAccepted.NO_RESOURCES and not self._refuse_with_spare(listener, now):
+                return
+            if isinstance(accepted, tuple):
+                self._receive(*accepted, now)
+            elif accepted is NotAccepted.NOBODY:
+                return
+
+    def _receive(self, sock: socket.socket, address: Address, now: float) -> None:
+        hub = self._hub
+        client = self._client(sock, address, now)
+        refusal = self._refusal(client)
+        if refusal:
+            self._refuse(client, *refusal, now)
+            return
+        hub.counters.accepted += 1
+        hub.per_address[client.address] += 1
+        hub.by_fd[client.fd] = hub.clients[client.id] = client
+        hub.counters.peak = max(hub.counters.peak, len(hub.clients))
+        hub.poller.want(client.fd, reading=True, writing=False)
+        hub.timers.idle.touch(client.id, now)
+        hub.timers.warning.touch(client.id, now)
+        hub.mode.joined(client)
+
+    def _client(self, sock: socket.socket, address: Address, now: float) -> Client:
+        settings = self._hub.settings
+        client = Client(
+            id=self._next_id,
+            sock=sock,
+            fd=sock.fileno(),
+            peer=show_address(address),
+            address=_network_of(address[0]),
+            joined_at=now,
+            active_at=now,
+            heard_at=now,
+            lines=LineBuffer(settings.max_line_bytes),
+            telnet=TelnetFilter() if settings.telnet else None,
+            form=Form.CRLF if settings.eol == "crlf" else Form.LF,
+        )
+        self._next_id += 1
+        return client
+
+    def _refusal(self, client: Client) -> tuple[CloseReason, str] | None:
+        """Why this one may not come in, and the limit that says so."""
+        hub = self._hub
+        most, per_ip = hub.settings.max_clients, hub.settings.max_per_ip
+        if most and len(hub.by_fd) >= most:
+            return CloseReason.SERVER_FULL, f"limit={most}"
+        if per_ip and hub.per_address[client.address] >= per_ip and not self._is_exempt(client.address):
+            return CloseReason.PER_IP_LIMIT, f"limit={per_ip}"
+        return None
+
+    def _is_exempt(self, address: str) -> bool:
+        network = ipaddress.ip_network(address)
+        if network.network_address.is_loopback:
+            return True
+        return any(network.version == exempt.version and network.overlaps(exempt) for exempt in self._exempt)
+
+    def _refuse(self, client: Client, reason: CloseReason, detail: str, now: float) -> None:
+        """One send, our end of stream, one discard, close: a refused peer costs one turn at most."""
+        hub = self._hub
+        client.reason, client.detail = reason, detail
+        line = f"* bye reason={reason} {detail}\r\n".encode()
+        try:
+            if hub.settings.notices:
+                client.bytes_out = hub.sockets.send(client.sock, line)
+                client.farewell_sent = client.bytes_out == len(line)
+            hub.sockets.shutdown_write(client.sock)
+            hub.sockets.receive(client.sock, hub.budgets.discard_bytes)
+        except PeerGone:
+            pass  # It was turned away all the same.
+        hub.sockets.close(client.sock)
+        hub.counters.accepted += 1
+        hub.counters.refused += 1
+        hub.counters.closed[reason] += 1
+        hub.record(ending_of(client, hub.wall_s(now), now))
+
+    def _refuse_with_spare(self, listener: socket.socket, now: float) -> bool:
+        """Tell the next one that there is no room; False when the door had to be shut."""
+        self._spare.release()
+        accepted = self._hub.sockets.accept(listener)
+        if isinstance(accepted, tuple):
+            self._refuse(self._client(*accepted, now), CloseReason.SERVER_FULL, "limit=descriptors", now)
+        if self._spare.refill() and accepted is not NotAccepted.NO_RESOURCES:
+            return True
+        for fd in self._listeners:
+            self._hub.poller.forget(fd)
+        self._opens_at = now + SHUT_S
+        return False
+
+
+def _network_of(host: str) -> str:
+    """What a per-address limit counts: the IPv4 address, or the /64 that one IPv6 site usually has."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.version == 6:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

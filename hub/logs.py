@@ -1,0 +1,222 @@
+"""The log, and the few lines that the command itself writes.
+
+A third thread only formats and writes, so that no other thread waits for whoever reads the log.
+The other threads leave a record in a bounded queue and go on. Whatever stderr is (a pipe that nobody
+reads, a full disk, closed), the worst that happens is that records are dropped, and counted. A storm of
+like records becomes one record with a count. structlog's renderers are called directly: its global
+configuration would be module state. Nothing of a record reaches the descriptor but printable ASCII and
+the line feed at its end, so a client's bytes cannot move a cursor or forge a line (CWE-117).
+"""
+
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from structlog.processors import JSONRenderer, LogfmtRenderer
+
+Form = Literal["text", "json"]
+
+QUEUE_RECORDS = 10_000
+LIKE_RECORDS = 20
+"""So many records of one event pass within WINDOW_S; the rest become one record with a count."""
+WINDOW_S = 1.0
+SAY_S = 0.2
+LINE_CHARACTERS = 500
+
+# What is left after the renderers and still moves a terminal. JSON reads this form back, DEL included.
+_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record as it was left: seconds since 1970 (UTC), what happened, and its particulars."""
+
+    wall_s: float
+    event: str
+    fields: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class _Window:
+    """The second that began with an event's first record, and how many records it has seen."""
+
+    start_s: float
+    count: int = 0
+
+
+class Limiter:
+    """Lets LIKE_RECORDS of an event through in a second and counts the others. Time is an argument."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, _Window] = {}
+
+    def admit(self, entry: Entry) -> bool:
+        """Whether this record is written as it is. Collect what is `due` at its time first."""
+        window = self._windows.setdefault(entry.event, _Window(entry.wall_s))
+        window.count += 1
+        return window.count <= LIKE_RECORDS
+
+    def due(self, now_s: float) -> list[Entry]:
+        """Close the windows that have ended; one record for each that held some back.
+
+        A wall clock may be set back: a window that begins in the future has ended too.
+        """
+        ended = [name for name, w in self._windows.items() if not 0 <= now_s - w.start_s < WINDOW_S]
+        return self._close(ended)
+
+    def rest(self) -> list[Entry]:
+        """Close every window, for the end of the log."""
+        return self._close(list(self._windows))
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until the next window ends, or None when none is open."""
+        ends = [window.start_s + WINDOW_S - now_s for window in self._windows.values()]
+        return min(WINDOW_S, max(0.0, min(ends))) if ends else None
+
+    def _close(self, names: list[str]) -> list[Entry]:
+        closed = [(name, self._windows.pop(name)) for name in names]
+        return [
+            Entry(window.start_s + WINDOW_S, name, {"repeated": window.count - LIKE_RECORDS})
+            for name, window in closed
+            if window.count > LIKE_RECORDS
+        ]
+
+
+class Formatter:
+    """A record as one line of printable ASCII.
+
+    `text` is logfmt (key=value, quoted where a value has blanks), `json` one object a line (RFC 8259).
+    """
+
+    def __init__(self, form: Form) -> None:
+        self._render = LogfmtRenderer(bool_as_flag=False) if form == "text" else JSONRenderer(default=str)
+
+    def line(self, entry: Entry) -> bytes:
+        """The whole line with its line feed. Raises what a field's own str() raises."""
+        fields = {key: _plain(value) for key, value in entry.fields.items()}
+        rendered = self._render(None, "", {"time": _stamp(entry.wall_s), "event": entry.event, **fields})
+        text = rendered if isinstance(rendered, str) else rendered.decode()
+        return text.translate(_CONTROLS).encode("ascii", "backslashreplace") + b"\n"
+
+
+class LogThread:
+    """A bounded queue of records and the daemon thread that writes them to a descriptor.
+
+    `dropped` counts the records that found the queue full, `errors` those that could not be formatted or
+    written. Nothing is retried: who reads the log again sees the next record whole.
+    """
+
+    def __init__(self, form: Form = "text", descriptor: int = 2, capacity: int = QUEUE_RECORDS) -> None:
+        self.dropped = 0
+        self.errors = 0
+        self._formatter = Formatter(form)
+        self._descriptor = descriptor
+        self._capacity = capacity
+        # SimpleQueue.put neither blocks nor takes a Python lock: it may be called from a signal handler.
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._limiter = Limiter()
+        self._thread = threading.Thread(target=self._run, name="hubbub-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def log(self, event: str, **fields: object) -> None:
+        """Leave one record; never blocks. The fields must not change afterwards."""
+        if self._queue.qsize() >= self._capacity:
+            self.dropped += 1
+            return
+        self._queue.put(Entry(time.time(), event, fields))
+
+    def stop(self, timeout_s: float) -> bool:
+        """Write what is queued, for at most `timeout_s`, and end. Whether all of it was written in time."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (entry := self._next()) is not None:
+            for closed in self._limiter.due(entry.wall_s):
+                self._write(closed)
+            if self._limiter.admit(entry):
+                self._write(entry)
+        for closed in self._limiter.rest():
+            self._write(closed)
+
+    def _next(self) -> Entry | None:
+        """Wait for a record, writing the counts of the seconds that end meanwhile. None: stop."""
+        while True:
+            try:
+                return self._queue.get(timeout=self._limiter.wait_s(time.time()))
+            except queue.Empty:
+                for closed in self._limiter.due(time.time()):
+                    self._write(closed)
+
+    def _write(self, entry: Entry) -> None:
+        # Anything else would end the thread, and with it the log, over one bad field.
+        try:
+            rest = memoryview(self._formatter.line(entry))
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except Exception:
+            self.errors += 1
+
+
+class Forward(logging.Handler):
+    """Hands what the standard library's logging reports (the page's libraries use it) to the log thread."""
+
+    def __init__(self, log: LogThread) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Leave it as a `page` record, with the trace of its exception if it has one."""
+        self._log.log("page", level=record.levelname.lower(), text=self.format(record))
+
+
+def write(descriptor: int, text: str) -> None:
+    """Write all of it, however long that takes. With nobody there to be told, the rest is left out."""
+    rest = text.encode(errors="backslashreplace")
+    with suppress(OSError):
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def say(descriptor: int, text: str) -> None:
+    """Write without waiting for a reader: a full pipe keeps a thread, not the caller."""
+    writer = threading.Thread(target=write, args=(descriptor, text), daemon=True)
+    writer.start()
+    writer.join(SAY_S)
+
+
+def own_line(text: str) -> str:
+    """A line of the command's own. What somebody typed cannot break it or move a cursor."""
+    clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:LINE_CHARACTERS])
+    return f"hubbub: {clean}\n"
+
+
+def fill_standard_descriptors() -> None:
+    """Open /dev/null for a standard descriptor that is closed, or a socket gets its number, and the log."""
+    descriptor = os.open("/dev/null", os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.open("/dev/null", os.O_RDWR)
+    os.close(descriptor)
+
+
+def _stamp(wall_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.999Z."""
+    moment = datetime.fromtimestamp(wall_s, UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _plain(value: object) -> object:
+    """NaN and the infinities are no JSON numbers (RFC 8259, section 6): they go as text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

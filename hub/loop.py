@@ -1,0 +1,298 @@
+"""One turn after another: the order of the steps is the design.
+
+    wait . sort events . accept . read . mailbox . expire . seal and flush . reap . observe
+
+- The clock is read after each wait, before it, at step borders and between slices of sends. Activity is
+  stamped with a reading taken after the read, so expiry is never early.
+- A batch never closes a descriptor. Python's epoll hands back only the number and numbers are reused at
+  once, so ending means recording a reason, and only the reap step, after the batch, closes.
+- Every step has a budget. What is left over stays marked, and the next wait does not wait.
+- The poller, the sockets and the clock are handed in, so the same loop runs on a simulated network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from hub import poller as ready
+from hub.chat import announcement
+from hub.client import Client, Phase
+from hub.door import Door
+from hub.endings import Endings
+from hub.expiry import EVENT
+from hub.mailbox import Mailbox, Stop
+from hub.observing import Observer
+from hub.poller import Poller
+from hub.reading import Reader
+from hub.reasons import CloseReason
+from hub.records import Summary
+from hub.sending import Sender
+from hub.settings import Settings
+from hub.sockets import Sockets
+from hub.state import Budgets, Log
+from hub.wiring import make_hub
+
+_END_OF_PEER: Final = ready.RDHUP | ready.HUP | ready.ERR
+_READABLE: Final = ready.IN | _END_OF_PEER
+
+
+class Loop:
+    """The conductor. `turn` is public so that a test can step it; `run` is only turns until it is drained."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sockets: Sockets,
+        poller: Poller,
+        clock: Callable[[], float],
+        mailbox: Mailbox,
+        log: Log,
+        on_summary: Callable[[Summary], None],
+        *,
+        log_dropped: Callable[[], int] = lambda: 0,
+        wall_clock: Callable[[], float] = time.time,
+        budgets: Budgets | None = None,
+    ) -> None:
+        now = clock()
+        self.hub = make_hub(
+            settings, sockets, poller, log, now, wall_clock(), log_dropped, budgets or Budgets()
+        )
+        self._clock = clock
+        self._mailbox = mailbox
+        self._door = Door(self.hub)
+        self._reader = Reader(self.hub)
+        self._sender = Sender(self.hub)
+        self._endings = Endings(self.hub, self._sender)
+        self._observer = Observer(self.hub, on_summary, now)
+        self._counts_tx = settings.idle_counts == "rx+tx"
+        self._counts_events = self.hub.timers.idle.counts_events
+        self._drained_by: float | None = None
+        self._timers_due_at = now
+        self._rung = False
+        poller.watch(mailbox.fileno())
+
+    def listen(self) -> list[str]:
+        """Bind; returns the addresses. Raises OSError with the address in its message."""
+        self._door.open()
+        self._observer.publish(self._clock())
+        return list(self.hub.addresses)
+
+    def run(self) -> None:
+        """Turn until a Stop command came and everybody is gone or the drain is over."""
+        while not self.is_drained:
+            self.turn()
+        self._observer.publish(self._clock())
+
+    @property
+    def is_drained(self) -> bool:
+        """Stopped, and nobody is left."""
+        return self.hub.draining and not self.hub.by_fd
+
+    def turn(self) -> None:
+        """One pass."""
+        hub = self.hub
+        events = hub.poller.wait(self._timeout(self._clock()))
+        now = self._clock()
+        hub.counters.turns += 1
+        self._sort(events, now)
+        self._door.tend(now)
+        self._reader.step(now)
+        now = self._stamp()
+        self._read_mailbox(now)
+        self._expire(now)
+        self._seal()
+        now = self._flush(now)
+        self._endings.reap(now)
+        self._observer.step(now)
+
+    def _timeout(self, now: float) -> float:
+        """How long nothing will have to be done, in seconds; 0 while work is left over."""
+        marks = self.hub.marks
+        self._timers_due_at = now
+        if marks.readable or marks.noted or self._sender.has_work or self._endings.has_work:
+            return 0.0
+        timers = self.hub.timers
+        timeout = float("inf") if self._drained_by is None else max(0.0, self._drained_by - now)
+        for timer in (timers.idle, timers.warning, timers.closing, timers.progress, timers.pause):
+            wanted = timer.timeout(now)
+            if wanted is not None and wanted < timeout:
+                timeout = wanted
+        self._timers_due_at = now + timeout
+        return min(timeout, self._observer.timeout(now), self._door.timeout(now))
+
+    def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
+        """Events are hints about whom to look at: mark them, and let in who waits at the door."""
+        by_fd, doors, others = self.hub.by_fd, [], 0
+        for fd, mask in events:
+            client = by_fd.get(fd)
+            if client is not None:
+                self._mark(client, mask)
+            elif self._door.is_listener(fd):
+                doors.append(fd)
+            else:
+                others += 1  # the mailbox
+        self._rung = others > 0
+        for fd in doors:
+            self._door.admit(fd, now)
+        if self._counts_events and len(events) > others:
+            self.hub.timers.idle.touch(EVENT, now)
+
+    def _mark(self, client: Client, mask: int) -> None:
+        hub, counters = self.hub, self.hub.counters
+        if mask & ready.OUT:
+            counters.events_out += 1
+            hub.marks.flush[client.id] = client
+        if not mask & _READABLE:
+            return
+        if mask & ready.IN:
+            counters.events_in += 1
+        if mask & _END_OF_PEER:
+            client.hung_up = True
+            counters.events_rdhup += bool(mask & ready.RDHUP)
+            counters.events_hup += bool(mask & ready.HUP)
+            counters.events_err += bool(mask & ready.ERR)
+        if client.reading or client.phase is Phase.LINGERING:
+            hub.marks.readable[client.id] = client
+        elif mask & (ready.HUP | ready.ERR):
+            self._peer_died_unread(client)
+
+    def _peer_died_unread(self, client: Client) -> None:
+        """HUP or ERR of a client that is not read now: it takes nothing any more, so it owes us no pause."""
+        if client.gone is None:
+            self.hub.gone(client, CloseReason.PEER_CLOSED)
+        if client.phase is Phase.FLUSHING:
+            self.hub.marks.finished[client.id] = client
+        else:
+            self.hub.interest(client)
+
+    def _stamp(self) -> float:
+        """Give everyone that did something the time of now, which is after it did it."""
+        marks, timers, now = self.hub.marks, self.hub.timers, self._clock()
+        if marks.heard:
+            for client in marks.heard:
+                client.heard_at = now
+                if client.bulk:
+                    timers.pause.touch(client.id, now)
+                if client.timed and client.deaf:
+                    timers.progress.touch(client.id, now)
+            self._touch(marks.heard, now)
+        if marks.took:
+            if self._counts_tx:
+                self._touch(marks.took, now)
+            marks.took.clear()
+        marks.heard.clear()
+        return now
+
+    def _touch(self, clients: Sequence[Client], now: float) -> None:
+        idle, warning = self.hub.timers.idle.touch, self.hub.timers.warning.touch
+        for client in clients:
+            client.active_at = now
+            if client.phase is Phase.OPEN:
+                idle(client.id, now)
+                warning(client.id, now)
+
+    def _read_mailbox(self, now: float) -> None:
+        if not self._rung:
+            return
+        for command in self._mailbox.take(self.hub.budgets.commands):
+            if isinstance(command, Stop):
+                self._start_draining(now)
+            else:
+                self._observer.answer(command, now)
+
+    def _start_draining(self, now: float) -> None:
+        """Accept nobody, and give everybody the reason; the drain has its own limit."""
+        if self.hub.draining:
+            return
+        hub, drain_s = self.hub, self.hub.settings.drain_s
+        hub.draining = True
+        self._drained_by = now + drain_s if drain_s else None
+        self._door.close()
+        hub.log("draining", clients=len(hub.clients), limit_s=drain_s)
+        for client in list(hub.clients.values()):
+            hub.marks.end(client, CloseReason.SERVER_SHUTDOWN)
+        self._observer.publish(now)
+
+    def _expire(self, now: float) -> None:
+        """Whose time is over? Activity only moves a deadline away, so before the earliest nobody is asked."""
+        if now < self._timers_due_at:
+            return
+        self._timers_due_at = now
+        hub, budget = self.hub, self.hub.budgets.expiries
+        for client_id, due in hub.timers.idle.expired(now, budget):
+            self._end_idle(hub.clients.get(client_id), due, now)
+        for client_id, _ in hub.timers.warning.expired(now, budget):
+            self._warn(hub.clients.get(client_id))
+        for client_id, due in hub.timers.progress.expired(now, budget):
+            self._end_stuck(client_id, due, now)
+        for client_id, _ in hub.timers.pause.expired(now, budget):
+            self._end_bulk(hub.clients.get(client_id), now)
+        for client_id, _ in hub.timers.closing.expired(now, budget):
+            hub.marks.given_up.append(hub.ended[client_id])
+        if self._drained_by is not None and now >= self._drained_by:
+            hub.marks.given_up += hub.ended.values()
+
+    def _end_idle(self, client: Client | None, due: float, now: float) -> None:
+        """Its time is over, unless something it sent is waiting to be read: that counts."""
+        hub = self.hub
+        if client is None or client.reason is not None:
+            return
+        if client.id in hub.marks.readable or (client.reading and hub.sockets.has_input(client.sock)):
+            hub.timers.idle.touch(client.id, now)
+            hub.marks.readable[client.id] = client
+        elif client.owes_nothing:
+            after = f"after={hub.settings.idle_timeout_s:g}s"
+            hub.marks.end(client, CloseReason.IDLE, after, due=due, decided=now)
+        else:
+            lag = f"lag={client.lag_bytes}"
+            hub.marks.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
+
+    def _warn(self, client: Client | None) -> None:
+        if client is not None and self.hub.settings.notices:
+            left = self.hub.settings.idle_warning_s
+            self.hub.marks.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
+
+    def _end_bulk(self, client: Client | None, now: float) -> None:
+        """It has paused, unless something it sent is waiting to be read: now it gets its own lines back."""
+        if client is None:
+            return
+        waits = client.held or client.choked or client.id in self.hub.marks.readable
+        if waits or (client.reading and self.hub.sockets.has_input(client.sock)):
+            self.hub.timers.pause.touch(client.id, now)
+        else:
+            client.bulk = False
+            self.hub.marks.flush[client.id] = client
+
+    def _end_stuck(self, client_id: int, due: float, now: float) -> None:
+        """It held others up and took nothing; or it is a feed and sent nothing; or it has ended already."""
+        client = self.hub.clients.get(client_id)
+        if client is None:
+            self.hub.marks.given_up.append(self.hub.ended[client_id])
+            return
+        client.timed = False
+        if not client.deaf and self.hub.is_feeding(client, now):
+            self.hub.make_feed(client, now)
+            return
+        detail = "feed=yes" if client.deaf else f"stuck={self.hub.limits.progress_s:g}s"
+        self.hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
+
+    def _seal(self) -> None:
+        """What the rooms got in this turn becomes one chunk each; the turn's notices are one line of it."""
+        marks = self.hub.marks
+        for room in marks.noted:
+            notes, room.notes = room.notes, []
+            room.append(announcement(notes), speaker=0)
+            marks.rooms[room] = None
+        marks.noted.clear()
+        for room in marks.rooms:
+            room.seal()
+
+    def _flush(self, now: float) -> float:
+        """Slices of sends, with a look at the clock between them, up to the turn's budget."""
+        left = self.hub.budgets.sends
+        while left > 0 and self._sender.has_work:
+            left -= max(1, self._sender.slice(now))
+            now = self._stamp()
+        return now

@@ -1,0 +1,113 @@
+"""What a line means: three modes behind one protocol. This module has the two relay modes; chat is next door.
+
+A mode appends to rooms, queues private output, and marks; it never calls upward and knows no socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hub.client import Client
+from hub.marks import Marks
+from hub.rooms import Room, Rooms
+from hub.stats import Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """How much one turn may bring."""
+
+    room_bytes: int
+    """Into one room, between two starts of its flush: an eighth of the lag that is allowed."""
+    client_lines: int = 512
+    """From one client."""
+    private_bytes: int = 256 * 1024
+    """Private output beyond which a client is not read; it may pass this by one answer."""
+
+
+class Mode(Protocol):
+    """What a turn does with the people and their lines."""
+
+    def joined(self, client: Client) -> None:
+        """A connection was accepted."""
+
+    def lines(self, client: Client) -> None:
+        """Take lines from the client's backlog, as many as the intake allows; what stays waits."""
+
+    def left(self, client: Client) -> None:
+        """The client has ended: forget it. Its room no longer counts it, its nick is free."""
+
+
+class Echo:
+    """A line goes back to its sender only, verbatim, in the form that the sender uses."""
+
+    def __init__(self, account: Account, marks: Marks) -> None:
+        self._account = account
+        self._marks = marks
+
+    def joined(self, client: Client) -> None:
+        """An echo client is in no room and gets no greeting."""
+
+    def lines(self, client: Client) -> None:
+        """All lines that were read go back as one piece: one copy and one send, however many they are."""
+        lines = client.backlog[client.backlog_at :]
+        client.backlog_at = len(client.backlog)
+        lines.append(b"")
+        echo = b"\n".join(lines)
+        self._account.owed += len(echo)
+        self._marks.put(client, echo, owed=True)
+
+    def left(self, client: Client) -> None:
+        """Nothing is kept about an echo client."""
+
+
+class Broadcast:
+    """A line goes to everyone in the one room, the sender included, verbatim. No greeting, no history."""
+
+    def __init__(self, rooms: Rooms, marks: Marks, intake: Intake) -> None:
+        self._rooms = rooms
+        self._marks = marks
+        self._intake = intake
+
+    def joined(self, client: Client) -> None:
+        """Everyone is in the lobby."""
+        self._rooms.lobby.enter(client, history=0)
+
+    def lines(self, client: Client) -> None:
+        """As many lines as fit into this turn of the room, in one step."""
+        room = self._rooms.lobby
+        start = client.backlog_at
+        stop, size = fitting(client.backlog, start, self._intake.room_bytes - room.intake)
+        if stop > start:
+            room.extend(client.backlog[start:stop], size, client.id)
+            client.backlog_at = stop
+            self._marks.rooms[room] = None
+
+    def left(self, client: Client) -> None:
+        """The lobby forgets the client."""
+        leave_room(client)
+
+
+def fitting(lines: list[bytes], start: int, space: int) -> tuple[int, int]:
+    """Where to stop so that the lines from `start` on take at most `space` canonical bytes, and how many.
+
+    A line longer than a whole turn's share goes alone, or it would wait for ever.
+    """
+    size = sum(map(len, lines)) if start == 0 else sum(map(len, lines[start:]))
+    size += len(lines) - start
+    if size <= space:
+        return len(lines), size
+    stop, size = start, 0
+    while stop < len(lines) and size + len(lines[stop]) < space:
+        size += len(lines[stop]) + 1
+        stop += 1
+    return stop, size
+
+
+def leave_room(client: Client) -> Room | None:
+    """Take the client out of its room, if it is in one; returns the room."""
+    room = client.room
+    if room is not None:
+        room.leave(client)
+    return room

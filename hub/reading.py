@@ -1,0 +1,214 @@
+"""The read step: bytes from the kernel, through telnet and framing, into lines that the mode takes.
+
+Level and edge triggering differ here in one thing, which is when a client leaves the readable set. A
+`once` leaves after one read: in level mode the kernel reports what is left again; in edge mode it does
+not, and the client starves, which is why serve refuses that pair. A `drain` leaves when the kernel has
+no more, and a short read says so, unless the peer hung up: then data and end of stream may have come as
+one event, and only reading on finds the end (epoll(7), question 9).
+"""
+
+from __future__ import annotations
+
+import traceback
+
+from hub.client import Client, Phase
+from hub.foreign import foreign_protocol, is_tls_hello, reply_to
+from hub.forms import Form
+from hub.reasons import CloseReason
+from hub.sockets import PeerGone
+from hub.state import Hub
+
+
+class Reader:
+    """Reads every readable client once a turn, within budgets."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._once = hub.settings.read == "once"
+
+    def step(self, now: float) -> None:
+        """One look at each client that has something, until the turn has brought its share of bytes."""
+        budget = self._hub.budgets.turn_bytes
+        for client in list(self._hub.marks.readable.values()):
+            if budget <= 0:
+                return
+            if client.phase is Phase.OPEN:
+                budget -= self._serve(client, now)
+            else:
+                budget -= self._discard(client)
+
+    def _serve(self, client: Client, now: float) -> int:
+        """Read and take lines; returns the bytes read. A fault of ours costs this client only."""
+        if client.reason is not None or self._pause(client, now):
+            self._hub.marks.readable.pop(client.id, None)
+            return 0
+        read, drained = 0, True
+        try:
+            if client.reading and not client.has_backlog:
+                read, drained = self._receive(client)
+            if client.has_backlog:
+                self._hub.mode.lines(client)
+        except Exception:
+            self._hub.log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
+            self._hub.marks.end(client, CloseReason.INTERNAL_ERROR)
+        self._leave_set(client, drained)
+        return read
+
+    def _pause(self, client: Client, now: float) -> bool:
+        """Whether this client must not be read now, because it or its room has to catch up."""
+        hub, room = self._hub, client.room
+        if client.last is not None and not client.has_backlog:
+            return False
+        if client.private_bytes > hub.intake.private_bytes:
+            client.choked = True
+            hub.must_progress(client, now)
+        elif room is not None and room.behind and room.congested_for(client):
+            client.held = True
+            room.held[client.id] = client
+            for other in room.behind.values():
+                hub.must_progress(other, now)
+        if client.choked or client.held:
+            hub.interest(client)
+            return True
+        return False
+
+    def _leave_set(self, client: Client, drained: bool) -> None:
+        """Lines in the backlog keep a client marked, in level mode too; so does a budget that ran out."""
+        readable = self._hub.marks.readable
+        readable.pop(client.id, None)
+        if client.reason is not None:
+            return
+        if client.has_backlog or not drained:
+            readable[client.id] = client  # At the end of the line: the others come first.
+            return
+        if client.last is not None:
+            self._hub.marks.end(client, *client.last)
+
+    def _receive(self, client: Client) -> tuple[int, bool]:
+        """Bytes read, and whether the kernel is known to have no more."""
+        budgets, total = self._hub.budgets, 0
+        while client.last is None:
+            try:
+                data = self._hub.sockets.receive(client.sock, budgets.read_bytes)
+            except PeerGone as gone:
+                self._end_of_input(client, gone.reason, gone.detail)
+                break
+            if data is None:
+                break
+            if not data:
+                self._end_of_input(client, client.gone or CloseReason.PEER_CLOSED)
+                break
+            total += len(data)
+            self._input(client, data)
+            if self._once or (len(data) < budgets.read_bytes and not client.hung_up):
+                break
+            if total >= budgets.client_bytes:
+                return total, False
+        return total, True
+
+    def _end_of_input(self, client: Client, reason: CloseReason, detail: str = "") -> None:
+        """No more will come. In an orderly end the unfinished last line counts; a reset cuts it off."""
+        client.eof = True
+        if reason is CloseReason.PEER_CLOSED:
+            last_line = client.lines.finish()
+            if last_line is not None:
+                self._take_lines(client, [last_line])
+            if client.deaf and client.gone is None:
+                reason, detail = CloseReason.SLOW_CONSUMER, "feed=yes"
+        if client.reason is None:
+            client.last = (reason, detail)
+            self._hub.interest(client)
+
+    def _input(self, client: Client, data: bytes) -> None:
+        """Bytes of one read, through the layers."""
+        client.bytes_in += len(data)
+        self._hub.counters.bytes_in += len(data)
+        if client.opening is not None and self._is_tls(client, data):
+            return
+        if client.telnet is not None:
+            data = client.telnet.feed(data)
+            if client.telnet.seen:
+                self._answer_telnet(client)
+        if not data:
+            return
+        self._hub.marks.heard.append(client)
+        client.bulk |= len(data) >= self._hub.limits.bulk_bytes
+        self._take_lines(client, client.lines.feed(data))
+        if client.lines.crlf_seen and client.form is Form.LF and self._hub.settings.eol == "auto":
+            client.form = Form.CRLF
+        if client.lines.too_long:
+            self._refuse_more(client, CloseReason.LINE_TOO_LONG, f"limit={self._hub.settings.max_line_bytes}")
+
+    def _take_lines(self, client: Client, lines: list[bytes]) -> None:
+        if not lines or client.reason is not None:
+            return
+        if client.opening is not None:
+            client.opening = None
+            protocol = foreign_protocol(lines[0])
+            if protocol is not None:
+                self._foreign(client, protocol)
+                return
+        client.lines_in += len(lines)
+        self._hub.counters.lines_in += len(lines)
+        if client.has_backlog:
+            client.backlog += lines
+        else:
+            client.backlog, client.backlog_at = lines, 0
+
+    def _is_tls(self, client: Client, data: bytes) -> bool:
+        """A TLS hello is looked for in the raw bytes: it has 0xFF and line feeds anywhere."""
+        assert client.opening is not None
+        if len(client.opening) < 3:
+            client.opening += data[: 3 - len(client.opening)]
+            if is_tls_hello(client.opening):
+                self._foreign(client, "tls")
+                return True
+        return False
+
+    def _foreign(self, client: Client, protocol: str) -> None:
+        """One short reply in the peer's own language, and the end."""
+        settings = self._hub.settings
+        hint = f"its page is on port {settings.web_port}" if settings.web else "it has no page"
+        self._hub.marks.put(client, reply_to(protocol, hint), raw=True)
+        self._hub.marks.end(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
+
+    def _answer_telnet(self, client: Client) -> None:
+        """What the telnet layer owes, and CRLF from now on."""
+        telnet = client.telnet
+        assert telnet is not None
+        if client.form is not Form.TELNET and self._hub.settings.eol != "lf":
+            client.form = Form.TELNET
+        replies = telnet.take_replies()
+        if replies:
+            self._hub.marks.put(client, replies, raw=True)
+        if telnet.take_are_you_there():
+            # RFC 854 wants some visible evidence; a NOP is the quietest that there is.
+            visible = self._hub.settings.notices
+            self._hub.marks.put(
+                client, b"* yes, hubbub is here\n" if visible else b"\xff\xf1", raw=not visible
+            )
+        if telnet.violation:
+            self._refuse_more(client, CloseReason.PROTOCOL_ERROR, "telnet=subnegotiation")
+
+    def _refuse_more(self, client: Client, reason: CloseReason, detail: str) -> None:
+        """Lines before the offence are still taken; then the client ends."""
+        if client.last is None and client.reason is None:
+            client.last = (reason, detail)
+            self._hub.interest(client)
+
+    def _discard(self, client: Client) -> int:
+        """A lingering client's input is thrown away, a little each turn, until its end of stream."""
+        if client.phase is not Phase.LINGERING:
+            self._hub.marks.readable.pop(client.id, None)
+            return 0
+        size = self._hub.budgets.discard_bytes
+        try:
+            data = self._hub.sockets.receive(client.sock, size)
+        except PeerGone:
+            data = b""
+        if data == b"":
+            client.eof = True
+            self._hub.marks.finished[client.id] = client
+        if not data or (len(data) < size and not client.hung_up):
+            self._hub.marks.readable.pop(client.id, None)
+        return len(data or b"")

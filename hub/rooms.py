@@ -1,0 +1,230 @@
+"""A room is a log, a client is a position.
+
+The lines that a room gets in one turn are joined once into one *chunk* of canonical LF bytes, and
+everyone who is in step is handed the same bytes object; so Python's work per turn is lines + clients,
+never lines x clients. Who fell behind stays at its offset and gets all that it misses in its next send.
+Offsets are canonical bytes since the room began; they only rise. A room knows no transport and never
+calls upward: it appends, and the loop looks. (Prior art: the replication backlog of redis, with a node
+and an offset per replica.)
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hub.client import Client, Piece
+from hub.forms import Form, encode
+from hub.stats import Account
+
+
+class Chunk:
+    """What a room got in one turn, in each form that somebody needed."""
+
+    __slots__ = ("_crlf", "_telnet", "count", "first", "lf", "start", "talk")
+
+    def __init__(self, lf: bytes, first: int, start: int, count: int, talk: bool) -> None:
+        self.lf = lf
+        self.first = first
+        self.start = start
+        self.count = count
+        self.talk = talk
+        self._crlf: bytes | None = None
+        self._telnet: bytes | None = None
+
+    @property
+    def end(self) -> int:
+        """The room offset just behind this chunk."""
+        return self.start + len(self.lf)
+
+    def wire(self, form: Form) -> bytes:
+        """The whole chunk in this form: made at most once, the same object for everyone."""
+        if form is Form.LF:
+            return self.lf
+        if self._crlf is None:
+            self._crlf = encode(self.lf, Form.CRLF)
+        if form is Form.CRLF or b"\xff" not in self.lf:
+            return self._crlf
+        if self._telnet is None:
+            self._telnet = encode(self.lf, Form.TELNET)
+        return self._telnet
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """One log and the people in it."""
+
+    name: str
+    key: str
+    """What the name is unique by."""
+    account: Account
+    members: dict[int, Client] = field(default_factory=dict)
+    hearers: dict[int, Client] = field(default_factory=dict)
+    """The members that are owed lines; who takes nothing may still be a member."""
+    chunks: list[Chunk] = field(default_factory=list)
+    head: int = 0
+    """The number of the next line."""
+    end: int = 0
+    """The offset of the next line."""
+    lines: int = 0
+    intake: int = 0
+    """Bytes appended since the flush pass under way began."""
+    speaker: int = 0
+    """The id of the client that said every line since `speaker_since`; 0 for the hub or several."""
+    speaker_since: int = 0
+    slow: dict[int, Client] = field(default_factory=dict)
+    """Hearers that the last pass did not bring up to date, so only they can hold the log back."""
+    behind: dict[int, Client] = field(default_factory=dict)
+    """Hearers that lag by more than half of what is allowed."""
+    held: dict[int, Client] = field(default_factory=dict)
+    """Senders that are not read until the room has caught up."""
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    """Announcements of this turn, (who, did what), to become one line."""
+    _pending: list[bytes] = field(default_factory=list)
+    _pending_talk: bool = False
+
+    def append(self, line: bytes, speaker: int) -> None:
+        """Add one line, content without its end. `speaker` is the id of who said it, 0 for the hub itself."""
+        self.extend((line,), len(line) + 1, speaker)
+
+    def extend(self, lines: Iterable[bytes], size: int, speaker: int) -> None:
+        """Add lines of one speaker, `size` canonical bytes in all. Everybody who hears now is owed them."""
+        if speaker != self.speaker:
+            self.speaker, self.speaker_since = speaker, self.end
+        before = len(self._pending)
+        self._pending.extend(lines)
+        self.head += len(self._pending) - before
+        self.end += size
+        self.intake += size
+        self.account.owed += size * len(self.hearers)
+        self._pending_talk |= speaker != 0
+
+    def seal(self) -> None:
+        """Make the lines appended since the last time into one chunk."""
+        if not self._pending:
+            return
+        count = len(self._pending)
+        self._pending.append(b"")
+        lf = b"\n".join(self._pending)
+        self.chunks.append(Chunk(lf, self.head - count, self.end - len(lf), count, self._pending_talk))
+        self.lines += count
+        self._pending = []
+        self._pending_talk = False
+
+    def enter(self, client: Client, history: int) -> None:
+        """Make the client a member and hearer; its position is set back by `history` lines."""
+        self.seal()
+        client.room = self
+        client.position, client.offset = self._back(history)
+        self.account.replayed += self.end - client.offset
+        self.members[client.id] = client
+        self.hearers[client.id] = client
+
+    def leave(self, client: Client) -> None:
+        """Forget the client. What it is still owed is the caller's to keep (`rest_for`) or count."""
+        self.stop_hearing(client)
+        self.members.pop(client.id, None)
+        self.held.pop(client.id, None)
+        client.held = False
+        client.room = None
+
+    def stop_hearing(self, client: Client) -> None:
+        """From the next line on the client is owed nothing."""
+        self.hearers.pop(client.id, None)
+        self.slow.pop(client.id, None)
+        self.behind.pop(client.id, None)
+
+    def index(self, offset: int) -> int:
+        """The index of the chunk in which `offset` stands; len(chunks) when it is the head."""
+        if self.chunks and self.chunks[-1].start == offset:  # In step but for the newest: the common case.
+            return len(self.chunks) - 1
+        return bisect_right(self.chunks, offset, key=_end)
+
+    def lines_between(self, offset: int, stop: int) -> list[Piece]:
+        """The sealed lines from `offset` up to `stop` as pieces that are owed."""
+        pieces = []
+        for chunk in self.chunks[self.index(offset) :]:
+            if chunk.start >= stop:
+                break
+            data = chunk.lf[max(0, offset - chunk.start) : stop - chunk.start]
+            pieces.append(Piece(-1, data, owed=True))
+        return pieces
+
+    def is_only_itself_to(self, client: Client) -> bool:
+        """Everything that the client is owed here it said itself."""
+        return self.speaker == client.id and client.offset >= self.speaker_since
+
+    def congested_for(self, sender: Client) -> bool:
+        """More than half of those who hear this sender lag by more than half of what is allowed."""
+        others = len(self.hearers) - (sender.id in self.hearers)
+        return 2 * (len(self.behind) - (sender.id in self.behind)) > others
+
+    def trim(self, reached: int, history: int, max_log_bytes: int) -> None:
+        """Drop chunks that nobody needs: all hearers but the slow ones have got to offset `reached`."""
+        needed = min((client.offset for client in self.slow.values()), default=reached)
+        needed = min(needed, reached)
+        kept, drop = self.head - history, 0
+        for chunk in self.chunks:
+            in_history = chunk.first + chunk.count > kept and self.end - chunk.start <= max_log_bytes
+            if chunk.end > needed or in_history:
+                break
+            drop += 1
+        del self.chunks[:drop]
+
+    def _back(self, lines: int) -> tuple[int, int]:
+        """Line number and offset of the place `lines` lines before the head, as far as the log goes."""
+        position, offset = self.head, self.end
+        for chunk in reversed(self.chunks):
+            if lines <= 0:
+                break
+            if chunk.count <= lines:
+                lines -= chunk.count
+                position, offset = chunk.first, chunk.start
+                continue
+            at = len(chunk.lf) - 1
+            for _ in range(lines):
+                at = chunk.lf.rfind(b"\n", 0, at)
+            return chunk.first + chunk.count - lines, chunk.start + at + 1
+        return position, offset
+
+
+def _end(chunk: Chunk) -> int:
+    return chunk.end
+
+
+class RoomsFull(Exception):
+    """There are as many rooms as --max-rooms allows."""
+
+
+class Rooms:
+    """All rooms by key; the lobby is always there, any other room goes with its last member."""
+
+    LOBBY = "lobby"
+
+    def __init__(self, account: Account, max_rooms: int) -> None:
+        self._account = account
+        self._max_rooms = max_rooms
+        self.lobby = Room(self.LOBBY, self.LOBBY, account)
+        self._by_key: dict[str, Room] = {self.LOBBY: self.lobby}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def all(self) -> list[Room]:
+        """Every room there is."""
+        return list(self._by_key.values())
+
+    def find_or_make(self, key: str, name: str) -> Room:
+        """The room under this key, made when there is none; RoomsFull past the limit."""
+        room = self._by_key.get(key)
+        if room is None:
+            if self._max_rooms and len(self._by_key) >= self._max_rooms:
+                raise RoomsFull
+            room = self._by_key[key] = Room(name, key, self._account)
+        return room
+
+    def discard_if_empty(self, room: Room) -> None:
+        """Let an empty room go."""
+        if not room.members and room is not self.lobby:
+            self._by_key.pop(room.key, None)

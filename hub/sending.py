@@ -1,0 +1,251 @@
+"""The flush step: one write path for everybody.
+
+A writable event and a new line both only mark; here each marked client gets one send. Private output
+goes first, then rooms in turn, in slices, so that between two slices the loop can look at the others:
+no one waits behind fifteen thousand readers. Write interest is armed only while the kernel refuses
+bytes, and lag is judged only after a refusal: a burst that the kernel can take costs nobody anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from hub.client import Client, Phase, Piece
+from hub.delivery import Part, next_parts, take
+from hub.reasons import CloseReason
+from hub.rooms import Chunk, Room
+from hub.sockets import PeerGone
+from hub.state import Hub
+
+
+@dataclass(slots=True)
+class Pass:
+    """One round through the hearers of a room. `reached` is the offset that it brings them to."""
+
+    hearers: list[Client]
+    reached: int
+    at: int = 0
+
+
+class Sender:
+    """Hands out what is owed."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._private: deque[Client] = deque()
+        self._passes: dict[Room, Pass] = {}
+
+    @property
+    def has_work(self) -> bool:
+        """Somebody is marked and has not had its send."""
+        return bool(self._private or self._hub.marks.flush or self._hub.marks.rooms)
+
+    def slice(self, now: float) -> int:
+        """A few sends; returns how many were made. 0 when there is nothing to do."""
+        budget = self._hub.budgets.sends_between_clock_readings
+        left = self._flush_private(now, budget)
+        rooms = self._hub.marks.rooms
+        while rooms and left:
+            room = next(iter(rooms))
+            left = self._flush_room(room, now, left)
+            if room in rooms:  # Unfinished: the other rooms come first.
+                rooms[room] = rooms.pop(room)
+        return budget - left
+
+    def flush(self, client: Client, now: float) -> None:
+        """Offer the kernel what this client gets next, once, and see what it took."""
+        if client.skipped_lines:
+            self._tell_skipped(client)
+        parts = next_parts(client)
+        if not parts:
+            self._all_taken(client)
+            return
+        sockets = self._hub.sockets
+        try:
+            if len(parts) == 1:
+                taken = sockets.send(client.sock, parts[0].wire)
+            else:
+                taken = sockets.send_many(client.sock, [part.wire for part in parts])
+        except PeerGone as gone:
+            self._lost(client, gone)
+            return
+        self._took(client, parts, taken, now)
+
+    def _flush_private(self, now: float, left: int) -> int:
+        marks = self._hub.marks
+        if not self._private and marks.flush:
+            self._private.extend(marks.flush.values())
+            marks.flush.clear()
+        while self._private and left:
+            client = self._private.popleft()
+            if client.phase in (Phase.OPEN, Phase.FLUSHING) and not client.deaf:
+                left -= 1
+                self.flush(client, now)
+        return left
+
+    def _flush_room(self, room: Room, now: float, left: int) -> int:
+        """Go on with this room's pass; a look costs as much of the budget as a send."""
+        round_ = self._passes.get(room)
+        if round_ is None:
+            round_ = self._start(room)
+        newest = room.chunks[-1] if room.chunks else None
+        hearers, at = round_.hearers, round_.at
+        stop = min(len(hearers), at + left)
+        for client in hearers[at:stop]:
+            if client.room is not room or client.deaf:
+                continue  # It left meanwhile. Who only has a reason is still owed its lines.
+            if client.blocked:
+                self._judge(client, room, now)
+            elif client.bulk and room.is_only_itself_to(client):
+                self._withhold(client, room)
+            elif newest is not None and client.offset == newest.start and not (client.rest or client.private):
+                self._hand(client, newest, now)
+            elif client.offset != room.end:
+                self.flush(client, now)
+        round_.at = stop
+        if stop == len(hearers):
+            self._finish(room, round_)
+        return left - max(1, stop - at)
+
+    def _start(self, room: Room) -> Pass:
+        room.intake = 0
+        round_ = self._passes[room] = Pass(list(room.hearers.values()), room.end)
+        return round_
+
+    def _finish(self, room: Room, round_: Pass) -> None:
+        """Everyone had its turn: trim the log, and start again if lines came meanwhile."""
+        del self._passes[room]
+        settings = self._hub.settings
+        room.trim(round_.reached, settings.history if settings.mode == "chat" else 0, HISTORY_BYTES)
+        if room.end == round_.reached:
+            self._hub.marks.rooms.pop(room, None)
+
+    def _withhold(self, client: Client, room: Room) -> None:
+        """A bulk sender hears only itself: its own lines wait until it pauses.
+
+        A feed such as `socat -u` never reads. If one byte waits unread when it closes, the kernel resets
+        the connection and throws away what it had not got through yet, up to 4 MB (measured on loopback);
+        so it must not be sent its own lines while it sends. More of them than the allowed lag are skipped,
+        and whoever does read is told how many. Lines of others end the waiting.
+        """
+        limit = self._hub.limits.lag_bytes
+        if limit and client.lag_bytes > limit:
+            client.skipped_lines += room.head - client.position
+            self._hub.account.skipped += client.lag_bytes
+            client.position, client.offset = room.head, room.end
+        else:
+            room.slow[client.id] = client
+
+    def _tell_skipped(self, client: Client) -> None:
+        count, client.skipped_lines = client.skipped_lines, 0
+        if self._hub.settings.notices and not client.deaf:
+            notice = f"* skipped {count} of your own lines, which you sent without a pause\n".encode()
+            client.private.insert(0, Piece(-1, notice))
+            client.private_bytes += len(notice)
+
+    def _hand(self, client: Client, chunk: Chunk, now: float) -> None:
+        """The common case: in step, so the shared bytes of the newest chunk are all that it gets."""
+        wire = chunk.wire(client.form)
+        try:
+            taken = self._hub.sockets.send(client.sock, wire)
+        except PeerGone as gone:
+            self._lost(client, gone)
+            return
+        if taken != len(wire):
+            self._took(client, [Part(wire, chunk, len(chunk.lf))], taken, now)
+            return
+        client.position += chunk.count
+        client.offset = chunk.end
+        client.lines_out += chunk.count
+        client.bytes_out += taken
+        hub = self._hub
+        hub.counters.lines_out += chunk.count
+        hub.counters.bytes_out += taken
+        hub.account.delivered += len(chunk.lf)
+        if chunk.talk:
+            hub.marks.took.append(client)
+
+    def _took(self, client: Client, parts: list[Part], taken: int, now: float) -> None:
+        hub, lines_before = self._hub, client.lines_out
+        take(client, parts, taken, hub.account)
+        hub.counters.lines_out += client.lines_out - lines_before
+        hub.counters.bytes_out += taken
+        if taken:
+            if any(part.counts for part in parts):
+                hub.marks.took.append(client)
+            if client.timed:
+                hub.timers.progress.touch(client.id, now)
+        if client.choked and client.private_bytes <= hub.intake.private_bytes // 2:
+            client.choked = False
+            hub.need_not_progress(client)
+            hub.resume(client)
+        if taken == sum(len(part.wire) for part in parts):
+            self._all_taken(client)
+        else:
+            self._refused(client, now)
+
+    def _all_taken(self, client: Client) -> None:
+        """The kernel took everything it was offered; there may be more."""
+        hub, room = self._hub, client.room
+        client.blocked = False
+        hub.interest(client)
+        if room is not None:
+            room.slow.pop(client.id, None)
+            self._judge_behind(client, room, 0.0)
+        if not client.owes_nothing:
+            if room is not None and room.end != client.offset:
+                hub.marks.rooms[room] = None
+            hub.marks.flush[client.id] = client
+        elif client.phase is Phase.FLUSHING:
+            hub.marks.finished[client.id] = client
+
+    def _refused(self, client: Client, now: float) -> None:
+        """The kernel is full: wait for it to call the client writable, and see how far behind it is."""
+        client.blocked = True
+        self._hub.interest(client)
+        room = client.room
+        if room is None:
+            return
+        room.slow[client.id] = client
+        self._judge_behind(client, room, now)
+        limit = self._hub.limits.lag_bytes
+        if limit and client.lag_bytes > limit and client.reason is None:
+            self._cut(client, now)
+
+    def _judge(self, client: Client, room: Room, now: float) -> None:
+        """A blocked client, and there are new lines: past the limit it gets one more try."""
+        limit = self._hub.limits.lag_bytes
+        if limit and client.lag_bytes > limit:
+            self.flush(client, now)
+        else:
+            self._judge_behind(client, room, now)
+
+    def _judge_behind(self, client: Client, room: Room, now: float) -> None:
+        """Keep the account of who lags by more than half of what is allowed."""
+        hub = self._hub
+        if client.blocked and client.lag_bytes > hub.limits.behind_bytes:
+            room.behind[client.id] = client
+            if room.held:
+                hub.must_progress(client, now)
+        elif client.id in room.behind:
+            del room.behind[client.id]
+            if not client.choked:
+                hub.need_not_progress(client)
+            hub.release(room)
+
+    def _cut(self, client: Client, now: float) -> None:
+        """Too far behind. Who only talks and never listens, a feed, is not cut while it talks."""
+        if self._hub.is_feeding(client, now):
+            self._hub.make_feed(client, now)
+        else:
+            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, f"lag={client.lag_bytes}")
+
+    def _lost(self, client: Client, gone: PeerGone) -> None:
+        self._hub.gone(client, gone.reason)
+        if client.phase is not Phase.OPEN:
+            self._hub.marks.finished[client.id] = client
+
+
+HISTORY_BYTES = 256 * 1024
+"""At most about this much is kept for those who join later."""

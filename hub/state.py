@@ -1,0 +1,226 @@
+"""What the steps of a turn share: the one place where the hub's state lives, owned by one thread.
+
+Each step is a class of its own that gets this record and does one thing; the loop calls them in order.
+Here stand only the few small deeds that more than one step needs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from hub.client import Client, Phase
+from hub.expiry import Expiry
+from hub.ledger import Ledger
+from hub.marks import Marks
+from hub.modes import Intake, Mode
+from hub.poller import Poller
+from hub.reasons import CloseReason
+from hub.records import Ending
+from hub.rooms import Room, Rooms
+from hub.settings import Settings
+from hub.sockets import Sockets
+from hub.stats import Account, Counters
+
+
+class Log(Protocol):
+    """Where structured records go. Never blocks."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """How much one turn may do, so that nobody waits for anybody. Sizes are bytes."""
+
+    accepts: int = 64
+    commands: int = 256
+    expiries: int = 256
+    endings: int = 256
+    read_bytes: int = 64 * 1024
+    """One read."""
+    client_bytes: int = 64 * 1024
+    """All reads of one client."""
+    turn_bytes: int = 1024 * 1024
+    """All reads of all clients."""
+    sends_between_clock_readings: int = 64
+    sends: int = 512
+    discard_bytes: int = 16 * 1024
+    """Input thrown away of one lingering client."""
+    rows: int = 256
+    lingering: int = 256
+    """Ended clients whose farewell is waited for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may cost, worked out from the settings. 0 is no limit."""
+
+    lag_bytes: int
+    linger_s: float = 2.0
+    progress_s: float = 10.0
+    """How long one that holds others up may take nothing."""
+    feed_s: float = 10.0
+    """Who sent a line within this time and takes none is a feed: it is not cut while it sends."""
+
+    bulk_bytes: int = 4096
+    """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
+    pause_s: float = 0.05
+    """How long a bulk sender must have sent nothing to have paused."""
+
+    @property
+    def behind_bytes(self) -> float:
+        """Lag beyond which a hearer counts as behind."""
+        return self.lag_bytes / 2 if self.lag_bytes else float("inf")
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Timers:
+    """Clocks of one kind: who did nothing for how long. Ids are clients'."""
+
+    idle: Expiry
+    warning: Expiry
+    closing: Expiry
+    """Ended clients: flush, farewell and lingering together."""
+    progress: Expiry
+    """Those that hold others up and have to take something, and feeds that have to send something."""
+    pause: Expiry
+    """Bulk senders: who sends nothing for a moment has paused."""
+
+    def forget(self, client_id: int) -> None:
+        """No clock runs for this client any more."""
+        self.idle.forget(client_id)
+        self.warning.forget(client_id)
+        self.closing.forget(client_id)
+        self.progress.forget(client_id)
+        self.pause.forget(client_id)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Hub:
+    """All there is. Only the loop's thread touches it."""
+
+    settings: Settings
+    limits: Limits
+    intake: Intake
+    budgets: Budgets
+    sockets: Sockets
+    poller: Poller
+    mode: Mode
+    rooms: Rooms
+    marks: Marks
+    timers: Timers
+    log: Log
+    account: Account
+    started_at: float
+    started_wall_s: float
+    log_dropped: Callable[[], int]
+    counters: Counters = field(default_factory=Counters)
+    ledger: Ledger = field(default_factory=Ledger)
+    by_fd: dict[int, Client] = field(default_factory=dict)
+    """Every connection that has a descriptor, ended or not."""
+    clients: dict[int, Client] = field(default_factory=dict)
+    """The open ones by id."""
+    ended: dict[int, Client] = field(default_factory=dict)
+    """By id, those that count as closed and still have a descriptor."""
+    per_address: Counter[str] = field(default_factory=Counter)
+    addresses: tuple[str, ...] = ()
+    draining: bool = False
+
+    def wall_s(self, now: float) -> float:
+        """Seconds since 1970 at this moment of the loop's clock; a step of the wall clock cannot move it."""
+        return self.started_wall_s + now - self.started_at
+
+    def record(self, ending: Ending) -> None:
+        """Write an ending into the ledger and into the log."""
+        self.ledger.add(ending)
+        self.log("end", **msgspec.structs.asdict(ending))
+
+    def interest(self, client: Client) -> None:
+        """Tell the poller what is wanted of this client now. No system call where nothing changed."""
+        reading = client.reading or (client.phase is Phase.LINGERING and not client.eof)
+        if client.gone and not reading:
+            self.poller.quiet(client.fd)
+        else:
+            self.poller.want(client.fd, reading=reading, writing=client.blocked)
+
+    def resume(self, client: Client) -> None:
+        """Look at it again: what came while it was paused is in the kernel or in its backlog."""
+        if client.phase is Phase.OPEN and client.reason is None and not (client.choked or client.held):
+            self.marks.readable[client.id] = client
+        self.interest(client)
+
+    def must_progress(self, client: Client, now: float) -> None:
+        """It holds others up: it has to take something within the limit, or it ends."""
+        if not client.timed:
+            client.timed = True
+            self.timers.progress.touch(client.id, now)
+
+    def need_not_progress(self, client: Client) -> None:
+        """It holds nobody up any more."""
+        if client.timed:
+            client.timed = False
+            self.timers.progress.forget(client.id)
+
+    def release(self, room: Room) -> None:
+        """Read the senders again that waited for this room, where it has caught up."""
+        for client in list(room.held.values()):
+            if not room.congested_for(client):
+                del room.held[client.id]
+                client.held = False
+                self.resume(client)
+        if not room.held:
+            for client in room.behind.values():
+                if not client.choked:
+                    self.need_not_progress(client)
+
+    def stop_hearing(self, client: Client) -> None:
+        """Nothing more goes to this client; what it was owed is unsent. What it sends is still read."""
+        if client.deaf:
+            return
+        self.drop_output(client)
+        client.deaf = True
+        client.blocked = client.choked = False
+        self.marks.flush.pop(client.id, None)
+        if client.room is not None:
+            client.room.stop_hearing(client)
+            self.release(client.room)
+
+    def is_feeding(self, client: Client, now: float) -> bool:
+        """It sends lines: it did just now, or it waits for its room to let it."""
+        recent = client.held or client.heard_at >= now - self.limits.feed_s
+        return client.phase is Phase.OPEN and client.lines_in > 0 and recent
+
+    def make_feed(self, client: Client, now: float) -> None:
+        """From here on it is only listened to, for as long as it sends something."""
+        self.need_not_progress(client)
+        self.stop_hearing(client)
+        self.must_progress(client, now)
+        self.resume(client)
+
+    def gone(self, client: Client, reason: CloseReason) -> None:
+        """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
+        client.gone = reason
+        client.hung_up = True
+        self.need_not_progress(client)
+        self.stop_hearing(client)
+        if client.phase is Phase.OPEN:
+            self.resume(client)
+
+    def drop_output(self, client: Client, *, keep_rest: bool = False) -> None:
+        """Count what waits for this client as unsent, and let it go; perhaps but for the line begun."""
+        owed = client.lag_bytes + sum(len(piece.data) for piece in client.private if piece.owed)
+        if not keep_rest:
+            owed += client.rest_owed
+            client.rest, client.rest_owed, client.rest_farewell = b"", 0, False
+        client.unsent_bytes += owed
+        client.unsent_private_bytes += sum(len(piece.data) for piece in client.private if not piece.owed)
+        self.account.unsent += owed
+        if client.room is not None:
+            client.position, client.offset = client.room.head, client.room.end
+        client.private = []
+        client.private_bytes = 0

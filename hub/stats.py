@@ -1,0 +1,151 @@
+"""Counters on the loop's thread, and how frozen records are made of them.
+
+Counters only rise; gauges are worked out when a record is made. The page derives rates.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hub import __version__, records
+from hub.client import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hub.client import Client
+    from hub.rooms import Room
+    from hub.state import Hub
+
+
+@dataclass(slots=True)
+class Account:
+    """Canonical bytes of lines that were owed, and what became of them.
+
+    owed (at append, over the hearers of that moment) + replayed (history at a join)
+    = delivered (taken by the kernel) + skipped + unsent (at an end) + queued (from the positions).
+    """
+
+    owed: int = 0
+    replayed: int = 0
+    delivered: int = 0
+    skipped: int = 0
+    unsent: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since start."""
+
+    accepted: int = 0
+    peak: int = 0
+    refused: int = 0
+    turns: int = 0
+    lines_in: int = 0
+    lines_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    events_in: int = 0
+    events_out: int = 0
+    events_rdhup: int = 0
+    events_hup: int = 0
+    events_err: int = 0
+    closed: Counter[str] = field(default_factory=Counter)
+
+
+def queued_bytes(clients: Iterable[Client]) -> int:
+    """Canonical bytes that these connections are still owed, worked out from their positions."""
+    return sum(
+        client.lag_bytes + client.rest_owed + sum(len(piece.data) for piece in client.private if piece.owed)
+        for client in clients
+    )
+
+
+def account_record(account: Account, queued: int = -1) -> records.Account:
+    """The account as it stands."""
+    return records.Account(
+        owed=account.owed,
+        replayed=account.replayed,
+        delivered=account.delivered,
+        skipped=account.skipped,
+        unsent=account.unsent,
+        queued=queued,
+    )
+
+
+def summary(hub: Hub, now: float) -> records.Summary:
+    """The hub's totals at this moment; its cost does not depend on the number of clients."""
+    counters, settings = hub.counters, hub.settings
+    return records.Summary(
+        version=__version__,
+        uptime_s=round(now - hub.started_at, 3),
+        started_wall_s=hub.started_wall_s,
+        taken_s=now,
+        mode=settings.mode,
+        trigger=settings.trigger,
+        read=settings.read,
+        idle_strategy=settings.idle_strategy,
+        idle_timeout_s=settings.idle_timeout_s,
+        draining=hub.draining,
+        listeners=hub.addresses,
+        max_clients=settings.max_clients,
+        clients=records.ClientCounts(open=len(hub.clients), accepted=counters.accepted, peak=counters.peak),
+        rooms=len(hub.rooms),
+        lines=records.InOut(in_=counters.lines_in, out=counters.lines_out),
+        bytes=records.InOut(in_=counters.bytes_in, out=counters.bytes_out),
+        events=records.EventCounts(
+            in_=counters.events_in,
+            out=counters.events_out,
+            rdhup=counters.events_rdhup,
+            hup=counters.events_hup,
+            err=counters.events_err,
+        ),
+        syscalls={**hub.poller.calls, **hub.sockets.calls},
+        turns=counters.turns,
+        refused=counters.refused,
+        lingering=len(hub.by_fd) - len(hub.clients),
+        account=account_record(hub.account),
+        closed={str(reason): count for reason, count in counters.closed.items()},
+        log_dropped=hub.log_dropped(),
+    )
+
+
+def client_row(client: Client, now: float) -> records.ClientRow:
+    """One open client as the page shows it."""
+    return records.ClientRow(
+        id=client.id,
+        peer=client.peer,
+        transport=client.transport,
+        nick=client.nick,
+        room=client.room.name if client.room else "",
+        age_s=round(now - client.joined_at, 3),
+        idle_s=round(max(0.0, now - client.active_at), 3),
+        lines_in=client.lines_in,
+        lines_out=client.lines_out,
+        bytes_in=client.bytes_in,
+        bytes_out=client.bytes_out,
+        lag_bytes=client.lag_bytes,
+        private_bytes=client.private_bytes,
+        state=_state(client),
+    )
+
+
+def _state(client: Client) -> str:
+    if client.deaf:
+        return "feed"
+    paused = client.choked or client.held or client.phase is not Phase.OPEN
+    return "paused" if paused else "reading"
+
+
+def room_row(room: Room) -> records.RoomRow:
+    """One room and what its log holds."""
+    return records.RoomRow(
+        name=room.name,
+        clients=len(room.members),
+        lines=room.head,
+        bytes=room.end,
+        log_lines=sum(chunk.count for chunk in room.chunks),
+        log_bytes=sum(len(chunk.lf) for chunk in room.chunks),
+    )

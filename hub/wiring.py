@@ -1,0 +1,82 @@
+"""Every part of the hub, made from the settings and introduced to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hub.chat import Chat
+from hub.expiry import Deadline, make_expiry
+from hub.marks import Marks
+from hub.modes import Broadcast, Echo, Intake, Mode
+from hub.poller import Poller
+from hub.rooms import Rooms
+from hub.settings import Settings
+from hub.sockets import Sockets
+from hub.state import Budgets, Hub, Limits, Log, Timers
+from hub.stats import Account
+
+ROOM_SHARE = 8
+"""A turn brings at most this part of the allowed lag into one room."""
+
+
+def make_hub(
+    settings: Settings,
+    sockets: Sockets,
+    poller: Poller,
+    log: Log,
+    now: float,
+    wall_s: float,
+    log_dropped: Callable[[], int],
+    budgets: Budgets,
+) -> Hub:
+    """The hub as it is before anybody came. `now` and `wall_s` are the clocks at this moment."""
+    account, marks, limits = Account(), Marks(), Limits(lag_bytes=settings.max_lag_bytes)
+    rooms = Rooms(account, settings.max_rooms)
+    intake = Intake(room_bytes=(settings.max_lag_bytes or 1 << 20) // ROOM_SHARE)
+    return Hub(
+        settings=settings,
+        limits=limits,
+        intake=intake,
+        budgets=budgets,
+        sockets=sockets,
+        poller=poller,
+        mode=_make_mode(settings, account, rooms, marks, intake),
+        rooms=rooms,
+        marks=marks,
+        timers=_make_timers(settings, limits),
+        log=log,
+        account=account,
+        started_at=now,
+        started_wall_s=wall_s,
+        log_dropped=log_dropped,
+    )
+
+
+def _make_mode(settings: Settings, account: Account, rooms: Rooms, marks: Marks, intake: Intake) -> Mode:
+    if settings.mode == "echo":
+        return Echo(account, marks)
+    if settings.mode == "broadcast":
+        return Broadcast(rooms, marks, intake)
+    return Chat(
+        rooms,
+        marks,
+        intake,
+        history=settings.history,
+        announce=settings.announce,
+        greeting=settings.greeting,
+        notices=settings.notices,
+    )
+
+
+def _make_timers(settings: Settings, limits: Limits) -> Timers:
+    """The poll strategy cannot warn: it knows of nobody in particular. Relay modes do not."""
+    strategy, timeout_s = settings.idle_strategy, settings.idle_timeout_s
+    warns = settings.mode == "chat" and strategy != "poll" and 0 < settings.idle_warning_s < timeout_s
+    warn_after_s = timeout_s - settings.idle_warning_s if warns else 0.0
+    return Timers(
+        idle=make_expiry(strategy, timeout_s, settings.sweep_interval_s),
+        warning=make_expiry(strategy, warn_after_s, settings.sweep_interval_s),
+        closing=Deadline(limits.linger_s),
+        progress=Deadline(limits.progress_s),
+        pause=Deadline(limits.pause_s),
+    )

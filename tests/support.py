@@ -1,0 +1,286 @@
+"""What the tests share: a hub on a thread, a hub in a process, and clients with a plain socket each.
+
+Nothing here sleeps to wait for something: a reader waits for the bytes themselves, and `until` looks
+again at a condition with a deadline that only a failing test ever reaches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hub.loop import Loop
+from hub.mailbox import Mailbox, Stop
+from hub.poller import Poller
+from hub.records import Summary
+from hub.settings import Settings
+from hub.sockets import Sockets
+from hub.state import Budgets
+from hub.stats import account_record, queued_bytes
+
+T = TypeVar("T")
+PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
+"""The trigger and read pairs that serve allows."""
+PATIENCE_S = 20.0
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def until(look: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+    """The first true thing that `look` answers; AssertionError when patience ends."""
+    end = time.monotonic() + patience_s
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < end, f"still not so after {patience_s} s: {look}"
+        time.sleep(0.002)
+
+
+class Peer:
+    """A client with a plain blocking socket: what it got and has not been asked for waits in `seen`."""
+
+    def __init__(self, port: int, host: str = "127.0.0.1", *, receive_buffer: int = 0) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(family)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(PATIENCE_S)
+        self.sock.connect((host, port))
+        self.seen = b""
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def send(self, data: bytes) -> None:
+        """All of it."""
+        self.sock.sendall(data)
+
+    def read_until(self, end: bytes) -> bytes:
+        """Everything up to and with `end`."""
+        while end not in self.seen:
+            data = self.sock.recv(65536)
+            assert data, f"closed before {end!r}; got {self.seen[-300:]!r}"
+            self.seen += data
+        cut = self.seen.index(end) + len(end)
+        got, self.seen = self.seen[:cut], self.seen[cut:]
+        return got
+
+    def line(self) -> bytes:
+        """One line with its end."""
+        return self.read_until(b"\n")
+
+    def read(self, size: int) -> bytes:
+        """Exactly this many bytes."""
+        while len(self.seen) < size:
+            data = self.sock.recv(1 << 20)
+            assert data, f"closed after {len(self.seen)} of {size} bytes"
+            self.seen += data
+        got, self.seen = self.seen[:size], self.seen[size:]
+        return got
+
+    def rest(self) -> bytes:
+        """Everything up to the hub's end of stream."""
+        while data := self.sock.recv(1 << 20):
+            self.seen += data
+        got, self.seen = self.seen, b""
+        return got
+
+    def nothing_waits(self) -> bool:
+        """Whether there is nothing to read at this moment."""
+        self.sock.setblocking(False)
+        try:
+            return not self.seen and not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        finally:
+            self.sock.settimeout(PATIENCE_S)
+
+    def half_close(self) -> None:
+        """End of stream to the hub; reading goes on."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """RST instead of FIN."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        """FIN, or RST when something was left unread."""
+        self.sock.close()
+
+
+class ThreadHub:
+    """The real loop on a thread of the test, on a port of its own. Records are there to be looked at."""
+
+    def __init__(
+        self, settings: Settings | None = None, *, budgets: Budgets | None = None, **changes: Any
+    ) -> None:
+        base = settings or Settings(host="127.0.0.1", port=0, web=False, mode="broadcast", drain_s=2.0)
+        self.settings = replace(base, **changes)
+        self.mailbox = Mailbox()
+        self.summaries: list[Summary] = []
+        self.log: list[tuple[str, dict[str, object]]] = []
+        self.poller = Poller(self.settings.trigger)
+        self.loop = Loop(
+            self.settings,
+            Sockets(),
+            self.poller,
+            time.monotonic,
+            self.mailbox,
+            lambda event, **fields: self.log.append((event, fields)),
+            self.summaries.append,
+            budgets=budgets,
+        )
+        self.port = int(self.loop.listen()[0].rsplit(":", 1)[1])
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> ThreadHub:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop()
+        if kind is None:
+            assert self.failure is None, self.failure
+            faults = [fields for event, fields in self.log if event == "fault"]
+            assert not faults, faults
+            self.assert_books_balance()
+
+    def stop(self) -> None:
+        """Drain, and wait for the end."""
+        if self._thread.is_alive():
+            self.mailbox.post(Stop())
+            self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the hub did not end"
+
+    def peer(self, **options: Any) -> Peer:
+        """A new client of this hub."""
+        return Peer(self.port, **options)
+
+    def peers(self, count: int, **options: Any) -> list[Peer]:
+        """Some new clients, accepted when this returns."""
+        before = self.loop.hub.counters.accepted
+        made = [self.peer(**options) for _ in range(count)]
+        until(lambda: self.loop.hub.counters.accepted >= before + count)
+        return made
+
+    def endings(self) -> list[dict[str, Any]]:
+        """The log records of ends so far, oldest first."""
+        return [fields for event, fields in self.log if event == "end"]
+
+    def ending(self, count: int = 1) -> dict[str, Any]:
+        """The record of the count-th end, once it is there."""
+        return until(lambda: len(self.endings()) >= count and self.endings())[count - 1]
+
+    def assert_books_balance(self) -> None:
+        """Promise 6, on a hub that has ended: connections to the unit, bytes to the byte."""
+        hub = self.loop.hub
+        counters = hub.counters
+        assert counters.accepted == len(hub.clients) + sum(counters.closed.values())
+        books = account_record(hub.account, queued_bytes(hub.by_fd.values()))
+        left = books.owed + books.replayed
+        assert left == books.delivered + books.skipped + books.unsent + books.queued, books
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except BaseException as failure:  # handed to the test's thread, which raises it
+            self.failure = failure
+
+
+class HubProcess:
+    """`hubbub serve` as a process of its own, on free ports that are read from its start lines."""
+
+    def __init__(self, *flags: str, prefix: Sequence[str] = (), **popen: Any) -> None:
+        command = [*prefix, sys.executable, "-m", "hub", "serve", "--port", "0", *flags]
+        if "--no-web" not in flags:
+            command += ["--web-port", "0"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        popen = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.DEVNULL,
+            "cwd": "/",
+            "env": environment,
+        } | popen
+        self.process = subprocess.Popen(command, **popen)
+        self.start_lines: list[str] = []
+        self.port = 0
+        self.url = ""
+        assert self.process.stdout is not None
+        for raw in iter(self.process.stdout.readline, b""):
+            line = raw.decode()
+            self.start_lines.append(line)
+            if found := re.search(r"lines on 127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+            if found := re.search(r"page on (\S+)", line):
+                self.url = found[1]
+            if "at most" in line:  # the last of the start lines
+                break
+        assert self.port, f"the hub did not start: {self.start_lines}"
+
+    def __enter__(self) -> HubProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def peer(self, **options: Any) -> Peer:
+        """A new client of this hub."""
+        return Peer(self.port, **options)
+
+    def get(self, path: str) -> Any:
+        """What the page's JSON door answers."""
+        with urllib.request.urlopen(self.url + path.lstrip("/"), timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ask it to end; the exit code."""
+        self.process.send_signal(signum)
+        return self.process.wait(PATIENCE_S)
+
+    def cpu_s(self) -> float:
+        """Processor seconds, user and system, that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        """Resident memory."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self) -> int:
+        """How many descriptors it holds."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+@contextmanager
+def closing(peers: Sequence[Peer]) -> Iterator[Sequence[Peer]]:
+    """These clients, closed at the end whatever happens."""
+    try:
+        yield peers
+    finally:
+        for peer in peers:
+            peer.close()
