@@ -1,0 +1,152 @@
+"""Who may ask, and what every answer carries. This runs before everything else.
+
+The page has no login: it listens on loopback and only shows. That is no protection from the user's own
+browser, because of DNS rebinding: a foreign site gives its own name the address 127.0.0.1, and then its
+scripts may read our answers as same-origin. Such a GET carries no Origin, nothing in it is wrong except
+the name in Host, so the name in Host is what is checked, on every request. Names are compared as whole
+strings against short lists instead of being parsed: what is not written the way browsers write it
+(`localhost:8080`, `[::1]:8080`) is refused.
+
+Refusals are 421 Misdirected Request (RFC 9110, 15.5.20). A request that aiohttp's parser rejects never
+becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands. `Door`
+sees to it that those answers, too, are ours.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from web.wire import problem
+
+WILDCARD_ADDRESSES = ("", "0.0.0.0", "::")
+METHODS = ("GET", "HEAD")
+CONNECTIONS_MAX = 256
+KEEPALIVE_S = 60.0
+LINGER_S = 1.0
+
+SECURITY_HEADERS = MappingProxyType(
+    {
+        "Server": "hubbub",  # aiohttp would tell its own and Python's version.
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Hosts:
+    """The names under which the page may be asked for.
+
+    Loopback and the address that it was told to listen on count with the port that the request came in
+    on. `allowed` are the user's additions: `name` goes with any port, `name:port` with that one.
+    """
+
+    def __init__(self, web_host: str, allowed: Iterable[str]) -> None:
+        additions = [name.lower() for name in allowed]
+        own = [] if web_host in WILDCARD_ADDRESSES else [in_url(web_host).lower()]
+        self._own = frozenset(["localhost", "127.0.0.1", "[::1]", *own])
+        self._any_port = frozenset(name for name in additions if not split_port(name)[1])
+        self._one_port = frozenset(name for name in additions if split_port(name)[1])
+
+    def allow(self, host: str, port: int) -> bool:
+        """Whether `host`, the text of a Host header, names us on `port`. No port in it means 80."""
+        # Not every letter that lower() turns into an ASCII one was one: the Kelvin sign becomes a k.
+        if not host.isascii():
+            return False
+        name, given = split_port(host.lower())
+        if name in self._own:
+            return (given or "80") == str(port)
+        return name in self._any_port or f"{name}:{given or '80'}" in self._one_port
+
+
+def split_port(host: str) -> tuple[str, str]:
+    """`name:port` as a pair; the port is empty where the text does not end in a colon and digits."""
+    name, _, port = host.rpartition(":")
+    return (name, port) if port.isdigit() else (host, "")
+
+
+def in_url(host: str) -> str:
+    """A host as URLs and Host headers have it: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
+
+
+HOSTS = web.AppKey("hosts", Hosts)
+
+
+@web.middleware
+async def check_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse foreign names (421), then methods that could change something (405)."""
+    if not names_us(request):
+        return problem(421, "this name is not served here; --allowed-host adds names to localhost")
+    if request.method not in METHODS:
+        return problem(405, f"allowed are {' and '.join(METHODS)}", {"Allow": ", ".join(METHODS)})
+    return await handler(request)
+
+
+def names_us(request: web.Request) -> bool:
+    """Whether all hosts that the request names are allowed: the one Host line, and one in its target."""
+    named = request.headers.getall("Host", [])
+    arrived_at = request.get_extra_info("sockname")
+    if len(named) != 1 or arrived_at is None:
+        return False
+    in_target = urlsplit(request.raw_path).netloc  # Absolute form, which wins over Host (RFC 9112, 3.2.2).
+    hosts, port = request.app[HOSTS], arrived_at[1]
+    return hosts.allow(named[0], port) and (not in_target or hosts.allow(in_target, port))
+
+
+async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """A response-prepare signal: reaches every answer of the application, errors included."""
+    response.headers.update(SECURITY_HEADERS)
+
+
+async def expect_nothing(_request: web.Request) -> None:
+    """An Expect handler that does nothing: a GET has no body that could be waited for (RFC 9110, 10.1.1).
+
+    aiohttp's own would answer 100 or 417 before the guard has looked at the Host.
+    """
+
+
+class Door(web.RequestHandler):
+    """One HTTP connection: aiohttp's, with a limit on how many, and plain answers to what is no HTTP."""
+
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=LINGER_S)
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Descriptors are shared with the hub's clients, so the page may not take them all."""
+        if len(self._server.connections) >= CONNECTIONS_MAX:
+            transport.close()
+            return
+        super().connection_made(transport)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp answers outside of the application: mostly 400 to bytes that are no HTTP.
+
+        Its own text repeats those bytes and tells versions; and a log record for each would let anybody
+        fill the log. Raises ConnectionError when an answer has begun already.
+        """
+        if status != 400:
+            self.log_exception("error while handling a request", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        response = problem(status, "not a valid HTTP request" if status == 400 else "internal error")
+        response.headers.update(SECURITY_HEADERS)
+        response.force_close()
+        return response

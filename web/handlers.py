@@ -1,0 +1,146 @@
+"""One function for each thing that can be asked for. They read the feed; they never reach into the hub."""
+
+from collections.abc import Mapping
+
+import jinja2
+from aiohttp import web
+
+from web.feed import Feed, HubSilent
+from web.guard import Handler
+from web.wire import (
+    CLIENTS_PARAMETERS,
+    NUMBER_DIGITS_MAX,
+    WINDOW_PARAMETERS,
+    BadValue,
+    ClosedPage,
+    Health,
+    Readiness,
+    RoomsPage,
+    clients_page,
+    encode_each,
+    json_response,
+    problem,
+    read_clients_query,
+    read_number,
+    read_parameters,
+    read_window,
+)
+
+ALIVE_WITHIN_S = 3.0
+"""The hub publishes once a second; whoever missed three is not turning."""
+PAGE_ENDINGS = 20
+
+Assets = Mapping[str, tuple[str, bytes]]
+"""Content type and bytes of every static file, by name."""
+
+FEED = web.AppKey("feed", Feed)
+PAGE = web.AppKey("page", jinja2.Template)
+ASSETS: web.AppKey[Assets] = web.AppKey("assets")
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure becomes a JSON answer; one that nobody foresaw is logged as well."""
+    try:
+        return await handler(request)
+    except BadValue as error:
+        return problem(400, str(error))
+    except HubSilent as error:
+        return problem(503, str(error))
+    except web.HTTPException as error:
+        return problem(error.status, error.reason)
+    except Exception:
+        request.app.logger.exception("no answer to %s %s", request.method, request.raw_path)
+        return problem(500, "internal error")
+
+
+async def summary(request: web.Request) -> web.Response:
+    """GET /api/summary: the newest totals, at most about a second old; 503 before the first."""
+    read_parameters(request.query, ())
+    latest = request.app[FEED].latest
+    if latest is None:
+        raise HubSilent("the hub has not published anything yet")
+    return json_response(latest)
+
+
+async def clients(request: web.Request) -> web.Response:
+    """GET /api/clients: open clients, filtered, sorted, and then a page of them."""
+    query = read_clients_query(read_parameters(request.query, CLIENTS_PARAMETERS))
+    return json_response(clients_page(await request.app[FEED].rows(), query))
+
+
+async def client(request: web.Request) -> web.Response:
+    """GET /api/clients/{id}: one open client; 404 when it is gone or never was."""
+    read_parameters(request.query, ())
+    client_id = read_number("id", request.match_info["id"], 0, 10**NUMBER_DIGITS_MAX - 1)
+    row = await request.app[FEED].client(client_id)
+    return json_response(row) if row else problem(404, f"no open client has the id {client_id}")
+
+
+async def closed(request: web.Request) -> web.Response:
+    """GET /api/closed: the ledger of endings, newest first."""
+    window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
+    endings, kept = await request.app[FEED].endings(window.offset, window.limit)
+    return json_response(ClosedPage(kept=kept, closed=encode_each(endings)))
+
+
+async def rooms(request: web.Request) -> web.Response:
+    """GET /api/rooms: rooms, largest first."""
+    window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
+    rows, total = await request.app[FEED].rooms(window.offset, window.limit)
+    return json_response(RoomsPage(total=total, rooms=encode_each(rows)))
+
+
+async def livez(request: web.Request) -> web.Response:
+    """GET /livez: 200 while the hub's loop turns, else 503."""
+    read_parameters(request.query, ())
+    feed = request.app[FEED]
+    turns = feed.latest.turns if feed.latest else 0
+    health = Health(alive=is_alive(feed), turns=turns, age_s=feed.age_s)
+    return json_response(health, 200 if health.alive else 503)
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: 200 while new clients are welcome, else 503."""
+    read_parameters(request.query, ())
+    feed = request.app[FEED]
+    alive, draining = is_alive(feed), feed.latest is not None and feed.latest.draining
+    ready = alive and not draining
+    return json_response(Readiness(ready=ready, alive=alive, draining=draining), 200 if ready else 503)
+
+
+def is_alive(feed: Feed) -> bool:
+    """Whether the hub published lately. It does so from its turn, so a loop that is stuck falls silent."""
+    return feed.age_s < ALIVE_WITHIN_S
+
+
+async def page(request: web.Request) -> web.Response:
+    """GET /: the totals and the latest endings as a plain page. Shows what it has when the hub is silent."""
+    feed = request.app[FEED]
+    endings, kept, trouble = [], 0, ""
+    try:
+        found, kept = await feed.endings(0, PAGE_ENDINGS)
+        endings = list(found)
+    except HubSilent as error:
+        trouble = str(error)
+    text = request.app[PAGE].render(
+        summary=feed.latest, age_s=feed.age_s, endings=endings, kept=kept, trouble=trouble
+    )
+    shown = feed.latest is not None and not trouble
+    return web.Response(text=text, content_type="text/html", status=200 if shown else 503)
+
+
+async def asset(request: web.Request) -> web.Response:
+    """GET /static/{name}: a file that was read at start. A name is only a key here, never a path."""
+    found = request.app[ASSETS].get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    content_type, body = found
+    return web.Response(body=body, content_type=content_type, charset="utf-8")
+
+
+async def unknown(_request: web.Request) -> web.Response:
+    """Everything else."""
+    return problem(
+        404, "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz"
+    )

@@ -1,0 +1,125 @@
+"""The side thread: an asyncio loop that serves the page, started loudly and stopped politely.
+
+`start` returns when the page can be asked for, or raises what went wrong over there: a port that is
+taken is the caller's to report. Afterwards nothing of this thread reaches the caller again; the page may
+fail and the hub goes on. The thread is a daemon, so a page that will not stop cannot keep the process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from aiohttp import web
+
+from hub.mailbox import Mailbox
+from hub.settings import Settings
+from web.app import build_app
+from web.feed import Feed
+from web.guard import WILDCARD_ADDRESSES, Door, in_url
+
+LOGGERS = ("aiohttp", "asyncio", __name__)
+HANDLERS_END_WITHIN_S = 0.5
+
+
+class WebThread:
+    """The page and its thread. `feed` is where the hub publishes; `log` is told what goes wrong here.
+
+    Without a `log` nobody is: these libraries would otherwise write to stderr themselves, and a pipe
+    that nobody reads would stop the page. `clock` gives monotonic seconds. The caller stops this before
+    it closes the mailbox.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        mailbox: Mailbox,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        log: logging.Handler | None = None,
+    ) -> None:
+        self.feed = Feed(mailbox, clock)
+        self._settings = settings
+        self._log = log or logging.NullHandler()
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._started: Future[str] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+
+    def start(self, timeout_s: float = 10.0) -> str:
+        """Serve; returns the page's URL. Once only.
+
+        Raises OSError when the address cannot be listened on, TimeoutError when it takes too long, and
+        whatever else went wrong on the way.
+        """
+        route_logs(self._log)
+        self._thread.start()
+        try:
+            return self._started.result(timeout_s)
+        except TimeoutError:
+            if self._started.cancel():
+                raise TimeoutError(f"the page did not start within {timeout_s:g} s") from None
+            return self._started.result()  # It was done between the two looks.
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Close the page's connections and wait for the thread, but no longer. Harmless when repeated."""
+        if self._loop is None:
+            return
+        with contextlib.suppress(RuntimeError):  # The loop is closed already.
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._started.done():
+                logging.getLogger(__name__).exception("the page has ended")
+            else:
+                self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        runner = web.AppRunner(
+            build_app(self._settings, self.feed),
+            handle_signals=False,
+            shutdown_timeout=HANDLERS_END_WITHIN_S,
+        )
+        await runner.setup()
+        try:
+            await self._listen(runner)
+        finally:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        assert runner.server is not None and self._loop is not None
+        door = partial(Door, runner.server, self._loop)
+        settings = self._settings
+        listener = await self._loop.create_server(door, settings.web_host, settings.web_port)
+        try:
+            port = listener.sockets[0].getsockname()[1]
+            if self._started.set_running_or_notify_cancel():  # False when `start` has given up.
+                self._started.set_result(f"http://{shown_host(settings.web_host)}:{port}/")
+                await self._stopping.wait()
+        finally:
+            listener.close()  # Not `async with`: that waits for open connections, which the runner ends.
+
+
+def shown_host(web_host: str) -> str:
+    """The host for the page's URL: what was asked for, and loopback where that was every address."""
+    if web_host in WILDCARD_ADDRESSES:
+        return "[::1]" if web_host == "::" else "127.0.0.1"
+    return in_url(web_host)
+
+
+def route_logs(handler: logging.Handler) -> None:
+    """Let what this thread's libraries report go to `handler` and nowhere else, stderr included."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    logging.getLogger("aiohttp.access").disabled = True  # A record for each request helps nobody here.
