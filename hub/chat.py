@@ -57,19 +57,18 @@ class Chat:
         )
         self._enter(client, self.rooms.lobby)
 
-    def lines(self, client: Client) -> None:
+    def lines(self, client: Client) -> int:
         """Say or do each line, until the backlog is empty or this turn has had its share."""
-        lines, limit = client.backlog, self._intake.client_lines
-        while client.has_backlog and limit and client.reason is None:
-            if client.private_bytes > self._intake.private_bytes:
-                return
-            room = client.room
-            line = lines[client.backlog_at]
-            if room is not None and room.intake and room.intake + len(line) >= self._intake.room_bytes:
-                return
+        intake, used = self._intake, 0
+        while client.has_backlog and used < intake.client_lines and client.reason is None:
+            room, line = client.room, client.backlog[client.backlog_at]
+            full = room is not None and room.intake and room.intake + len(line) >= intake.room_bytes
+            if full or client.private_bytes > intake.private_bytes:
+                break
             client.backlog_at += 1
-            limit -= 1
+            used += intake.command_lines if line.startswith(b"/") else 1
             self._line(client, clean(line))
+        return used * intake.line_bytes
 
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
@@ -148,7 +147,7 @@ class Chat:
 
     def _enter(self, client: Client, room: Room) -> None:
         room.enter(client, self._history)
-        self.marks.rooms[room] = None  # for the history
+        self.marks.flush[client.id] = client  # for the history: a pass under way does not know it
         self._note(room, client.nick, "joined")
 
     def _leave(self, client: Client) -> None:

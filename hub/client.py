@@ -80,6 +80,8 @@ class Client:
     """Not read until its room has caught up."""
     bulk: bool = False
     """It sends in bulk and has not paused: its own lines wait."""
+    pressed_at: float | None = None
+    """When its room began to wait for it because it was about to be cut; None when it is not behind."""
     timed: bool = False
     """It holds others up, so it has to take something before its progress timer ends."""
     last: tuple[CloseReason, str] | None = None

@@ -117,7 +117,7 @@ def _take_whole(client: Client, part: Part, account: Account) -> None:
         account.delivered += client.rest_owed
         client.farewell_sent |= client.rest_farewell
         client.rest, client.rest_owed, client.rest_farewell = b"", 0, False
-        client.lines_out += 1
+        client.lines_out += part.wire.endswith(b"\n")
     elif isinstance(source, Piece):
         client.private_bytes -= len(source.data)
         client.farewell_sent |= source.farewell

@@ -175,6 +175,6 @@ class Door:
 def _network_of(host: str) -> str:
     """What a per-address limit counts: the IPv4 address, or the /64 that one IPv6 site usually has."""
     address = ipaddress.ip_address(host.partition("%")[0])
-    if address.version == 6:
+    if address.version == 6 and not address.is_loopback:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

@@ -96,7 +96,8 @@ class Endings:
         if reason is CloseReason.SLOW_CONSUMER:  # Its pipe is full: it had its one try.
             hub.drop_output(client)
             self._finish(client, now)
-        elif reason is CloseReason.PEER_CLOSED:
+            return
+        if reason is CloseReason.PEER_CLOSED:
             hub.must_progress(client, now)
         elif reason is not CloseReason.SERVER_SHUTDOWN:  # The drain has a limit of its own.
             hub.timers.closing.touch(client.id, now)

@@ -115,7 +115,14 @@ class Loop:
             return 0.0
         timers = self.hub.timers
         timeout = float("inf") if self._drained_by is None else max(0.0, self._drained_by - now)
-        for timer in (timers.idle, timers.warning, timers.closing, timers.progress, timers.pause):
+        for timer in (
+            timers.idle,
+            timers.warning,
+            timers.closing,
+            timers.progress,
+            timers.pause,
+            timers.stall,
+        ):
             wanted = timer.timeout(now)
             if wanted is not None and wanted < timeout:
                 timeout = wanted
@@ -229,6 +236,10 @@ class Loop:
             self._end_stuck(client_id, due, now)
         for client_id, _ in hub.timers.pause.expired(now, budget):
             self._end_bulk(hub.clients.get(client_id), now)
+        for client_id, _ in hub.timers.stall.expired(now, budget):
+            client = hub.clients.get(client_id)
+            if client is not None and client.room is not None:
+                hub.stop_pressing(client, client.room, now)
         for client_id, _ in hub.timers.closing.expired(now, budget):
             hub.marks.given_up.append(hub.ended[client_id])
         if self._drained_by is not None and now >= self._drained_by:
@@ -239,10 +250,11 @@ class Loop:
         hub = self.hub
         if client is None or client.reason is not None:
             return
-        if client.id in hub.marks.readable or (client.reading and hub.sockets.has_input(client.sock)):
+        unread = client.id in hub.marks.readable or client.has_backlog
+        if unread or (not client.eof and hub.sockets.has_input(client.sock)):
             hub.timers.idle.touch(client.id, now)
-            hub.marks.readable[client.id] = client
-        elif client.owes_nothing:
+            hub.resume(client)
+        elif client.owes_nothing or not client.blocked:
             after = f"after={hub.settings.idle_timeout_s:g}s"
             hub.marks.end(client, CloseReason.IDLE, after, due=due, decided=now)
         else:
@@ -272,6 +284,9 @@ class Loop:
             self.hub.marks.given_up.append(self.hub.ended[client_id])
             return
         client.timed = False
+        if client.deaf and client.held:  # It is the hub that does not read the feed.
+            self.hub.must_progress(client, now)
+            return
         if not client.deaf and self.hub.is_feeding(client, now):
             self.hub.make_feed(client, now)
             return

@@ -36,6 +36,9 @@ class Marks:
 
     def put(self, client: Client, data: bytes, *, owed: bool = False, raw: bool = False) -> None:
         """Queue private output: whole canonical lines, or raw bytes."""
+        if client.deaf and not owed:
+            client.unsent_private_bytes += len(data)
+            return
         client.put(data, owed=owed, raw=raw)
         self.flush[client.id] = client
 

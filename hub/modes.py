@@ -21,7 +21,11 @@ class Intake:
     room_bytes: int
     """Into one room, between two starts of its flush: an eighth of the lag that is allowed."""
     client_lines: int = 512
-    """From one client."""
+    """From one client in chat, where each line costs work of its own."""
+    command_lines: int = 16
+    """A command costs as much as so many lines."""
+    line_bytes: int = 512
+    """A line of chat costs as much as reading so many bytes."""
     private_bytes: int = 256 * 1024
     """Private output beyond which a client is not read; it may pass this by one answer."""
 
@@ -32,8 +36,11 @@ class Mode(Protocol):
     def joined(self, client: Client) -> None:
         """A connection was accepted."""
 
-    def lines(self, client: Client) -> None:
-        """Take lines from the client's backlog, as many as the intake allows; what stays waits."""
+    def lines(self, client: Client) -> int:
+        """Take lines from the client's backlog, as many as the intake allows; what stays waits.
+
+        Returns what that cost beyond the reading, in bytes of the turn's read budget.
+        """
 
     def left(self, client: Client) -> None:
         """The client has ended: forget it. Its room no longer counts it, its nick is free."""
@@ -49,14 +56,19 @@ class Echo:
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
 
-    def lines(self, client: Client) -> None:
+    def lines(self, client: Client) -> int:
         """All lines that were read go back as one piece: one copy and one send, however many they are."""
         lines = client.backlog[client.backlog_at :]
         client.backlog_at = len(client.backlog)
         lines.append(b"")
         echo = b"\n".join(lines)
         self._account.owed += len(echo)
-        self._marks.put(client, echo, owed=True)
+        if client.deaf:
+            self._account.unsent += len(echo)
+            client.unsent_bytes += len(echo)
+        else:
+            self._marks.put(client, echo, owed=True)
+        return 0
 
     def left(self, client: Client) -> None:
         """Nothing is kept about an echo client."""
@@ -74,15 +86,18 @@ class Broadcast:
         """Everyone is in the lobby."""
         self._rooms.lobby.enter(client, history=0)
 
-    def lines(self, client: Client) -> None:
+    def lines(self, client: Client) -> int:
         """As many lines as fit into this turn of the room, in one step."""
         room = self._rooms.lobby
         start = client.backlog_at
         stop, size = fitting(client.backlog, start, self._intake.room_bytes - room.intake)
+        if stop == start and not room.intake:
+            stop, size = start + 1, len(client.backlog[start]) + 1
         if stop > start:
             room.extend(client.backlog[start:stop], size, client.id)
             client.backlog_at = stop
             self._marks.rooms[room] = None
+        return 0
 
     def left(self, client: Client) -> None:
         """The lobby forgets the client."""
@@ -94,6 +109,8 @@ def fitting(lines: list[bytes], start: int, space: int) -> tuple[int, int]:
 
     A line longer than a whole turn's share goes alone, or it would wait for ever.
     """
+    if space <= 0:
+        return start, 0
     size = sum(map(len, lines)) if start == 0 else sum(map(len, lines[start:]))
     size += len(lines) - start
     if size <= space:

@@ -38,19 +38,24 @@ class Reader:
                 budget -= self._discard(client)
 
     def _serve(self, client: Client, now: float) -> int:
-        """Read and take lines; returns the bytes read. A fault of ours costs this client only."""
+        """Read and take lines; returns what it cost. A fault of ours costs this client only."""
         if client.reason is not None or self._pause(client, now):
             self._hub.marks.readable.pop(client.id, None)
             return 0
-        read, drained = 0, True
+        read, drained = 0, self._once or not client.reading
+        room = client.room
         try:
             if client.reading and not client.has_backlog:
                 read, drained = self._receive(client)
             if client.has_backlog:
-                self._hub.mode.lines(client)
+                read += self._hub.mode.lines(client)
         except Exception:
             self._hub.log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
             self._hub.marks.end(client, CloseReason.INTERNAL_ERROR)
+        if room is not None and client.room is not room:
+            if not client.choked:
+                self._hub.need_not_progress(client)
+            self._hub.release(room)
         self._leave_set(client, drained)
         return read
 
@@ -64,9 +69,10 @@ class Reader:
             hub.must_progress(client, now)
         elif room is not None and room.behind and room.congested_for(client):
             client.held = True
+            if not room.held:
+                for other in room.behind.values():
+                    hub.must_progress(other, now)
             room.held[client.id] = client
-            for other in room.behind.values():
-                hub.must_progress(other, now)
         if client.choked or client.held:
             hub.interest(client)
             return True
@@ -78,6 +84,8 @@ class Reader:
         readable.pop(client.id, None)
         if client.reason is not None:
             return
+        if not client.has_backlog:
+            client.backlog, client.backlog_at = [], 0
         if client.has_backlog or not drained:
             readable[client.id] = client  # At the end of the line: the others come first.
             return

@@ -77,6 +77,11 @@ class Room:
     """Hearers that the last pass did not bring up to date, so only they can hold the log back."""
     behind: dict[int, Client] = field(default_factory=dict)
     """Hearers that lag by more than half of what is allowed."""
+    pressed: dict[int, Client] = field(default_factory=dict)
+    """Those of them that were about to be cut and take bytes: the senders wait for them for a moment."""
+    patience_s: float = 0.0
+    """How long it may still wait for them, as it stood at `patience_at`."""
+    patience_at: float = 0.0
     held: dict[int, Client] = field(default_factory=dict)
     """Senders that are not read until the room has caught up."""
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -116,10 +121,14 @@ class Room:
         """Make the client a member and hearer; its position is set back by `history` lines."""
         self.seal()
         client.room = self
-        client.position, client.offset = self._back(history)
+        client.position, client.offset = self._back(0 if client.deaf else history)
         self.account.replayed += self.end - client.offset
         self.members[client.id] = client
+        if client.deaf:
+            return
         self.hearers[client.id] = client
+        if client.blocked or client.offset != self.end:
+            self.slow[client.id] = client
 
     def leave(self, client: Client) -> None:
         """Forget the client. What it is still owed is the caller's to keep (`rest_for`) or count."""
@@ -134,6 +143,7 @@ class Room:
         self.hearers.pop(client.id, None)
         self.slow.pop(client.id, None)
         self.behind.pop(client.id, None)
+        self.pressed.pop(client.id, None)
 
     def index(self, offset: int) -> int:
         """The index of the chunk in which `offset` stands; len(chunks) when it is the head."""
@@ -155,8 +165,18 @@ class Room:
         """Everything that the client is owed here it said itself."""
         return self.speaker == client.id and client.offset >= self.speaker_since
 
+    @property
+    def is_congested(self) -> bool:
+        """Every sender has to wait, whoever it is: cheaper to ask than `congested_for` of each."""
+        return len(self.pressed) > 1 or 2 * (len(self.behind) - 1) > len(self.hearers)
+
     def congested_for(self, sender: Client) -> bool:
-        """More than half of those who hear this sender lag by more than half of what is allowed."""
+        """This sender has to wait, for most of its hearers or for one that is about to be cut.
+
+        Most is more than half, and they are behind when they lag by more than half of what is allowed.
+        """
+        if len(self.pressed) > (sender.id in self.pressed):
+            return True
         others = len(self.hearers) - (sender.id in self.hearers)
         return 2 * (len(self.behind) - (sender.id in self.behind)) > others
 

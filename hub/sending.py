@@ -44,8 +44,9 @@ class Sender:
     def slice(self, now: float) -> int:
         """A few sends; returns how many were made. 0 when there is nothing to do."""
         budget = self._hub.budgets.sends_between_clock_readings
-        left = self._flush_private(now, budget)
         rooms = self._hub.marks.rooms
+        share = max(1, budget // 2) if rooms else budget
+        left = budget - share + self._flush_private(now, share)
         while rooms and left:
             room = next(iter(rooms))
             left = self._flush_room(room, now, left)
@@ -59,7 +60,7 @@ class Sender:
             self._tell_skipped(client)
         parts = next_parts(client)
         if not parts:
-            self._all_taken(client)
+            self._all_taken(client, now)
             return
         sockets = self._hub.sockets
         try:
@@ -157,6 +158,8 @@ class Sender:
             return
         client.position += chunk.count
         client.offset = chunk.end
+        if client.room is not None and client.room.slow:
+            client.room.slow.pop(client.id, None)
         client.lines_out += chunk.count
         client.bytes_out += taken
         hub = self._hub
@@ -176,23 +179,28 @@ class Sender:
                 hub.marks.took.append(client)
             if client.timed:
                 hub.timers.progress.touch(client.id, now)
+            if client.pressed_at is not None and now < client.pressed_at + hub.limits.press_s:
+                hub.timers.stall.touch(client.id, now)
         if client.choked and client.private_bytes <= hub.intake.private_bytes // 2:
             client.choked = False
             hub.need_not_progress(client)
             hub.resume(client)
         if taken == sum(len(part.wire) for part in parts):
-            self._all_taken(client)
+            self._all_taken(client, now)
         else:
             self._refused(client, now)
 
-    def _all_taken(self, client: Client) -> None:
+    def _all_taken(self, client: Client, now: float) -> None:
         """The kernel took everything it was offered; there may be more."""
         hub, room = self._hub, client.room
         client.blocked = False
         hub.interest(client)
         if room is not None:
-            room.slow.pop(client.id, None)
-            self._judge_behind(client, room, 0.0)
+            if client.lag_bytes:  # The batch was cut short: it may still hold the log back.
+                room.slow[client.id] = client
+            else:
+                room.slow.pop(client.id, None)
+            self._judge_behind(client, room, now)
         if not client.owes_nothing:
             if room is not None and room.end != client.offset:
                 hub.marks.rooms[room] = None
@@ -223,13 +231,17 @@ class Sender:
 
     def _judge_behind(self, client: Client, room: Room, now: float) -> None:
         """Keep the account of who lags by more than half of what is allowed."""
-        hub = self._hub
-        if client.blocked and client.lag_bytes > hub.limits.behind_bytes:
+        hub, lag = self._hub, client.lag_bytes
+        if client.blocked and lag > hub.limits.behind_bytes:
             room.behind[client.id] = client
+            if lag > hub.limits.pressed_bytes:
+                hub.press(client, room, now)
             if room.held:
                 hub.must_progress(client, now)
         elif client.id in room.behind:
             del room.behind[client.id]
+            client.pressed_at = None
+            hub.stop_pressing(client, room, now)
             if not client.choked:
                 hub.need_not_progress(client)
             hub.release(room)

@@ -62,6 +62,14 @@ class Limits:
 
     lag_bytes: int
     linger_s: float = 2.0
+    press_s: float = 1.0
+    """How long a room waits at most for one that is about to be cut; again only after it was not behind."""
+    stall_s: float = 0.5
+    """It waits only for who takes something within this time."""
+    patience_s: float = 3.0
+    """How long a room waits in a row for all such hearers together: nobody can hold it up for good."""
+    patience_gain: float = 0.1
+    """Seconds of patience that come back in a second without waiting."""
     progress_s: float = 10.0
     """How long one that holds others up may take nothing."""
     feed_s: float = 10.0
@@ -71,6 +79,11 @@ class Limits:
     """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
     pause_s: float = 0.05
     """How long a bulk sender must have sent nothing to have paused."""
+
+    @property
+    def pressed_bytes(self) -> float:
+        """Lag at which a hearer is about to be cut: two more turns could bring it past the limit."""
+        return self.lag_bytes * 3 / 4 if self.lag_bytes else float("inf")
 
     @property
     def behind_bytes(self) -> float:
@@ -88,6 +101,8 @@ class Timers:
     """Ended clients: flush, farewell and lingering together."""
     progress: Expiry
     """Those that hold others up and have to take something, and feeds that have to send something."""
+    stall: Expiry
+    """Those that their room waits for: who takes nothing for a moment is not waited for."""
     pause: Expiry
     """Bulk senders: who sends nothing for a moment has paused."""
 
@@ -98,6 +113,7 @@ class Timers:
         self.closing.forget(client_id)
         self.progress.forget(client_id)
         self.pause.forget(client_id)
+        self.stall.forget(client_id)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -166,8 +182,32 @@ class Hub:
             client.timed = False
             self.timers.progress.forget(client.id)
 
+    def press(self, client: Client, room: Room, now: float) -> None:
+        """It is about to be cut: its room waits for it, a moment, and once until it has caught up."""
+        if client.pressed_at is None and self._patience(room, now) > 0:
+            client.pressed_at = now
+            room.pressed[client.id] = client
+            self.timers.stall.touch(client.id, now)
+
+    def stop_pressing(self, client: Client, room: Room, now: float) -> None:
+        """The room waits for this client no longer."""
+        if client.id in room.pressed:
+            self._patience(room, now)
+            del room.pressed[client.id]
+            self.timers.stall.forget(client.id)
+            self.release(room)
+
+    def _patience(self, room: Room, now: float) -> float:
+        """What is left of a room's patience: it goes while the room waits, and comes back slowly."""
+        limits, passed = self.limits, now - room.patience_at
+        left = room.patience_s - passed if room.pressed else room.patience_s + passed * limits.patience_gain
+        room.patience_s, room.patience_at = min(left, limits.patience_s), now
+        return room.patience_s
+
     def release(self, room: Room) -> None:
         """Read the senders again that waited for this room, where it has caught up."""
+        if room.is_congested:
+            return
         for client in list(room.held.values()):
             if not room.congested_for(client):
                 del room.held[client.id]
@@ -193,7 +233,7 @@ class Hub:
     def is_feeding(self, client: Client, now: float) -> bool:
         """It sends lines: it did just now, or it waits for its room to let it."""
         recent = client.held or client.heard_at >= now - self.limits.feed_s
-        return client.phase is Phase.OPEN and client.lines_in > 0 and recent
+        return client.phase is Phase.OPEN and client.lines_in > 0 and recent and not client.choked
 
     def make_feed(self, client: Client, now: float) -> None:
         """From here on it is only listened to, for as long as it sends something."""

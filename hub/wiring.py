@@ -79,4 +79,5 @@ def _make_timers(settings: Settings, limits: Limits) -> Timers:
         closing=Deadline(limits.linger_s),
         progress=Deadline(limits.progress_s),
         pause=Deadline(limits.pause_s),
+        stall=Deadline(limits.stall_s),
     )

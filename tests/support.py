@@ -158,6 +158,8 @@ class ThreadHub:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
+        self.poller.close()
+        self.mailbox.close()
         if kind is None:
             assert self.failure is None, self.failure
             faults = [fields for event, fields in self.log if event == "fault"]
@@ -244,8 +246,9 @@ class HubProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def peer(self, **options: Any) -> Peer:
         """A new client of this hub."""
