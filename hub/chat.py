@@ -48,13 +48,9 @@ class Chat:
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
         self._name(client, f"guest-{client.id}")
-        others = len(self.rooms.lobby.members)
-        company = f"{others} other{'s' if others != 1 else ''}" if others else "nobody else yet"
         greeting = self._greeting or "welcome to hubbub"
-        self.tell(
-            client,
-            f"{greeting} - you are {client.nick} in {Rooms.LOBBY}, with {company}; /help lists commands",
-        )
+        where = f"you are {client.nick} in {Rooms.LOBBY}, with {_company(self.rooms.lobby)}"
+        self.tell(client, f"{greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
     def lines(self, client: Client) -> int:
@@ -110,7 +106,7 @@ class Chat:
         client.private = pieces
         client.private_bytes = sum(len(piece.data) for piece in pieces)
         self.marks.flush[client.id] = client
-        self.tell(client, f"you are now in {room.name}, with {len(room.members)} others")
+        self.tell(client, f"you are now in {room.name}, with {_company(room)}")
         self._enter(client, room)
 
     def find(self, nick: str) -> Client | None:
@@ -162,6 +158,11 @@ class Chat:
         if room is not None and self._notices and 0 < len(room.members) <= self._announce:
             room.notes.append((who, what))
             self.marks.noted[room] = None
+
+
+def _company(room: Room) -> str:
+    others = len(room.members)
+    return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"
 
 
 def announcement(notes: list[tuple[str, str]]) -> bytes:

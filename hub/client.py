@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hub.forms import Form
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hub.reasons import CloseReason
     from hub.rooms import Room
     from hub.telnet import TelnetFilter
+
+
+ROOMS_REMEMBERED: Final = 64
 
 
 class Phase(Enum):
@@ -64,6 +67,9 @@ class Client:
     prefix: bytes = b""
     """`<nick> `, made when the nick is set, so that a line costs one concatenation."""
     room: Room | None = None
+
+    seen: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """How far it got in the rooms that it left, by room number: history never shows a line twice."""
 
     # Input.
     opening: bytes | None = b""
@@ -145,6 +151,13 @@ class Client:
     def has_backlog(self) -> bool:
         """Complete lines are waiting to be taken."""
         return self.backlog_at < len(self.backlog)
+
+    def remember(self, room: int, place: tuple[int, int]) -> None:
+        """Where it was when it left a room; of the last few rooms only."""
+        self.seen.pop(room, None)
+        self.seen[room] = place
+        if len(self.seen) > ROOMS_REMEMBERED:
+            del self.seen[next(iter(self.seen))]
 
     def put(self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False) -> None:
         """Queue private output before the next line of its room. The caller marks the client."""

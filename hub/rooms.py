@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 
 from hub.client import Client, Piece
 from hub.forms import Form, encode
@@ -59,6 +60,8 @@ class Room:
     key: str
     """What the name is unique by."""
     account: Account
+    number: int = 0
+    """Unlike the name it is never used again."""
     members: dict[int, Client] = field(default_factory=dict)
     hearers: dict[int, Client] = field(default_factory=dict)
     """The members that are owed lines; who takes nothing may still be a member."""
@@ -121,7 +124,8 @@ class Room:
         """Make the client a member and hearer; its position is set back by `history` lines."""
         self.seal()
         client.room = self
-        client.position, client.offset = self._back(0 if client.deaf else history)
+        there = self._back(0 if client.deaf else history)
+        client.position, client.offset = max(there, client.seen.get(self.number, there))
         self.account.replayed += self.end - client.offset
         self.members[client.id] = client
         if client.deaf:
@@ -133,6 +137,7 @@ class Room:
     def leave(self, client: Client) -> None:
         """Forget the client. What it is still owed is the caller's to keep (`rest_for`) or count."""
         self.stop_hearing(client)
+        client.remember(self.number, (self.head, self.end))
         self.members.pop(client.id, None)
         self.held.pop(client.id, None)
         client.held = False
@@ -225,6 +230,7 @@ class Rooms:
     def __init__(self, account: Account, max_rooms: int) -> None:
         self._account = account
         self._max_rooms = max_rooms
+        self._numbers = count(1)
         self.lobby = Room(self.LOBBY, self.LOBBY, account)
         self._by_key: dict[str, Room] = {self.LOBBY: self.lobby}
 
@@ -241,7 +247,7 @@ class Rooms:
         if room is None:
             if self._max_rooms and len(self._by_key) >= self._max_rooms:
                 raise RoomsFull
-            room = self._by_key[key] = Room(name, key, self._account)
+            room = self._by_key[key] = Room(name, key, self._account, next(self._numbers))
         return room
 
     def discard_if_empty(self, room: Room) -> None:

@@ -46,3 +46,16 @@ def test_an_idle_loop_wakes_at_most_twice_a_second() -> None:
         before, published = hub_.counters.turns, len(hub.summaries)
         until(lambda: len(hub.summaries) >= published + 3)
         assert hub_.counters.turns - before <= 6
+
+
+def test_history_never_shows_a_line_twice_to_one_who_comes_back() -> None:
+    with ThreadHub(mode="chat", announce=0) as hub, hub.peer() as ann:
+        ann.send(b"one\n/join den\n")
+        ann.read_until(b"now in den, with nobody else\n")
+        with hub.peer() as bob:
+            bob.send(b"two\n")
+            bob.read_until(b"two\n")
+        ann.send(b"/leave\nthree\n")
+        heard = ann.read_until(b"three\n")
+        assert b"<guest-1> one" not in heard
+        assert heard.index(b"<guest-2> two") < heard.index(b"<guest-1> three")

@@ -1,0 +1,253 @@
+"""One scripted session, many ways: what a client gets must not depend on how the hub waits and reads.
+
+Every transcript is compared byte by byte, over the three trigger and read pairs and against what the mode
+promises. Each session has a hub of its own, so its client is guest-1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.e2e.programs import TELNET_BANNER, command_of, converse, require, telnet_window
+from tests.support import PAIRS, ThreadHub, until
+
+
+def crlf(*lines: str) -> bytes:
+    """These lines as a telnet terminal, or a client that sent CRLF, gets them."""
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+MODES = ["chat", "broadcast", "echo"]
+WAYS = ["whole", "byte by byte"]
+
+GREETING = [
+    "* welcome to hubbub - you are guest-1 in lobby, with nobody else; /help lists commands",
+    "* guest-1 joined",
+]
+NO_SUCH_COMMAND = (
+    "* no such command: /whoo - did you mean /who?; a line that starts with // is said with one slash"
+)
+
+# What a person could type. Linux telnet looks for its own keys in the low seven bits of every byte, so that a
+# character with the byte 0x9D in it means Ctrl-] to it: a few scripts can only be sent by the other programs.
+TYPED = ["hello", "", "Grüße, мир", "/who", "/whoo", "//slash", "last"]
+IN_CHAT = {
+    "": [],
+    "/who": ["* in lobby (1): guest-1"],
+    "/whoo": [NO_SUCH_COMMAND],
+    "//slash": ["<guest-1> /slash"],
+}
+
+# A program that copies bytes can also send other line ends, and a last line without one. The first line ends
+# in CRLF, so the answers do too from the first on, wherever the input is cut.
+PIPED_LINES = ["hello", "", "日本語, שלום, 😀", "/who", "/whoo", "//slash", "last"]
+PIPED = "hello\r\n\n日本語, שלום, 😀\n/who\r\n/whoo\r\0//slash\r\nlast".encode()
+
+PLAIN = (
+    "first\r\n\nlf\nnul\r\0a\rb\r\nää мир 日本 שלום 😀\n/who\n//x\r\n\r\n"
+    "/nick Ann\r\n/msg ann psst\n/join den\r\n/nope\nhere\n/leave\ntab\there\r\nlast"
+).encode()
+
+SAID_IN_LOBBY = [
+    "<guest-1> first",
+    "<guest-1> lf",
+    "<guest-1> nul",
+    "<guest-1> a\N{REPLACEMENT CHARACTER}b",
+    "<guest-1> ää мир 日本 שלום 😀",
+]
+CHAT_OF_PLAIN = [
+    *SAID_IN_LOBBY,
+    "* in lobby (1): guest-1",
+    "<guest-1> /x",
+    "* you are now Ann",
+    "<Ann to you> psst",
+    "<you to Ann> psst",
+    "* you are now in den, with nobody else",
+    "* no such command: /nope - /help lists what there is; a line that starts with // is said with one slash",
+    "<Ann> here",
+    "* you are now in lobby, with nobody else",
+    "<Ann> tab\there",
+    "<Ann> last",
+]
+
+ARE_YOU_THERE, TIMING_MARK, ECHO, NO_OPERATION = b"\xff\xf6", b"\xff\xfd\x06", b"\xff\xfd\x01", b"\xff\xf1"
+TERMINAL_TYPE = b"\xff\xfb\x18\xff\xfa\x18\x00xterm\xff\xff\n\xff\xf0"
+INTERRUPT = b"\xff\xf4" + TIMING_MARK
+TELNET = (
+    ARE_YOU_THERE
+    + TIMING_MARK
+    + (b"tel" + NO_OPERATION + b"net\n")
+    + (TERMINAL_TYPE + b"m\xc3" + NO_OPERATION + b"\xa4h\r\0")
+    + (ECHO + ECHO + b"\xff\xfe\x01twice\r\n")
+    + (INTERRUPT + b"\r\n/who\r\n" + b"data \xff\xff byte\nlast" + NO_OPERATION)
+)
+NEGOTIATED = b"\xff\xfc\x06" + b"\xff\xfe\x18" + b"\xff\xfc\x01" + b"\xff\xfc\x06"
+RELAY_OF_TELNET = (
+    "* yes, hubbub is here\r\ntelnet\r\nmäh\r\ntwice\r\n\r\n/who\r\n".encode()
+    + b"data \xff\xff byte\r\nlast\r\n"
+)
+CHAT_OF_TELNET = crlf(
+    "* yes, hubbub is here",
+    "<guest-1> telnet",
+    "<guest-1> mäh",
+    "<guest-1> twice",
+    "* in lobby (1): guest-1",
+    "<guest-1> data \N{REPLACEMENT CHARACTER} byte",
+    "<guest-1> last",
+)
+
+
+def pieces_of(script: bytes, way: str) -> list[bytes]:
+    return [script] if way == "whole" else [bytes([byte]) for byte in script]
+
+
+def answers(mode: str, line: str) -> list[str]:
+    """What the one client of a fresh hub gets for a line."""
+    if mode != "chat":
+        return [line]
+    return IN_CHAT.get(line, [f"<guest-1> {line}"])
+
+
+def over_all_pairs(session: Callable[[ThreadHub], bytes], mode: str, **settings: Any) -> bytes:
+    """The transcript of a session, which has to be the same for every trigger and read pair."""
+
+    def transcript(pair: tuple[str, str]) -> bytes:
+        trigger, read = pair
+        with ThreadHub(mode=mode, trigger=trigger, read=read, **settings) as hub:
+            return session(hub)
+
+    with ThreadPoolExecutor(len(PAIRS)) as side:
+        transcripts = dict(zip(PAIRS, side.map(transcript, PAIRS), strict=True))
+    first = transcripts[PAIRS[0]]
+    assert transcripts == dict.fromkeys(PAIRS, first)
+    return first
+
+
+def play(pieces: Sequence[bytes]) -> Callable[[ThreadHub], bytes]:
+    """A session on a plain socket: each piece is read by the hub before the next one is sent."""
+
+    def session(hub: ThreadHub) -> bytes:
+        sent = 0
+        with hub.peer() as peer:
+            for piece in pieces:
+                peer.send(piece)
+                sent += len(piece)
+                until(partial(has_heard, hub, sent))
+            peer.half_close()
+            return peer.rest()
+
+    return session
+
+
+def has_heard(hub: ThreadHub, size: int) -> bool:
+    return hub.loop.hub.counters.bytes_in == size
+
+
+def cut_everywhere(script: bytes) -> list[list[bytes]]:
+    return [[script[:cut], script[cut:]] for cut in range(1, len(script))]
+
+
+def separate(transcript: bytes) -> tuple[bytes, bytes]:
+    """The text of a transcript, and what the telnet layer said in between."""
+    option = re.compile(rb"\xff[\xfb-\xfe].", re.DOTALL)
+    return option.sub(b"", transcript), b"".join(option.findall(transcript))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("program", ["ncat", "socat", "hubbub client"])
+def test_a_program_prints_the_same_whatever_the_trigger_and_the_read(
+    program: str, mode: str, way: str
+) -> None:
+    def session(hub: ThreadHub) -> bytes:
+        return converse(command_of(program, hub.port), pieces_of(PIPED, way))
+
+    greeting = "".join(f"{line}\n" for line in GREETING).encode() if mode == "chat" else b""
+    said = [answer for line in PIPED_LINES for answer in answers(mode, line)]
+    assert over_all_pairs(session, mode) == greeting + crlf(*said)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_telnet_shows_the_same_for_lines_that_were_typed_ahead(mode: str) -> None:
+    def session(hub: ThreadHub) -> bytes:
+        with telnet_window(hub.port, typed_ahead="".join(f"{line}\n" for line in TYPED)) as window:
+            window.wait_for(answers(mode, TYPED[-1])[-1])
+            window.leave()
+            return window.printed
+
+    said = [answer for line in TYPED for answer in answers(mode, line)]
+    greeting = GREETING if mode == "chat" else []
+    assert over_all_pairs(session, mode) == crlf(
+        "", *TYPED, *TELNET_BANNER, *greeting, *said, "^]", "telnet> close", "Connection closed."
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_telnet_shows_the_same_for_lines_that_are_typed_key_by_key(mode: str) -> None:
+    def session(hub: ThreadHub) -> bytes:
+        with telnet_window(hub.port) as window:
+            if mode == "chat":
+                window.wait_for(GREETING[-1] + "\r\n")
+            for line in TYPED:
+                for key in f"{line}\n":
+                    window.type(key)
+                for shown in ("", *answers(mode, line)):  # first the terminal's echo of the line itself
+                    window.wait_for(shown + "\r\n")
+            window.leave()
+            return window.printed
+
+    greeting = GREETING if mode == "chat" else []
+    said = [shown for line in TYPED for shown in (line, *answers(mode, line))]
+    assert over_all_pairs(session, mode) == crlf(
+        "", *TELNET_BANNER, *greeting, *said, "^]", "telnet> close", "Connection closed."
+    )
+
+
+@pytest.mark.parametrize("script", [PLAIN, TELNET], ids=["plain", "telnet"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_raw_session_is_the_same_whatever_the_trigger_and_the_read(
+    mode: str, way: str, script: bytes
+) -> None:
+    transcript = over_all_pairs(play(pieces_of(script, way)), mode)
+    assert transcript.endswith(b"last\r\n")
+
+
+@pytest.mark.parametrize("mode", ["broadcast", "echo"])
+def test_relayed_lines_come_back_verbatim_wherever_the_input_is_cut(mode: str) -> None:
+    promised = PLAIN.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+    for pieces in cut_everywhere(PLAIN):
+        assert over_all_pairs(play(pieces), mode) == promised, pieces
+
+
+def test_chat_says_and_does_the_same_wherever_the_input_is_cut() -> None:
+    # Announcements are gathered by turn, so they alone may depend on what came together.
+    promised = f"{GREETING[0]}\n".encode() + crlf(*CHAT_OF_PLAIN)
+    for pieces in cut_everywhere(PLAIN):
+        assert over_all_pairs(play(pieces), "chat", announce=0) == promised, pieces
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_telnet_sequences_mean_the_same_wherever_they_are_cut(mode: str) -> None:
+    # Only where in the text the answers of the telnet layer stand depends on what came together.
+    promised = f"{GREETING[0]}\n".encode() + CHAT_OF_TELNET if mode == "chat" else RELAY_OF_TELNET
+    for pieces in cut_everywhere(TELNET):
+        transcript = over_all_pairs(play(pieces), mode, announce=0)
+        assert separate(transcript) == (promised, NEGOTIATED), pieces
+
+
+def test_a_missing_program_skips_its_test_but_fails_it_where_programs_are_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUIRE_PROGRAMS", "0")
+    with pytest.raises(pytest.skip.Exception, match="no-such-program is not installed"):
+        require("no-such-program")
+    monkeypatch.setenv("REQUIRE_PROGRAMS", "1")
+    with pytest.raises(pytest.fail.Exception, match="no-such-program is not installed"):
+        require("no-such-program")
