@@ -47,6 +47,7 @@ class Chat:
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
+        client.fresh = True
         self._name(client, f"guest-{client.id}")
         greeting = self._greeting or "welcome to hubbub"
         where = f"you are {client.nick} in {Rooms.LOBBY}, with {_company(self.rooms.lobby)}"
@@ -62,8 +63,7 @@ class Chat:
             if full or client.private_bytes > intake.private_bytes:
                 break
             client.backlog_at += 1
-            used += intake.command_lines if line.startswith(b"/") else 1
-            self._line(client, clean(line))
+            used += self._line(client, line)
         return used * intake.line_bytes
 
     def left(self, client: Client) -> None:
@@ -130,11 +130,16 @@ class Chat:
 
     # Inside.
 
-    def _line(self, client: Client, line: bytes) -> None:
+    def _line(self, client: Client, line: bytes) -> int:
+        """Say or do one line; returns what it cost, in lines."""
         if line.startswith(b"/") and not line.startswith(b"//"):
-            run_command(self, client, line[1:].decode())
-        elif line:
-            self.say(client, line[1:] if line.startswith(b"//") else line)
+            if client.gone is not None:
+                return 0  # Nobody is left to be answered. What it said still counts.
+            run_command(self, client, clean(line[1:]).decode())
+            return self._intake.command_lines
+        if line:
+            self.say(client, clean(line[1:] if line.startswith(b"//") else line))
+        return 1
 
     def _name(self, client: Client, nick: str) -> None:
         client.nick = nick

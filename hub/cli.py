@@ -116,10 +116,7 @@ class Unavailable(Exception):
 
 
 class Stopper:
-    """The handler of SIGTERM and SIGINT: the first asks the hub to drain, the second leaves at once.
-
-    A signal does not end epoll_wait (PEP 475 resumes it); the post to the mailbox does.
-    """
+    """The handler of SIGTERM and SIGINT: the first asks the hub to drain, the second leaves at once."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -147,6 +144,7 @@ def _run_hub(settings: Settings, log: LogThread) -> None:
     dropped = partial(getattr, log, "dropped")
     loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=dropped)
     stopper = Stopper(mailbox)
+    signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, stopper)
     signal.signal(signal.SIGINT, stopper)
     said = [f"lines on {address}" for address in _bind(loop.listen)]

@@ -47,6 +47,8 @@ class Piece(NamedTuple):
     """Counted in the account of owed lines: an echo, or the remainder of a room that was left."""
     raw: bool = False
     farewell: bool = False
+    form: Form | None = None
+    """The form of its lines where that is fixed; the client's own otherwise."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -84,6 +86,8 @@ class Client:
     """Not read until half of its private output is gone."""
     held: bool = False
     """Not read until its room has caught up."""
+    fresh: bool = False
+    """In chat, nothing goes to it before its first line or a short pause: it may be no person at all."""
     bulk: bool = False
     """It sends in bulk and has not paused: its own lines wait."""
     pressed_at: float | None = None
@@ -96,6 +100,8 @@ class Client:
     # Output.
     position: int = 0
     offset: int = 0
+    entered: int = 0
+    """The head of its room when it came in; what stands before that is history."""
     rest: bytes = b""
     rest_owed: int = 0
     rest_farewell: bool = False

@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 def run_command(chat: Chat, client: Client, line: str) -> None:
     """Do what one line after its slash says, or tell the client why not."""
-    name, _, rest = line.partition(" ")
+    name, _, rest = line.rstrip().partition(" ")
     command = _BY_NAME.get(name.lower())
     if command is None:
         chat.tell(client, _unknown(name))

@@ -93,7 +93,8 @@ def _upcoming(client: Client) -> Iterator[Part]:
         if room is not None and piece.at > at:
             yield from _room_parts(client, room, at, piece.at)
             at = piece.at
-        yield Part(piece.data if piece.raw else encode(piece.data, client.form), piece, len(piece.data))
+        wire = piece.data if piece.raw else encode(piece.data, piece.form or client.form)
+        yield Part(wire, piece, len(piece.data))
     if room is not None:
         yield from _room_parts(client, room, at, room.end)
 
@@ -145,10 +146,11 @@ def _take_some(client: Client, part: Part, index: int, taken: int, account: Acco
         client.private_bytes -= len(source.data)
         del client.private[index]
         return
+    form = (source.form if isinstance(source, Piece) else None) or client.form
     border = border_after(wire, taken)
-    size = canonical_size(wire, border, client.form)
+    size = canonical_size(wire, border, form)
     rest = wire[taken:border]
-    left = canonical_left(rest, client.form) if rest else 0
+    left = canonical_left(rest, form) if rest else 0
     lines = wire.count(b"\n", 0, border)
     client.lines_out += lines - bool(rest)
     client.rest = rest

@@ -101,9 +101,10 @@ class Door:
         hub.by_fd[client.fd] = hub.clients[client.id] = client
         hub.counters.peak = max(hub.counters.peak, len(hub.clients))
         hub.poller.want(client.fd, reading=True, writing=False)
-        hub.timers.idle.touch(client.id, now)
-        hub.timers.warning.touch(client.id, now)
+        hub.marks.heard.append(client)  # Its idle time starts at the next stamp, which is after it came.
         hub.mode.joined(client)
+        if client.fresh:
+            hub.timers.pause.touch(client.id, now)
 
     def _client(self, sock: socket.socket, address: Address, now: float) -> Client:
         settings = self._hub.settings
@@ -159,13 +160,13 @@ class Door:
         hub.record(ending_of(client, hub.wall_s(now), now))
 
     def _refuse_with_spare(self, listener: socket.socket, now: float) -> bool:
-        """Tell the next one that there is no room; False when the door had to be shut."""
+        """Tell the next one that there is no room; False when there is none, or the door had to be shut."""
         self._spare.release()
         accepted = self._hub.sockets.accept(listener)
         if isinstance(accepted, tuple):
             self._refuse(self._client(*accepted, now), CloseReason.SERVER_FULL, "limit=descriptors", now)
         if self._spare.refill() and accepted is not NotAccepted.NO_RESOURCES:
-            return True
+            return accepted is not NotAccepted.NOBODY  # accept(2) says EMFILE before it looks who waits.
         for fd in self._listeners:
             self._hub.poller.forget(fd)
         self._opens_at = now + SHUT_S

@@ -53,7 +53,7 @@ class Endings:
         hub.counters.closed[reason] += 1
         hub.ended[client.id] = hub.clients.pop(client.id)
         self._leave_address(client)
-        client.timed = client.choked = False
+        client.timed = client.choked = client.fresh = False
         hub.timers.forget(client.id)
         hub.marks.readable.pop(client.id, None)
         pieces = self._still_owed(client, reason)

@@ -71,7 +71,8 @@ class Loop:
         self._drained_by: float | None = None
         self._timers_due_at = now
         self._rung = False
-        poller.watch(mailbox.fileno())
+        for bell in mailbox.bells:
+            poller.watch(bell)
 
     def listen(self) -> list[str]:
         """Bind; returns the addresses. Raises OSError with the address in its message."""
@@ -274,8 +275,7 @@ class Loop:
         if waits or (client.reading and self.hub.sockets.has_input(client.sock)):
             self.hub.timers.pause.touch(client.id, now)
         else:
-            client.bulk = False
-            self.hub.marks.flush[client.id] = client
+            self.hub.start_output(client)
 
     def _end_stuck(self, client_id: int, due: float, now: float) -> None:
         """It held others up and took nothing; or it is a feed and sent nothing; or it has ended already."""

@@ -3,6 +3,11 @@
 Other threads and signal handlers post; the loop takes everything at one fixed step of its turn. The
 eventfd carries no information: a thousand posts may ring once, and a ring may find nothing.
 Source: eventfd(2); the queue must not be in the pipe, where it can overflow or be lost.
+
+A signal needs a bell of its own. Python runs the handler between two instructions, so one that comes just
+before epoll_wait would wait as long as that does (seen: up to a second, 1 in 500). The interpreter's
+C-level handler writes a byte to the descriptor of signal.set_wakeup_fd at once, and that ends the wait. It
+must be a pipe: an eventfd refuses single bytes.
 """
 
 import contextlib
@@ -63,10 +68,16 @@ class Mailbox:
     def __init__(self) -> None:
         self._commands: deque[Command] = deque()
         self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._signalled, self.signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when somebody posted."""
         return self._doorbell
+
+    @property
+    def bells(self) -> tuple[int, int]:
+        """What the loop has to watch: readable when somebody posted, or when a signal came."""
+        return self._doorbell, self._signalled
 
     def post(self, command: Command) -> None:
         """Leave a command and ring. Safe from any thread and from a signal handler; never blocks."""
@@ -82,10 +93,13 @@ class Mailbox:
         if not self._commands:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._doorbell)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._signalled, 4096)
             if self._commands:  # Posted between the look and the reading: ring again for the next turn.
                 os.eventfd_write(self._doorbell, 1)
         return taken
 
     def close(self) -> None:
-        """Give the descriptor back. Nobody may post afterwards."""
-        os.close(self._doorbell)
+        """Give the descriptors back. Nobody may post afterwards."""
+        for fd in (self._doorbell, self._signalled, self.signal_fd):
+            os.close(fd)

@@ -105,10 +105,7 @@ class Broadcast:
 
 
 def fitting(lines: list[bytes], start: int, space: int) -> tuple[int, int]:
-    """Where to stop so that the lines from `start` on take at most `space` canonical bytes, and how many.
-
-    A line longer than a whole turn's share goes alone, or it would wait for ever.
-    """
+    """Where to stop so that the lines from `start` on take at most `space` canonical bytes, and how many."""
     if space <= 0:
         return start, 0
     size = sum(map(len, lines)) if start == 0 else sum(map(len, lines[start:]))

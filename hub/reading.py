@@ -156,6 +156,8 @@ class Reader:
             if protocol is not None:
                 self._foreign(client, protocol)
                 return
+            if client.fresh and not client.bulk:
+                self._hub.start_output(client)
         client.lines_in += len(lines)
         self._hub.counters.lines_in += len(lines)
         if client.has_backlog:
@@ -174,7 +176,9 @@ class Reader:
         return False
 
     def _foreign(self, client: Client, protocol: str) -> None:
-        """One short reply in the peer's own language, and the end."""
+        """One short reply in the peer's own language, instead of the greeting, and the end."""
+        if client.fresh:
+            self._hub.drop_output(client)
         settings = self._hub.settings
         hint = f"its page is on port {settings.web_port}" if settings.web else "it has no page"
         self._hub.marks.put(client, reply_to(protocol, hint), raw=True)
@@ -186,10 +190,12 @@ class Reader:
         assert telnet is not None
         if client.form is not Form.TELNET and self._hub.settings.eol != "lf":
             client.form = Form.TELNET
-        replies = telnet.take_replies()
+        replies, asked = telnet.take_replies(), telnet.take_are_you_there()
+        if client.fresh and (replies or asked):
+            self._hub.start_output(client)
         if replies:
             self._hub.marks.put(client, replies, raw=True)
-        if telnet.take_are_you_there():
+        if asked:
             # RFC 854 wants some visible evidence; a NOP is the quietest that there is.
             visible = self._hub.settings.notices
             self._hub.marks.put(

@@ -70,11 +70,10 @@ class Room:
     """The number of the next line."""
     end: int = 0
     """The offset of the next line."""
-    lines: int = 0
     intake: int = 0
     """Bytes appended since the flush pass under way began."""
     speaker: int = 0
-    """The id of the client that said every line since `speaker_since`; 0 for the hub or several."""
+    """The id of the client that said every line since `speaker_since`, but for the hub's own."""
     speaker_since: int = 0
     slow: dict[int, Client] = field(default_factory=dict)
     """Hearers that the last pass did not bring up to date, so only they can hold the log back."""
@@ -98,7 +97,7 @@ class Room:
 
     def extend(self, lines: Iterable[bytes], size: int, speaker: int) -> None:
         """Add lines of one speaker, `size` canonical bytes in all. Everybody who hears now is owed them."""
-        if speaker != self.speaker:
+        if speaker not in (0, self.speaker):
             self.speaker, self.speaker_since = speaker, self.end
         before = len(self._pending)
         self._pending.extend(lines)
@@ -116,7 +115,6 @@ class Room:
         self._pending.append(b"")
         lf = b"\n".join(self._pending)
         self.chunks.append(Chunk(lf, self.head - count, self.end - len(lf), count, self._pending_talk))
-        self.lines += count
         self._pending = []
         self._pending_talk = False
 
@@ -126,6 +124,7 @@ class Room:
         client.room = self
         there = self._back(0 if client.deaf else history)
         client.position, client.offset = max(there, client.seen.get(self.number, there))
+        client.entered = self.end
         self.account.replayed += self.end - client.offset
         self.members[client.id] = client
         if client.deaf:
@@ -167,8 +166,8 @@ class Room:
         return pieces
 
     def is_only_itself_to(self, client: Client) -> bool:
-        """Everything that the client is owed here it said itself."""
-        return self.speaker == client.id and client.offset >= self.speaker_since
+        """Nobody else said anything that the client is owed here, history aside."""
+        return self.speaker == client.id and max(client.offset, client.entered) >= self.speaker_since
 
     @property
     def is_congested(self) -> bool:

@@ -80,7 +80,7 @@ class Sender:
             marks.flush.clear()
         while self._private and left:
             client = self._private.popleft()
-            if client.phase in (Phase.OPEN, Phase.FLUSHING) and not client.deaf:
+            if client.phase in (Phase.OPEN, Phase.FLUSHING) and not (client.deaf or client.fresh):
                 left -= 1
                 self.flush(client, now)
         return left
@@ -100,6 +100,8 @@ class Sender:
                 self._judge(client, room, now)
             elif client.bulk and room.is_only_itself_to(client):
                 self._withhold(client, room)
+            elif client.fresh:
+                room.slow[client.id] = client
             elif newest is not None and client.offset == newest.start and not (client.rest or client.private):
                 self._hand(client, newest, now)
             elif client.offset != room.end:
@@ -141,7 +143,7 @@ class Sender:
     def _tell_skipped(self, client: Client) -> None:
         count, client.skipped_lines = client.skipped_lines, 0
         if self._hub.settings.notices and not client.deaf:
-            notice = f"* skipped {count} of your own lines, which you sent without a pause\n".encode()
+            notice = f"* skipped {count} lines while you sent without a pause\n".encode()
             client.private.insert(0, Piece(-1, notice))
             client.private_bytes += len(notice)
 

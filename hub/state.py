@@ -14,7 +14,9 @@ from typing import Protocol
 import msgspec
 
 from hub.client import Client, Phase
+from hub.delivery import rest_for
 from hub.expiry import Expiry
+from hub.forms import Form
 from hub.ledger import Ledger
 from hub.marks import Marks
 from hub.modes import Intake, Mode
@@ -78,7 +80,7 @@ class Limits:
     bulk_bytes: int = 4096
     """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
     pause_s: float = 0.05
-    """How long a bulk sender must have sent nothing to have paused."""
+    """How long a bulk sender must have sent nothing to have paused; and a fresh client, to be greeted."""
 
     @property
     def pressed_bytes(self) -> float:
@@ -229,6 +231,25 @@ class Hub:
         if client.room is not None:
             client.room.stop_hearing(client)
             self.release(client.room)
+
+    def start_output(self, client: Client) -> None:
+        """It has paused, or said its first line: what waited for it may go.
+
+        The greeting and all that waited with it go in LF, as they would have without the waiting: when a
+        client's first line end came must not show in what it sees.
+        """
+        if client.fresh and self.settings.eol != "crlf":
+            self._keep_as_it_is(client)
+        client.fresh = client.bulk = False
+        self.timers.pause.forget(client.id)
+        self.marks.flush[client.id] = client
+
+    def _keep_as_it_is(self, client: Client) -> None:
+        client.private = [piece._replace(form=Form.LF) for piece in rest_for(client)]
+        client.private_bytes = sum(len(piece.data) for piece in client.private)
+        if client.room is not None:
+            client.position, client.offset = client.room.head, client.room.end
+            client.room.slow.pop(client.id, None)
 
     def is_feeding(self, client: Client, now: float) -> bool:
         """It sends lines: it did just now, or it waits for its room to let it."""

@@ -130,7 +130,13 @@ class ThreadHub:
     """The real loop on a thread of the test, on a port of its own. Records are there to be looked at."""
 
     def __init__(
-        self, settings: Settings | None = None, *, budgets: Budgets | None = None, **changes: Any
+        self,
+        settings: Settings | None = None,
+        *,
+        budgets: Budgets | None = None,
+        sockets: Sockets | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        **changes: Any,
     ) -> None:
         base = settings or Settings(host="127.0.0.1", port=0, web=False, mode="broadcast", drain_s=2.0)
         self.settings = replace(base, **changes)
@@ -140,9 +146,9 @@ class ThreadHub:
         self.poller = Poller(self.settings.trigger)
         self.loop = Loop(
             self.settings,
-            Sockets(),
+            sockets or Sockets(),
             self.poller,
-            time.monotonic,
+            clock,
             self.mailbox,
             lambda event, **fields: self.log.append((event, fields)),
             self.summaries.append,

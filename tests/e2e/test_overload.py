@@ -91,10 +91,10 @@ def test_a_feed_that_never_reads_its_own_lines_still_delivers_its_file(
     with (
         HubProcess("--mode", "broadcast", "--trigger", trigger) as hub,
         Readers(hub.port, 3, BLOCK) as readers,
+        feeding(require("socat"), "-u", f"FILE:{feed_file}", f"TCP:127.0.0.1:{hub.port}") as feed,
     ):
-        with feeding(require("socat"), "-u", f"FILE:{feed_file}", f"TCP:127.0.0.1:{hub.port}") as feed:
-            readers.read_until(size, patience_s=PATIENCE_S + size / 1e6)
-            assert feed.wait(PATIENCE_S) == 0
+        readers.read_until(size, patience_s=PATIENCE_S + size / 1e6)
+        assert feed.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,0 +1,257 @@
+"""A hub with nothing to do does nothing: wake-ups, turns and processor time while all wait for somebody.
+
+What must not happen is a spin: a descriptor that stays reported, so that each wait returns at once. It
+shows in turns and in processor time, not in wake-ups, since a thread that never waits never wakes; so all
+three are looked at. Sleeps here are the windows of these measurements, they wait for nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hub.client import Client, Phase
+from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, closing, until
+
+each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
+LINE = b"x" * 999 + b"\n"
+SMALL_BUFFER_BYTES = 16 * 1024
+"""Of a peer that does not read, so that the hub soon owes it something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a hub has done so far."""
+
+    turns: int
+    at_s: float
+    """When the turns were counted, on the hub's clock."""
+    wake_ups: int
+    """Of the main thread: how often it waited and was woken, proc_pid_status(5)."""
+    cpu_s: float
+    """Of all threads, from the scheduler's own nanoseconds."""
+
+
+def effort_of(hub: HubProcess) -> Effort:
+    """As it stands, from the page's totals and from the kernel."""
+    pid = hub.process.pid
+    summary = hub.get("/api/summary")
+    status = Path(f"/proc/{pid}/status").read_text()
+    used_ns = (int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return Effort(
+        turns=summary["turns"],
+        at_s=summary["taken_s"],
+        wake_ups=int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0]),
+        cpu_s=sum(used_ns) / 1e9,
+    )
+
+
+def start(*flags: Sequence[str]) -> list[HubProcess]:
+    """Hubs with these flags, started at the same time."""
+    with ThreadPoolExecutor() as starters:
+        return list(starters.map(lambda mine: HubProcess("--mode", "echo", *mine), flags))
+
+
+def assert_a_crowd_costs_nothing(clients: int, window_s: float) -> None:
+    """At most two wake-ups a second and the strategy's own, and less than 1 % of a processor."""
+    strategies = {"poll": 0.0, "sweep": 1.0, "deadline": 0.0}  # With the wake-ups a second of its own.
+    with ExitStack() as stack:
+        hubs = start(*(("--idle-strategy", name, "--sweep-interval", "1s") for name in strategies))
+        for hub in hubs:
+            stack.enter_context(hub)
+            stack.enter_context(closing([hub.peer() for _ in range(clients)]))
+        for hub in hubs:
+            until(partial(has_clients, hub, clients))
+        before = [effort_of(hub) for hub in hubs]
+        time.sleep(window_s)
+        after = [effort_of(hub) for hub in hubs]
+    for (name, own), was, now in zip(strategies.items(), before, after, strict=True):
+        turns_per_s = (now.turns - was.turns) / (now.at_s - was.at_s)
+        wake_ups_per_s = (now.wake_ups - was.wake_ups) / window_s
+        cpu = (now.cpu_s - was.cpu_s) / window_s
+        print(f"{name}: {turns_per_s:.2f} turns/s, {wake_ups_per_s:.2f} wake-ups/s, {cpu:.2%} of a processor")
+        assert 0 < turns_per_s <= 2 + own
+        assert wake_ups_per_s <= 2 + own + 1 / window_s
+        assert cpu < 0.01
+
+
+def has_clients(hub: HubProcess, count: int) -> bool:
+    """Whether so many are open, as the page's totals have it."""
+    return bool(hub.get("/api/summary")["clients"]["open"] == count)
+
+
+def test_a_thousand_idle_clients_cost_nothing() -> None:
+    assert_a_crowd_costs_nothing(1000, 2.0)
+
+
+@pytest.mark.long
+def test_a_thousand_idle_clients_cost_nothing_for_ten_seconds() -> None:
+    assert_a_crowd_costs_nothing(1000, 10.0)
+
+
+def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
+    """It turns a few times, and takes next to nothing of the processor that it shares with this test.
+
+    It publishes once a second, and it looks at a bulk sender now and then, whether that has paused.
+    """
+    turns, cpu_s = hub.loop.hub.counters.turns, time.process_time()
+    time.sleep(window_s)
+    assert hub.loop.hub.counters.turns - turns <= 2 + window_s / hub.loop.hub.limits.pause_s
+    assert time.process_time() - cpu_s < 0.05 * window_s
+
+
+def assert_closed_at_once(hub: ThreadHub, reason: str) -> None:
+    """Within 100 ms from now, and in a few turns."""
+    turns, now_s = hub.loop.hub.counters.turns, time.monotonic()
+    assert until(hub.endings, 1.0)[0]["reason"] == reason
+    assert time.monotonic() - now_s < 0.1
+    assert hub.loop.hub.counters.turns - turns <= 12  # a few reads of what it had sent before
+
+
+def newest(hub: ThreadHub, count: int) -> Client:
+    """The last of so many clients, once they are in."""
+    clients = hub.loop.hub.clients
+    until(lambda: len(clients) == count)
+    return clients[max(clients)]
+
+
+def exchange_until(enough: Callable[[], bool], peer: Peer, data: bytes, *, reading: bool) -> None:
+    """Press as much of this into the hub as it takes, and perhaps read what comes back."""
+    peer.sock.setblocking(False)
+
+    def push() -> bool:
+        for _ in range(100):
+            with suppress(BlockingIOError):
+                peer.sock.send(data)
+            with suppress(BlockingIOError):
+                reading and peer.sock.recv(1 << 20)
+        return enough()
+
+    until(push)
+    peer.sock.settimeout(PATIENCE_S)
+
+
+@each_pair
+@pytest.mark.parametrize("tail", ["reads", "resets"])
+def test_a_client_at_its_end_that_is_owed_an_echo_does_not_spin(trigger: str, read: str, tail: str) -> None:
+    with (
+        ThreadHub(mode="echo", trigger=trigger, read=read) as hub,
+        hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as peer,
+    ):
+        client = newest(hub, 1)
+        peer.send(LINE * 250)
+        peer.half_close()
+        until(lambda: client.phase is Phase.FLUSHING)
+        assert not client.owes_nothing
+        assert_hub_rests(hub)
+        if tail == "resets":
+            peer.reset()
+            assert_closed_at_once(hub, "peer_closed")
+        else:
+            assert peer.rest() == LINE * 250
+            assert hub.ending()["unsent_bytes"] == 0
+
+
+@each_pair
+def test_a_client_at_its_end_that_is_owed_two_megabytes_of_a_room_does_not_spin(
+    trigger: str, read: str
+) -> None:
+    with (
+        ThreadHub(trigger=trigger, read=read, max_lag_bytes=4 << 20) as hub,
+        hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as reader,
+    ):
+        client = newest(hub, 1)
+        with hub.peer() as speaker:
+            speaker.send(LINE * 2000)
+            assert speaker.read(2_000_000) == LINE * 2000
+            reader.half_close()
+            until(lambda: client.phase is Phase.FLUSHING)
+            assert client.private_bytes > 1_500_000
+            assert_hub_rests(hub)
+            assert reader.rest() == LINE * 2000
+            assert hub.ending()["reason"] == "peer_closed"
+
+
+@each_pair
+@pytest.mark.parametrize(
+    ("mode", "data"),
+    [("echo", LINE * 10), ("chat", b"/help\n" * 500)],
+)
+def test_a_client_paused_for_its_own_output_rests_and_its_reset_is_seen(
+    trigger: str, read: str, mode: str, data: bytes
+) -> None:
+    with (
+        ThreadHub(mode=mode, trigger=trigger, read=read) as hub,
+        hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as peer,
+    ):
+        client = newest(hub, 1)
+        exchange_until(lambda: client.choked, peer, data, reading=False)
+        assert_hub_rests(hub)
+        peer.reset()
+        assert_closed_at_once(hub, "peer_reset")
+
+
+@each_pair
+@pytest.mark.parametrize("tail", ["stays", "resets"])
+def test_a_sender_paused_for_its_room_does_not_spin(trigger: str, read: str, tail: str) -> None:
+    with (
+        ThreadHub(trigger=trigger, read=read) as hub,
+        hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as reader,
+    ):
+        newest(hub, 1)
+        with hub.peer() as sender:
+            client = newest(hub, 2)
+            exchange_until(lambda: client.held, sender, LINE * 10, reading=True)
+            if tail == "resets":
+                sender.reset()
+                until(lambda: client.gone)
+            assert_hub_rests(hub)
+            until(lambda: reader.sock.recv(1 << 20) and not client.held)
+            if tail == "resets":
+                assert hub.ending()["reason"] == "peer_reset"
+            else:
+                assert client.reading
+
+
+def sleeps(hub: HubProcess) -> bool:
+    """Whether its main thread waits: state S in proc_pid_stat(5)."""
+    return Path(f"/proc/{hub.process.pid}/stat").read_text().rsplit(") ", 1)[1].startswith("S")
+
+
+def assert_sigterm_is_answered_within_100_ms(count: int, *flags: str) -> None:
+    """From the kill to the farewell that a client gets; each of so many hubs is stopped once, when idle."""
+    took_s: list[float] = []
+    for _ in range(count // 4):
+        with ExitStack() as stack:
+            hubs = [stack.enter_context(hub) for hub in start(*[flags] * 4)]
+            peers = [stack.enter_context(hub.peer()) for hub in hubs]
+            for hub, peer in zip(hubs, peers, strict=True):
+                peer.send(b"hello\n")
+                assert peer.line() == b"hello\n"
+                until(partial(sleeps, hub))
+                now_s = time.monotonic()
+                hub.process.send_signal(signal.SIGTERM)
+                assert peer.rest() == b"* bye reason=server_shutdown\n"
+                took_s.append(time.monotonic() - now_s)
+                peer.close()
+                assert hub.process.wait(PATIENCE_S) == 0
+    print(f"{max(took_s) * 1000:.1f} ms at most, {sum(took_s) / count * 1000:.1f} ms on average of {count}")
+    assert max(took_s) < 0.1
+
+
+def test_sigterm_on_an_idle_hub_is_answered_within_100_ms() -> None:
+    assert_sigterm_is_answered_within_100_ms(20, "--no-web")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)  # A hundred starts with a page.
+def test_sigterm_on_an_idle_hub_is_answered_within_100_ms_100_times() -> None:
+    assert_sigterm_is_answered_within_100_ms(100)

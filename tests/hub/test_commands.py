@@ -1,0 +1,171 @@
+"""The commands of chat: one table, and every wrong use of it is answered with a hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hub.client import Client
+from hub.commands import NAMES_SHOWN, TABLE, Command
+from hub.reasons import CloseReason
+from hub.rooms import Rooms
+from tests.hub.test_chat import Talk
+from tests.hub.test_client import a_client
+
+
+def answers(line: str | bytes, *, talk: Talk | None = None) -> list[str]:
+    """What the hub says to a client that types this."""
+    talk = talk or Talk()
+    ann = talk.join("ann")
+    talk.say(ann, line)
+    return talk.heard(ann)
+
+
+def test_help_has_a_line_for_every_command() -> None:
+    lines = answers("/help")
+    assert [line.split()[1] for line in lines] == [f"/{row.name}" for row in TABLE]
+    for row, line in zip(TABLE, lines, strict=True):
+        assert line.startswith("* /")
+        assert row.arguments in line
+        assert line.endswith(row.help)
+
+
+@pytest.mark.parametrize("wanted", ["who", "/who", "WHO"])
+def test_help_for_one_command_is_its_line(wanted: str) -> None:
+    (line,) = answers(f"/help {wanted}")
+    assert line.startswith("* /who ")
+
+
+def test_help_for_what_there_is_not_gives_a_hint() -> None:
+    (line,) = answers("/help whi")
+    assert "did you mean /who?" in line
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: str(row.name))
+def test_a_command_is_found_whatever_its_case(row: Command) -> None:
+    assert not any("no such command" in line for line in answers(f"/{row.name.upper()}"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("/wo", "no such command: /wo - did you mean /who?"),
+        ("/JION tea", "no such command: /JION - did you mean /join?"),
+        ("/xyzzy", "no such command: /xyzzy - /help lists what there is"),
+        ("/", "no such command: / - /help lists what there is"),
+        ("/ who", "no such command: / - /help lists what there is"),
+    ],
+)
+def test_an_unknown_command_gets_a_hint_and_the_way_to_say_it(typed: str, hint: str) -> None:
+    assert answers(typed) == [f"* {hint}; a line that starts with // is said with one slash"]
+
+
+def test_of_a_long_unknown_command_only_the_beginning_comes_back() -> None:
+    (line,) = answers("/" + "x" * 5000)
+    assert f"/{'x' * 32} -" in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("typed", "usage"),
+    [
+        ("/nick", "usage: /nick NAME"),
+        ("/join", "usage: /join ROOM"),
+        ("/msg", "usage: /msg NAME TEXT"),
+        ("/msg ann", "usage: /msg NAME TEXT"),
+        ("/msg ann   ", "usage: /msg NAME TEXT"),
+        ("/who tea", "usage: /who"),
+        ("/leave now", "usage: /leave"),
+        ("/quit it", "usage: /quit"),
+    ],
+)
+def test_a_wrong_number_of_words_is_answered_with_the_usage(typed: str, usage: str) -> None:
+    assert answers(typed) == [f"* {usage}"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("/nick two words", "only visible letters, marks and digits"),
+        ("/nick hubbub", "kept for the hub's own use"),
+        ("/join #tea", "a room has only visible letters"),
+        ("/join " + "x" * 33, "a room has 1 to 32 characters"),
+        ("/msg nobody hello", "nobody here is called nobody; /who lists"),
+        ("/msg " + "x" * 500 + " hello", f"nobody here is called {'x' * 32};"),
+    ],
+)
+def test_a_refusal_says_what_is_allowed_and_changes_nothing(typed: str, why: str) -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, typed)
+    (line,) = talk.heard(ann)
+    assert why in line
+    assert ann.nick == "ann"
+    assert ann.room is talk.rooms.lobby
+
+
+@pytest.mark.parametrize("typed", ["/nick bob ", "/join tea ", "/help who "])
+def test_a_blank_at_the_end_of_a_command_does_not_matter(typed: str) -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, typed)
+    got = talk.heard(ann)
+    assert not any("only visible letters" in line or "no such" in line for line in got), got
+
+
+def test_who_lists_the_people_in_the_room_in_order() -> None:
+    talk = Talk()
+    cy, ann, bob = talk.join("cy"), talk.join("ann"), talk.join("bob")
+    talk.say(bob, "/join tea")
+    talk.heard(bob)
+    talk.say(ann, "/who")
+    assert talk.heard(ann)[-1] == "* in lobby (2): ann, cy"
+    talk.say(bob, "/who")
+    assert talk.heard(bob)[-1] == "* in tea (1): bob"
+    assert cy.room is talk.rooms.lobby
+
+
+class CountingMembers(dict[int, Client]):
+    """Members that count how many of them somebody looks at."""
+
+    looked_at = 0
+
+    def values(self) -> Iterator[Client]:  # type: ignore[override]  # to go through them is all that is asked
+        for client in super().values():
+            self.looked_at += 1
+            yield client
+
+
+def test_who_among_ten_thousand_looks_at_a_hundred() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    members = CountingMembers({ann.id: ann})
+    members.update({id: a_client(id, nick=f"guest-{id}") for id in range(2, 10_001)})
+    talk.rooms.lobby.members = members
+    talk.say(ann, "/who")
+    (line,) = talk.heard(ann)
+    assert line.startswith("* in lobby (10000): ann, ")
+    assert line.endswith(" and 9900 more")
+    assert members.looked_at == NAMES_SHOWN
+
+
+def test_leave_in_the_lobby_says_so() -> None:
+    assert answers("/leave") == [f"* you are in {Rooms.LOBBY} already"]
+
+
+def test_quit_records_the_reason_and_closes_nothing() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "/quit")
+    assert ann.reason is CloseReason.QUIT
+    assert talk.marks.ended == {ann.id: ann}
+    assert ann.room is talk.rooms.lobby
+
+
+def test_the_table_describes_itself() -> None:
+    assert [row.name for row in TABLE] == ["help", "nick", "who", "join", "leave", "msg", "quit"]
+    for row in TABLE:
+        most = row.words.stop - 1
+        assert len(row.arguments.replace("[", "").split()) == most
+        assert row.help

@@ -1,0 +1,123 @@
+"""The mailbox: every command is taken once and in order, and the bell rings while there is something."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from hub.mailbox import Mailbox, Stop
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    box.close()
+
+
+def rings(mailbox: Mailbox) -> bool:
+    """Whether epoll would report the doorbell now."""
+    return bool(select.select([mailbox.fileno()], [], [], 0)[0])
+
+
+def test_a_new_mailbox_is_silent_and_empty(mailbox: Mailbox) -> None:
+    assert not rings(mailbox)
+    assert mailbox.take(10) == []
+
+
+def test_commands_come_out_once_and_in_order(mailbox: Mailbox) -> None:
+    for number in range(5):
+        mailbox.post(Stop(number))
+    assert mailbox.take(10) == [Stop(number) for number in range(5)]
+    assert mailbox.take(10) == []
+
+
+def test_a_thousand_posts_ring_until_they_are_taken_and_then_no_more(mailbox: Mailbox) -> None:
+    for number in range(1000):
+        mailbox.post(Stop(number))
+    assert rings(mailbox)
+    assert len(mailbox.take(1000)) == 1000
+    assert not rings(mailbox)
+
+
+def test_past_the_budget_the_bell_goes_on_ringing(mailbox: Mailbox) -> None:
+    for number in range(3):
+        mailbox.post(Stop(number))
+    assert mailbox.take(2) == [Stop(0), Stop(1)]
+    assert rings(mailbox)
+    assert mailbox.take(2) == [Stop(2)]
+    assert not rings(mailbox)
+
+
+def test_a_full_counter_neither_blocks_nor_loses_the_command(mailbox: Mailbox) -> None:
+    os.eventfd_write(mailbox.fileno(), 2**64 - 2)  # the most that eventfd(2) holds
+    mailbox.post(Stop(9))
+    assert rings(mailbox)
+    assert mailbox.take(1) == [Stop(9)]
+
+
+def test_a_ring_may_find_nothing(mailbox: Mailbox) -> None:
+    os.eventfd_write(mailbox.fileno(), 1)
+    assert mailbox.take(10) == []
+    assert not rings(mailbox)
+
+
+def test_two_threads_that_post_lose_nothing_and_keep_their_order(mailbox: Mailbox) -> None:
+    def post(first: int) -> None:
+        for number in range(first, first + 2000):
+            mailbox.post(Stop(number))
+
+    threads = [threading.Thread(target=post, args=(first,)) for first in (0, 10_000)]
+    for thread in threads:
+        thread.start()
+    taken: list[int] = []
+    while len(taken) < 4000:
+        assert select.select([mailbox.fileno()], [], [], 20)[0], f"silent with {len(taken)} of 4000 taken"
+        taken += [command.signal for command in mailbox.take(7) if isinstance(command, Stop)]
+    for thread in threads:
+        thread.join()
+    assert [number for number in taken if number < 10_000] == list(range(2000))
+    assert [number for number in taken if number >= 10_000] == list(range(10_000, 12_000))
+
+
+def test_a_command_posted_between_the_last_look_and_the_end_of_the_bell_rings_again(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.eventfd_read
+
+    def read_after_a_post(fd: int) -> int:
+        mailbox.post(Stop(2))
+        return read(fd)
+
+    mailbox.post(Stop(1))
+    monkeypatch.setattr(os, "eventfd_read", read_after_a_post)
+    assert mailbox.take(10) == [Stop(1)]
+    monkeypatch.undo()
+    assert rings(mailbox)
+    assert mailbox.take(10) == [Stop(2)]
+
+
+def test_a_signal_handler_may_post(mailbox: Mailbox) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda signum, _: mailbox.post(Stop(signum)))
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert mailbox.take(10) == [Stop(signal.SIGUSR1)]
+
+
+def test_closing_gives_the_descriptor_back() -> None:
+    box = Mailbox()
+    fd = box.fileno()
+    box.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_a_child_process_does_not_inherit_the_doorbell(mailbox: Mailbox) -> None:
+    assert not os.get_inheritable(mailbox.fileno())

@@ -1,0 +1,359 @@
+"""The rules of docs/architecture.md that can be read from the source: who imports what, and how long it is.
+
+Everything here is read from the syntax tree, so a comment or a docstring breaks no rule. Each reader is
+itself tried on a sample that breaks its rule, because a check that sees nothing passes as well.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+    for package in ("hub", "web")
+    for path in (ROOT / package).rglob("*.py")
+)
+HUB = [name for name in MODULES if name.startswith("hub.")]
+WEB = [name for name in MODULES if name.startswith("web.")]
+
+FUNCTION_LINES = 60
+MODULE_LINES = 320
+
+UPWARD = {
+    "hub.loop", "hub.state", "hub.door", "hub.reading", "hub.sending", "hub.endings", "hub.observing",
+    "hub.poller", "hub.sockets",
+}  # fmt: skip
+MEANING = ["hub.rooms", "hub.modes", "hub.chat", "hub.commands", "hub.client", "hub.marks", "hub.delivery"]
+CLOCKS = {
+    "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
+    "clock_gettime", "now", "utcnow", "today",
+}  # fmt: skip
+CHANGERS = {
+    "append", "extend", "insert", "add", "update", "setdefault", "pop", "popitem", "popleft", "appendleft",
+    "remove", "discard", "clear", "sort", "reverse",
+}  # fmt: skip
+CONTAINERS = {
+    "list",
+    "dict",
+    "set",
+    "bytearray",
+    "deque",
+    "defaultdict",
+    "OrderedDict",
+    "Counter",
+    "ChainMap",
+}
+
+
+class Import(NamedTuple):
+    """One imported module; `for_types` when it stands under TYPE_CHECKING."""
+
+    module: str
+    for_types: bool
+
+
+def source(module: str) -> str:
+    path = ROOT / module.replace(".", "/")
+    return (path.with_suffix(".py") if not path.is_dir() else path / "__init__.py").read_text()
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse(source(module))
+
+
+def imports(of: ast.AST, for_types: bool = False) -> Iterator[Import]:
+    """Every import, wherever it stands; `from hub import x` counts as hub.x."""
+    for node in ast.iter_child_nodes(of):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, for_types) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            inside = node.module in ("hub", "web")
+            names = [f"{node.module}.{alias.name}" if inside else str(node.module) for alias in node.names]
+            yield from (Import(name, for_types) for name in names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from imports(ast.Module(node.body, []), True)
+            yield from imports(ast.Module(node.orelse, []), for_types)
+        else:
+            yield from imports(node, for_types)
+
+
+def imported(module: str, *, types_too: bool = True) -> set[str]:
+    """The names of the modules that this one imports."""
+    return {found.module for found in imports(tree(module)) if types_too or not found.for_types}
+
+
+def packages(module: str) -> set[str]:
+    """Top-level packages that this module imports."""
+    return {name.partition(".")[0] for name in imported(module)}
+
+
+def importers(package: str, *, types_too: bool = True) -> set[str]:
+    """The modules of the hub that import this package."""
+    return {
+        module
+        for module in HUB
+        if package in {name.partition(".")[0] for name in imported(module, types_too=types_too)}
+    }
+
+
+def clock_calls(of: ast.AST) -> list[str]:
+    """Calls that read a clock, such as time.monotonic()."""
+    owners = {"time", "datetime", "date"}
+    found = []
+    for node in ast.walk(of):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CLOCKS:
+            owner = ast.unparse(node.func.value).rpartition(".")[2]
+            found += [ast.unparse(node)] if owner in owners else []
+        if isinstance(node, ast.ImportFrom) and node.module == "time":
+            found += [alias.name for alias in node.names if alias.name in CLOCKS]
+    return found
+
+
+def outside_inputs(of: ast.AST) -> list[str]:
+    """What reads argv, the environment or signals."""
+    found = [
+        ast.unparse(node)
+        for node in ast.walk(of)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in {"sys.argv", "os.environ", "os.environb", "os.getenv", "os.putenv"}
+    ]
+    names = [found.module for found in imports(of)]
+    found += [name for name in names if name in {"signal", "argparse", "getopt"}]
+    for node in ast.walk(of):
+        if isinstance(node, ast.ImportFrom) and node.module in {"os", "sys"}:
+            found += [alias.name for alias in node.names if alias.name in {"argv", "environ", "getenv"}]
+    return found
+
+
+def functions(of: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every function with its length in lines."""
+    for node in ast.walk(of):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def containers(of: ast.Module) -> set[str]:
+    """Names at module level that stand for a list, a dict, a set or the like."""
+    found = set()
+    for node in of.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if _is_container(node.value):
+                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _is_container(value: ast.expr) -> bool:
+    if isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
+        return True
+    return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] in CONTAINERS
+
+
+def changed(of: ast.AST) -> Iterator[str]:
+    """Names whose contents something in the module changes, and names that `global` rebinds."""
+    for node in ast.walk(of):
+        target: ast.expr | None = None
+        if isinstance(node, ast.Global):
+            yield from node.names
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            target = node.value
+        elif isinstance(node, ast.AugAssign):
+            target = node.target
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            target = node.func.value if node.func.attr in CHANGERS else None
+        if isinstance(target, ast.Name):
+            yield target.id
+
+
+def module_state(of: ast.Module) -> set[str]:
+    """Module-level names that are variables: containers not named as constants, or changed anywhere."""
+    found = {name for name in containers(of) if name.lstrip("_") != name.lstrip("_").upper()}
+    found |= containers(of) & set(changed(of))
+    return found | {name for node in ast.walk(of) if isinstance(node, ast.Global) for name in node.names} - {
+        "__all__"
+    }
+
+
+# The floors.
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(HUB) > 25
+    assert len(WEB) > 5
+
+
+@pytest.mark.parametrize("module", HUB)
+def test_the_hub_never_imports_the_page_or_what_the_page_runs_on(module: str) -> None:
+    if module != "hub.cli":
+        assert not packages(module) & {"web", "asyncio", "aiohttp", "jinja2"}
+
+
+@pytest.mark.parametrize("module", WEB)
+def test_the_page_knows_only_records_settings_and_the_mailbox(module: str) -> None:
+    hub = {name for name in imported(module) if name.partition(".")[0] == "hub"}
+    assert hub <= {"hub.records", "hub.settings", "hub.mailbox", "hub.__version__"}
+
+
+def test_only_the_poller_imports_select() -> None:
+    assert importers("select") | importers("selectors") == {"hub.poller", "hub.terminal"}
+
+
+def test_only_sockets_imports_socket() -> None:
+    assert importers("socket", types_too=False) == {"hub.sockets", "hub.terminal"}
+    assert importers("socket") <= {"hub.sockets", "hub.terminal", "hub.door", "hub.client"}
+
+
+@pytest.mark.parametrize("module", HUB)
+def test_only_the_loop_reads_the_clock(module: str) -> None:
+    if module not in ("hub.loop", "hub.logs", "hub.terminal"):
+        assert clock_calls(tree(module)) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_cli_reads_arguments_environment_and_signals(module: str) -> None:
+    if module != "hub.cli":
+        assert outside_inputs(tree(module)) == []
+
+
+@pytest.mark.parametrize("module", MEANING)
+def test_what_lines_mean_never_calls_upward(module: str) -> None:
+    assert not imported(module, types_too=False) & UPWARD
+    assert not imported(module) & (UPWARD - {"hub.sockets"})
+
+
+@pytest.mark.parametrize("module", ["hub.framing", "hub.telnet", "hub.foreign", "hub.forms", "hub.text"])
+def test_codecs_know_nothing_of_the_hub(module: str) -> None:
+    assert "hub" not in packages(module)
+
+
+# Size and shape.
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_function_is_longer_than_a_screen(module: str) -> None:
+    assert [(name, lines) for name, lines in functions(tree(module)) if lines > FUNCTION_LINES] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_longer_than_it_can_be_read(module: str) -> None:
+    assert len(source(module).splitlines()) <= MODULE_LINES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_keeps_state(module: str) -> None:
+    assert module_state(tree(module)) == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_is(module: str) -> None:
+    assert ast.get_docstring(tree(module))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "__init__" not in name])
+def test_every_module_has_its_paragraph_in_the_architecture(module: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert f"{module.replace('.', '/')}.py" in text
+
+
+# The readers themselves, on samples that break their rules.
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    sample = """
+import a.b, c
+from d.e import f
+from hub import loop
+if TYPE_CHECKING:
+    import g
+else:
+    import h
+def function():
+    try:
+        import i
+    except ImportError:
+        from j import k
+"""
+    found = set(imports(ast.parse(sample)))
+    assert {name for name, for_types in found if for_types} == {"g"}
+    assert {name for name, for_types in found if not for_types} == {
+        "a.b", "c", "d.e", "hub.loop", "h", "i", "j"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "time.time()",
+        "time.monotonic()",
+        "datetime.now(UTC)",
+        "datetime.datetime.now()",
+        "from time import time",
+    ],
+)
+def test_a_look_at_the_clock_is_seen(sample: str) -> None:
+    assert clock_calls(ast.parse(sample))
+
+
+@pytest.mark.parametrize(
+    "sample", ["loop = Loop(time.monotonic)", "self.now(5)", "datetime.fromtimestamp(1)"]
+)
+def test_a_clock_that_is_handed_on_is_not_read(sample: str) -> None:
+    assert clock_calls(ast.parse(sample)) == []
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "print(sys.argv)",
+        "os.environ['HOME']",
+        "os.getenv('HOME')",
+        "import signal",
+        "from signal import SIGTERM",
+        "from os import environ",
+        "from sys import argv",
+    ],
+)
+def test_input_from_outside_is_seen(sample: str) -> None:
+    assert outside_inputs(ast.parse(sample))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "cache = {}",
+        "seen: set[int] = set()",
+        "queue = collections.deque()",
+        "CACHE: Final = {}\ndef f(x): CACHE[x] = 1",
+        "CACHE = {}\ndef f(x): del CACHE[x]",
+        "_SEEN = []\ndef f(x): _SEEN.append(x)",
+        "_SEEN = set()\ndef f(x):\n    global _SEEN\n    _SEEN = {x}",
+        "COUNT = 0\ndef f():\n    global COUNT\n    COUNT += 1",
+        "NAMES = []\ndef f(x):\n    NAMES += [x]",
+    ],
+)
+def test_state_at_module_level_is_seen(sample: str) -> None:
+    assert module_state(ast.parse(sample))
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        "TABLE: Final = {'a': 1}\ndef f(x): return TABLE[x]",
+        "NAMES = frozenset({'a'})",
+        "ROWS = (1, 2)",
+        "def f():\n    rows = []\n    rows.append(1)\n    return rows",
+    ],
+)
+def test_constants_and_local_lists_are_no_state(sample: str) -> None:
+    assert module_state(ast.parse(sample)) == set()
+
+
+def test_the_length_of_a_function_is_counted_from_def_to_its_last_line() -> None:
+    assert list(functions(ast.parse("@decorated\ndef f(\n    x,\n):\n    return x\n"))) == [("f", 4)]
