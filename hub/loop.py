@@ -240,7 +240,7 @@ class Loop:
         for client_id, _ in hub.timers.stall.expired(now, budget):
             client = hub.clients.get(client_id)
             if client is not None and client.room is not None:
-                hub.stop_pressing(client, client.room, now)
+                hub.stall(client, client.room, now)
         for client_id, _ in hub.timers.closing.expired(now, budget):
             hub.marks.given_up.append(hub.ended[client_id])
         if self._drained_by is not None and now >= self._drained_by:

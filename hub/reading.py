@@ -180,7 +180,8 @@ class Reader:
         if client.fresh:
             self._hub.drop_output(client)
         settings = self._hub.settings
-        hint = f"its page is on port {settings.web_port}" if settings.web else "it has no page"
+        has_page = settings.web and settings.web_port
+        hint = f"Its page is on port {settings.web_port}." if has_page else "Try telnet."
         self._hub.marks.put(client, reply_to(protocol, hint), raw=True)
         self._hub.marks.end(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 

@@ -14,10 +14,14 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Final
 
 from hub.client import Client, Piece
 from hub.forms import Form, encode
 from hub.stats import Account
+
+MOST_CAUGHT_UP: Final = 8
+"""A room that waited for most of its hearers goes on when no more than one in so many is behind."""
 
 
 class Chunk:
@@ -79,6 +83,10 @@ class Room:
     """Hearers that the last pass did not bring up to date, so only they can hold the log back."""
     behind: dict[int, Client] = field(default_factory=dict)
     """Hearers that lag by more than half of what is allowed."""
+    stalled: dict[int, Client] = field(default_factory=dict)
+    """Those of them that take nothing for the moment."""
+    catching_up: bool = False
+    """Most were behind, and not all have caught up that can."""
     pressed: dict[int, Client] = field(default_factory=dict)
     """Those of them that were about to be cut and take bytes: the senders wait for them for a moment."""
     patience_s: float = 0.0
@@ -147,6 +155,7 @@ class Room:
         self.hearers.pop(client.id, None)
         self.slow.pop(client.id, None)
         self.behind.pop(client.id, None)
+        self.stalled.pop(client.id, None)
         self.pressed.pop(client.id, None)
 
     def index(self, offset: int) -> int:
@@ -172,7 +181,19 @@ class Room:
     @property
     def is_congested(self) -> bool:
         """Every sender has to wait, whoever it is: cheaper to ask than `congested_for` of each."""
-        return len(self.pressed) > 1 or 2 * (len(self.behind) - 1) > len(self.hearers)
+        waits = self.catching_up and len(self.behind) - len(self.stalled) > 1
+        return waits or len(self.pressed) > 1 or 2 * (len(self.behind) - 1) > len(self.hearers)
+
+    def set_pace(self) -> None:
+        """After a change of who is behind or stalled: does everybody wait until nearly all have caught up?
+
+        Waiting only while most are behind would leave the others hovering just below the limit.
+        """
+        moving = len(self.behind) - len(self.stalled)
+        if 2 * len(self.behind) >= len(self.hearers) and moving:
+            self.catching_up = True
+        elif MOST_CAUGHT_UP * moving <= len(self.hearers):
+            self.catching_up = False
 
     def congested_for(self, sender: Client) -> bool:
         """This sender has to wait, for most of its hearers or for one that is about to be cut.
@@ -182,7 +203,9 @@ class Room:
         if len(self.pressed) > (sender.id in self.pressed):
             return True
         others = len(self.hearers) - (sender.id in self.hearers)
-        return 2 * (len(self.behind) - (sender.id in self.behind)) > others
+        behind = len(self.behind) - (sender.id in self.behind)
+        moving = behind - len(self.stalled) + (sender.id in self.stalled)
+        return 2 * behind > others or (self.catching_up and moving > 0)
 
     def trim(self, reached: int, history: int, max_log_bytes: int) -> None:
         """Drop chunks that nobody needs: all hearers but the slow ones have got to offset `reached`."""

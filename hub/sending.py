@@ -181,8 +181,8 @@ class Sender:
                 hub.marks.took.append(client)
             if client.timed:
                 hub.timers.progress.touch(client.id, now)
-            if client.pressed_at is not None and now < client.pressed_at + hub.limits.press_s:
-                hub.timers.stall.touch(client.id, now)
+            if client.room is not None and client.id in client.room.behind:
+                self._it_moves(client, client.room, now)
         if client.choked and client.private_bytes <= hub.intake.private_bytes // 2:
             client.choked = False
             hub.need_not_progress(client)
@@ -235,18 +235,31 @@ class Sender:
         """Keep the account of who lags by more than half of what is allowed."""
         hub, lag = self._hub, client.lag_bytes
         if client.blocked and lag > hub.limits.behind_bytes:
-            room.behind[client.id] = client
+            if client.id not in room.behind:
+                room.behind[client.id] = client
+                hub.timers.stall.touch(client.id, now)
+                room.set_pace()
             if lag > hub.limits.pressed_bytes:
                 hub.press(client, room, now)
             if room.held:
                 hub.must_progress(client, now)
         elif client.id in room.behind:
             del room.behind[client.id]
+            room.stalled.pop(client.id, None)
             client.pressed_at = None
+            hub.timers.stall.forget(client.id)
+            room.set_pace()
             hub.stop_pressing(client, room, now)
             if not client.choked:
                 hub.need_not_progress(client)
             hub.release(room)
+
+    def _it_moves(self, client: Client, room: Room, now: float) -> None:
+        """A hearer that is behind took something."""
+        room.stalled.pop(client.id, None)
+        self._hub.timers.stall.touch(client.id, now)
+        if client.pressed_at is not None and now >= client.pressed_at + self._hub.limits.press_s:
+            self._hub.stop_pressing(client, room, now)
 
     def _cut(self, client: Client, now: float) -> None:
         """Too far behind. Who only talks and never listens, a feed, is not cut while it talks."""

@@ -104,7 +104,7 @@ class Timers:
     progress: Expiry
     """Those that hold others up and have to take something, and feeds that have to send something."""
     stall: Expiry
-    """Those that their room waits for: who takes nothing for a moment is not waited for."""
+    """Those that are behind: who takes nothing for a moment is stalled."""
     pause: Expiry
     """Bulk senders: who sends nothing for a moment has paused."""
 
@@ -189,14 +189,19 @@ class Hub:
         if client.pressed_at is None and self._patience(room, now) > 0:
             client.pressed_at = now
             room.pressed[client.id] = client
-            self.timers.stall.touch(client.id, now)
+
+    def stall(self, client: Client, room: Room, now: float) -> None:
+        """It is behind and took nothing for a moment: only a room most of which is behind waits for it."""
+        room.stalled[client.id] = client
+        self.stop_pressing(client, room, now)
+        room.set_pace()
+        self.release(room)
 
     def stop_pressing(self, client: Client, room: Room, now: float) -> None:
         """The room waits for this client no longer."""
         if client.id in room.pressed:
             self._patience(room, now)
             del room.pressed[client.id]
-            self.timers.stall.forget(client.id)
             self.release(room)
 
     def _patience(self, room: Room, now: float) -> float:
