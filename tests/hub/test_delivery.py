@@ -269,7 +269,7 @@ def test_a_stream_is_the_same_however_the_kernel_cuts_it(form: Form, step: int) 
 
 
 def test_all_who_are_in_step_get_the_same_bytes_object() -> None:
-    clients = [a_client(id, form=Form.CRLF) for id in range(1, 4)]
+    clients = [a_client(number, form=Form.CRLF) for number in range(1, 4)]
     room = a_room(*clients)
     room.append(b"abc", SPEAKER)
     room.seal()

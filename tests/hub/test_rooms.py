@@ -283,12 +283,13 @@ def test_a_client_that_alone_spoke_since_its_position_hears_only_itself() -> Non
     assert room.is_only_itself_to(client)
 
 
-def test_a_line_of_the_hub_is_no_line_of_ones_own() -> None:
+def test_a_line_of_the_hub_between_them_does_not_make_ones_own_lines_anothers() -> None:
     client = a_client(1)
     room = a_room(client)
     room.append(b"mine", client.id)
     room.append(b"* somebody joined", speaker=0)
-    assert not room.is_only_itself_to(client)
+    room.append(b"mine again", client.id)
+    assert room.is_only_itself_to(client)
 
 
 # Trimming.
