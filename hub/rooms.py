@@ -157,6 +157,7 @@ class Room:
         self.behind.pop(client.id, None)
         self.stalled.pop(client.id, None)
         self.pressed.pop(client.id, None)
+        self.set_pace()
 
     def index(self, offset: int) -> int:
         """The index of the chunk in which `offset` stands; len(chunks) when it is the head."""

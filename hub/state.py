@@ -186,12 +186,15 @@ class Hub:
 
     def press(self, client: Client, room: Room, now: float) -> None:
         """It is about to be cut: its room waits for it, a moment, and once until it has caught up."""
-        if client.pressed_at is None and self._patience(room, now) > 0:
+        may_wait = client.pressed_at is None and client.id not in room.stalled
+        if may_wait and self._patience(room, now) > 0:
             client.pressed_at = now
             room.pressed[client.id] = client
 
     def stall(self, client: Client, room: Room, now: float) -> None:
         """It is behind and took nothing for a moment: only a room most of which is behind waits for it."""
+        if client.id not in room.behind:  # It was behind in a room that it has left.
+            return
         room.stalled[client.id] = client
         self.stop_pressing(client, room, now)
         room.set_pace()

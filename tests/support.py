@@ -196,7 +196,7 @@ class ThreadHub:
 
     def ending(self, count: int = 1) -> dict[str, Any]:
         """The record of the count-th end, once it is there."""
-        return until(lambda: len(self.endings()) >= count and self.endings())[count - 1]
+        return until(lambda: self.endings()[count - 1 : count])[0]
 
     def assert_books_balance(self) -> None:
         """Promise 6, on a hub that has ended: connections to the unit, bytes to the byte."""
@@ -223,13 +223,13 @@ class HubProcess:
             command += ["--web-port", "0"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        popen = {
+        options: dict[str, Any] = {
             "stdout": subprocess.PIPE,
             "stderr": subprocess.DEVNULL,
             "cwd": "/",
             "env": environment,
         } | popen
-        self.process = subprocess.Popen(command, **popen)
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
         self.start_lines: list[str] = []
         self.port = 0
         self.url = ""
