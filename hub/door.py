@@ -102,7 +102,7 @@ class Door:
         hub.counters.peak = max(hub.counters.peak, len(hub.clients))
         hub.poller.want(client.fd, reading=True, writing=False)
         hub.marks.heard.append(client)  # Its idle time starts at the next stamp, which is after it came.
-        hub.mode.joined(client)
+        hub.guarded(client, hub.mode.joined)
         if client.fresh:
             hub.timers.pause.touch(client.id, now)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from hub.client import Client, Phase, Piece
 from hub.delivery import rest_for
 from hub.ledger import ending_of
+from hub.pacing import Pacing
 from hub.reasons import CloseReason
 from hub.sending import Sender
 from hub.state import Hub
@@ -19,8 +20,9 @@ from hub.state import Hub
 class Endings:
     """From a recorded reason to a closed descriptor."""
 
-    def __init__(self, hub: Hub, sender: Sender) -> None:
+    def __init__(self, hub: Hub, pacing: Pacing, sender: Sender) -> None:
         self._hub = hub
+        self._pacing = pacing
         self._sender = sender
         self._lingering = 0
 
@@ -57,11 +59,13 @@ class Endings:
         hub.timers.forget(client.id)
         hub.marks.readable.pop(client.id, None)
         pieces = self._still_owed(client, reason)
-        hub.mode.left(client)
+        hub.guarded(client, hub.mode.left)
+        if client.room is not None:  # The mode failed.
+            client.room.leave(client)
         client.private = pieces
         client.private_bytes = sum(len(piece.data) for piece in pieces)
         if room is not None:
-            hub.release(room)
+            self._pacing.release(room)
         self._say_farewell(client, reason)
         self._start_flush(client, reason, now)
 
@@ -98,7 +102,7 @@ class Endings:
             self._finish(client, now)
             return
         if reason is CloseReason.PEER_CLOSED:
-            hub.must_progress(client, now)
+            self._pacing.must_progress(client, now)
         elif reason is not CloseReason.SERVER_SHUTDOWN:  # The drain has a limit of its own.
             hub.timers.closing.touch(client.id, now)
         hub.interest(client)

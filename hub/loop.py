@@ -21,9 +21,11 @@ from hub.chat import announcement
 from hub.client import Client, Phase
 from hub.door import Door
 from hub.endings import Endings
+from hub.expiring import Expirer
 from hub.expiry import EVENT
 from hub.mailbox import Mailbox, Stop
 from hub.observing import Observer
+from hub.pacing import Pacing
 from hub.poller import Poller
 from hub.reading import Reader
 from hub.reasons import CloseReason
@@ -62,9 +64,11 @@ class Loop:
         self._clock = clock
         self._mailbox = mailbox
         self._door = Door(self.hub)
-        self._reader = Reader(self.hub)
-        self._sender = Sender(self.hub)
-        self._endings = Endings(self.hub, self._sender)
+        self._pacing = Pacing(self.hub)
+        self._expirer = Expirer(self.hub, self._pacing)
+        self._reader = Reader(self.hub, self._pacing)
+        self._sender = Sender(self.hub, self._pacing)
+        self._endings = Endings(self.hub, self._pacing, self._sender)
         self._observer = Observer(self.hub, on_summary, now)
         self._counts_tx = settings.idle_counts == "rx+tx"
         self._counts_events = self.hub.timers.idle.counts_events
@@ -114,19 +118,9 @@ class Loop:
         self._timers_due_at = now
         if marks.readable or marks.noted or self._sender.has_work or self._endings.has_work:
             return 0.0
-        timers = self.hub.timers
-        timeout = float("inf") if self._drained_by is None else max(0.0, self._drained_by - now)
-        for timer in (
-            timers.idle,
-            timers.warning,
-            timers.closing,
-            timers.progress,
-            timers.pause,
-            timers.stall,
-        ):
-            wanted = timer.timeout(now)
-            if wanted is not None and wanted < timeout:
-                timeout = wanted
+        timeout = self._expirer.timeout(now)
+        if self._drained_by is not None:
+            timeout = min(timeout, max(0.0, self._drained_by - now))
         self._timers_due_at = now + timeout
         return min(timeout, self._observer.timeout(now), self._door.timeout(now))
 
@@ -169,7 +163,7 @@ class Loop:
     def _peer_died_unread(self, client: Client) -> None:
         """HUP or ERR of a client that is not read now: it takes nothing any more, so it owes us no pause."""
         if client.gone is None:
-            self.hub.gone(client, CloseReason.PEER_CLOSED)
+            self._pacing.gone(client, CloseReason.PEER_CLOSED)
         if client.phase is Phase.FLUSHING:
             self.hub.marks.finished[client.id] = client
         else:
@@ -224,74 +218,12 @@ class Loop:
         self._observer.publish(now)
 
     def _expire(self, now: float) -> None:
-        """Whose time is over? Activity only moves a deadline away, so before the earliest nobody is asked."""
-        if now < self._timers_due_at:
-            return
-        self._timers_due_at = now
-        hub, budget = self.hub, self.hub.budgets.expiries
-        for client_id, due in hub.timers.idle.expired(now, budget):
-            self._end_idle(hub.clients.get(client_id), due, now)
-        for client_id, _ in hub.timers.warning.expired(now, budget):
-            self._warn(hub.clients.get(client_id))
-        for client_id, due in hub.timers.progress.expired(now, budget):
-            self._end_stuck(client_id, due, now)
-        for client_id, _ in hub.timers.pause.expired(now, budget):
-            self._end_bulk(hub.clients.get(client_id), now)
-        for client_id, _ in hub.timers.stall.expired(now, budget):
-            client = hub.clients.get(client_id)
-            if client is not None and client.room is not None:
-                hub.stall(client, client.room, now)
-        for client_id, _ in hub.timers.closing.expired(now, budget):
-            hub.marks.given_up.append(hub.ended[client_id])
+        """Activity only moves a deadline away, so before the earliest one nobody is asked."""
+        if now >= self._timers_due_at:
+            self._timers_due_at = now
+            self._expirer.step(now)
         if self._drained_by is not None and now >= self._drained_by:
-            hub.marks.given_up += hub.ended.values()
-
-    def _end_idle(self, client: Client | None, due: float, now: float) -> None:
-        """Its time is over, unless something it sent is waiting to be read: that counts."""
-        hub = self.hub
-        if client is None or client.reason is not None:
-            return
-        unread = client.id in hub.marks.readable or client.has_backlog
-        if unread or (not client.eof and hub.sockets.has_input(client.sock)):
-            hub.timers.idle.touch(client.id, now)
-            hub.resume(client)
-        elif client.owes_nothing or not client.blocked:
-            after = f"after={hub.settings.idle_timeout_s:g}s"
-            hub.marks.end(client, CloseReason.IDLE, after, due=due, decided=now)
-        else:
-            lag = f"lag={client.lag_bytes}"
-            hub.marks.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
-
-    def _warn(self, client: Client | None) -> None:
-        if client is not None and self.hub.settings.notices:
-            left = self.hub.settings.idle_warning_s
-            self.hub.marks.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
-
-    def _end_bulk(self, client: Client | None, now: float) -> None:
-        """It has paused, unless something it sent is waiting to be read: now it gets its own lines back."""
-        if client is None:
-            return
-        waits = client.held or client.choked or client.id in self.hub.marks.readable
-        if waits or (client.reading and self.hub.sockets.has_input(client.sock)):
-            self.hub.timers.pause.touch(client.id, now)
-        else:
-            self.hub.start_output(client)
-
-    def _end_stuck(self, client_id: int, due: float, now: float) -> None:
-        """It held others up and took nothing; or it is a feed and sent nothing; or it has ended already."""
-        client = self.hub.clients.get(client_id)
-        if client is None:
-            self.hub.marks.given_up.append(self.hub.ended[client_id])
-            return
-        client.timed = False
-        if client.deaf and client.held:  # It is the hub that does not read the feed.
-            self.hub.must_progress(client, now)
-            return
-        if not client.deaf and self.hub.is_feeding(client, now):
-            self.hub.make_feed(client, now)
-            return
-        detail = "feed=yes" if client.deaf else f"stuck={self.hub.limits.progress_s:g}s"
-        self.hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
+            self.hub.marks.given_up += self.hub.ended.values()
 
     def _seal(self) -> None:
         """What the rooms got in this turn becomes one chunk each; the turn's notices are one line of it."""

@@ -9,11 +9,10 @@ one event, and only reading on finds the end (epoll(7), question 9).
 
 from __future__ import annotations
 
-import traceback
-
 from hub.client import Client, Phase
 from hub.foreign import foreign_protocol, is_tls_hello, reply_to
 from hub.forms import Form
+from hub.pacing import Pacing
 from hub.reasons import CloseReason
 from hub.sockets import PeerGone
 from hub.state import Hub
@@ -22,8 +21,9 @@ from hub.state import Hub
 class Reader:
     """Reads every readable client once a turn, within budgets."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, pacing: Pacing) -> None:
         self._hub = hub
+        self._pacing = pacing
         self._once = hub.settings.read == "once"
 
     def step(self, now: float) -> None:
@@ -39,7 +39,7 @@ class Reader:
 
     def _serve(self, client: Client, now: float) -> int:
         """Read and take lines; returns what it cost. A fault of ours costs this client only."""
-        if client.reason is not None or self._pause(client, now):
+        if client.reason is not None or self._pacing.must_wait(client, now):
             self._hub.marks.readable.pop(client.id, None)
             return 0
         read, drained = 0, self._once or not client.reading
@@ -50,33 +50,11 @@ class Reader:
             if client.has_backlog:
                 read += self._hub.mode.lines(client)
         except Exception:
-            self._hub.log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
-            self._hub.marks.end(client, CloseReason.INTERNAL_ERROR)
+            self._hub.fault(client)
         if room is not None and client.room is not room:
-            if not client.choked:
-                self._hub.need_not_progress(client)
-            self._hub.release(room)
+            self._pacing.left_room(client, room)
         self._leave_set(client, drained)
         return read
-
-    def _pause(self, client: Client, now: float) -> bool:
-        """Whether this client must not be read now, because it or its room has to catch up."""
-        hub, room = self._hub, client.room
-        if client.last is not None and not client.has_backlog:
-            return False
-        if client.private_bytes > hub.intake.private_bytes:
-            client.choked = True
-            hub.must_progress(client, now)
-        elif room is not None and room.behind and room.congested_for(client):
-            client.held = True
-            if not room.held:
-                for other in room.behind.values():
-                    hub.must_progress(other, now)
-            room.held[client.id] = client
-        if client.choked or client.held:
-            hub.interest(client)
-            return True
-        return False
 
     def _leave_set(self, client: Client, drained: bool) -> None:
         """Lines in the backlog keep a client marked, in level mode too; so does a budget that ran out."""

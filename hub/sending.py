@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hub.client import Client, Phase, Piece
 from hub.delivery import Part, next_parts, take
-from hub.reasons import CloseReason
+from hub.pacing import Pacing
 from hub.rooms import Chunk, Room
 from hub.sockets import PeerGone
 from hub.state import Hub
@@ -31,8 +31,9 @@ class Pass:
 class Sender:
     """Hands out what is owed."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, pacing: Pacing) -> None:
         self._hub = hub
+        self._pacing = pacing
         self._private: deque[Client] = deque()
         self._passes: dict[Room, Pass] = {}
 
@@ -179,14 +180,8 @@ class Sender:
         if taken:
             if any(part.counts for part in parts):
                 hub.marks.took.append(client)
-            if client.timed:
-                hub.timers.progress.touch(client.id, now)
-            if client.room is not None and client.id in client.room.behind:
-                self._it_moves(client, client.room, now)
-        if client.choked and client.private_bytes <= hub.intake.private_bytes // 2:
-            client.choked = False
-            hub.need_not_progress(client)
-            hub.resume(client)
+            self._pacing.took_some(client, now)
+        self._pacing.relieve(client)
         if taken == sum(len(part.wire) for part in parts):
             self._all_taken(client, now)
         else:
@@ -202,7 +197,7 @@ class Sender:
                 room.slow[client.id] = client
             else:
                 room.slow.pop(client.id, None)
-            self._judge_behind(client, room, now)
+            self._pacing.judge(client, room, now)
         if not client.owes_nothing:
             if room is not None and room.end != client.offset:
                 hub.marks.rooms[room] = None
@@ -218,10 +213,10 @@ class Sender:
         if room is None:
             return
         room.slow[client.id] = client
-        self._judge_behind(client, room, now)
+        self._pacing.judge(client, room, now)
         limit = self._hub.limits.lag_bytes
         if limit and client.lag_bytes > limit and client.reason is None:
-            self._cut(client, now)
+            self._pacing.cut(client, now)
 
     def _judge(self, client: Client, room: Room, now: float) -> None:
         """A blocked client, and there are new lines: past the limit it gets one more try."""
@@ -229,47 +224,10 @@ class Sender:
         if limit and client.lag_bytes > limit:
             self.flush(client, now)
         else:
-            self._judge_behind(client, room, now)
-
-    def _judge_behind(self, client: Client, room: Room, now: float) -> None:
-        """Keep the account of who lags by more than half of what is allowed."""
-        hub, lag = self._hub, client.lag_bytes
-        if client.blocked and lag > hub.limits.behind_bytes:
-            if client.id not in room.behind:
-                room.behind[client.id] = client
-                hub.timers.stall.touch(client.id, now)
-                room.set_pace()
-            if lag > hub.limits.pressed_bytes:
-                hub.press(client, room, now)
-            if room.held:
-                hub.must_progress(client, now)
-        elif client.id in room.behind:
-            del room.behind[client.id]
-            room.stalled.pop(client.id, None)
-            client.pressed_at = None
-            hub.timers.stall.forget(client.id)
-            room.set_pace()
-            hub.stop_pressing(client, room, now)
-            if not client.choked:
-                hub.need_not_progress(client)
-            hub.release(room)
-
-    def _it_moves(self, client: Client, room: Room, now: float) -> None:
-        """A hearer that is behind took something."""
-        room.stalled.pop(client.id, None)
-        self._hub.timers.stall.touch(client.id, now)
-        if client.pressed_at is not None and now >= client.pressed_at + self._hub.limits.press_s:
-            self._hub.stop_pressing(client, room, now)
-
-    def _cut(self, client: Client, now: float) -> None:
-        """Too far behind. Who only talks and never listens, a feed, is not cut while it talks."""
-        if self._hub.is_feeding(client, now):
-            self._hub.make_feed(client, now)
-        else:
-            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, f"lag={client.lag_bytes}")
+            self._pacing.judge(client, room, now)
 
     def _lost(self, client: Client, gone: PeerGone) -> None:
-        self._hub.gone(client, gone.reason)
+        self._pacing.gone(client, gone.reason)
         if client.phase is not Phase.OPEN:
             self._hub.marks.finished[client.id] = client
 

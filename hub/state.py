@@ -6,10 +6,11 @@ Here stand only the few small deeds that more than one step needs.
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -23,10 +24,12 @@ from hub.modes import Intake, Mode
 from hub.poller import Poller
 from hub.reasons import CloseReason
 from hub.records import Ending
-from hub.rooms import Room, Rooms
+from hub.rooms import Rooms
 from hub.settings import Settings
 from hub.sockets import Sockets
 from hub.stats import Account, Counters
+
+T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -108,14 +111,15 @@ class Timers:
     pause: Expiry
     """Bulk senders: who sends nothing for a moment has paused."""
 
+    @property
+    def all(self) -> tuple[Expiry, ...]:
+        """Every one of them."""
+        return self.idle, self.warning, self.closing, self.progress, self.stall, self.pause
+
     def forget(self, client_id: int) -> None:
         """No clock runs for this client any more."""
-        self.idle.forget(client_id)
-        self.warning.forget(client_id)
-        self.closing.forget(client_id)
-        self.progress.forget(client_id)
-        self.pause.forget(client_id)
-        self.stall.forget(client_id)
+        for timer in self.all:
+            timer.forget(client_id)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -158,6 +162,19 @@ class Hub:
         self.ledger.add(ending)
         self.log("end", **msgspec.structs.asdict(ending))
 
+    def guarded(self, client: Client, do: Callable[[Client], T]) -> T | None:
+        """Let the mode do something for a client: a fault of ours costs that client only."""
+        try:
+            return do(client)
+        except Exception:
+            self.fault(client)
+            return None
+
+    def fault(self, client: Client) -> None:
+        """The exception being handled is a fault of ours: log its trace and end the client."""
+        self.log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
+        self.marks.end(client, CloseReason.INTERNAL_ERROR)
+
     def interest(self, client: Client) -> None:
         """Tell the poller what is wanted of this client now. No system call where nothing changed."""
         reading = client.reading or (client.phase is Phase.LINGERING and not client.eof)
@@ -171,74 +188,6 @@ class Hub:
         if client.phase is Phase.OPEN and client.reason is None and not (client.choked or client.held):
             self.marks.readable[client.id] = client
         self.interest(client)
-
-    def must_progress(self, client: Client, now: float) -> None:
-        """It holds others up: it has to take something within the limit, or it ends."""
-        if not client.timed:
-            client.timed = True
-            self.timers.progress.touch(client.id, now)
-
-    def need_not_progress(self, client: Client) -> None:
-        """It holds nobody up any more."""
-        if client.timed:
-            client.timed = False
-            self.timers.progress.forget(client.id)
-
-    def press(self, client: Client, room: Room, now: float) -> None:
-        """It is about to be cut: its room waits for it, a moment, and once until it has caught up."""
-        may_wait = client.pressed_at is None and client.id not in room.stalled
-        if may_wait and self._patience(room, now) > 0:
-            client.pressed_at = now
-            room.pressed[client.id] = client
-
-    def stall(self, client: Client, room: Room, now: float) -> None:
-        """It is behind and took nothing for a moment: only a room most of which is behind waits for it."""
-        if client.id not in room.behind:  # It was behind in a room that it has left.
-            return
-        room.stalled[client.id] = client
-        self.stop_pressing(client, room, now)
-        room.set_pace()
-        self.release(room)
-
-    def stop_pressing(self, client: Client, room: Room, now: float) -> None:
-        """The room waits for this client no longer."""
-        if client.id in room.pressed:
-            self._patience(room, now)
-            del room.pressed[client.id]
-            self.release(room)
-
-    def _patience(self, room: Room, now: float) -> float:
-        """What is left of a room's patience: it goes while the room waits, and comes back slowly."""
-        limits, passed = self.limits, now - room.patience_at
-        left = room.patience_s - passed if room.pressed else room.patience_s + passed * limits.patience_gain
-        room.patience_s, room.patience_at = min(left, limits.patience_s), now
-        return room.patience_s
-
-    def release(self, room: Room) -> None:
-        """Read the senders again that waited for this room, where it has caught up."""
-        if room.is_congested:
-            return
-        for client in list(room.held.values()):
-            if not room.congested_for(client):
-                del room.held[client.id]
-                client.held = False
-                self.resume(client)
-        if not room.held:
-            for client in room.behind.values():
-                if not client.choked:
-                    self.need_not_progress(client)
-
-    def stop_hearing(self, client: Client) -> None:
-        """Nothing more goes to this client; what it was owed is unsent. What it sends is still read."""
-        if client.deaf:
-            return
-        self.drop_output(client)
-        client.deaf = True
-        client.blocked = client.choked = False
-        self.marks.flush.pop(client.id, None)
-        if client.room is not None:
-            client.room.stop_hearing(client)
-            self.release(client.room)
 
     def start_output(self, client: Client) -> None:
         """It has paused, or said its first line: what waited for it may go.
@@ -258,27 +207,6 @@ class Hub:
         if client.room is not None:
             client.position, client.offset = client.room.head, client.room.end
             client.room.slow.pop(client.id, None)
-
-    def is_feeding(self, client: Client, now: float) -> bool:
-        """It sends lines: it did just now, or it waits for its room to let it."""
-        recent = client.held or client.heard_at >= now - self.limits.feed_s
-        return client.phase is Phase.OPEN and client.lines_in > 0 and recent and not client.choked
-
-    def make_feed(self, client: Client, now: float) -> None:
-        """From here on it is only listened to, for as long as it sends something."""
-        self.need_not_progress(client)
-        self.stop_hearing(client)
-        self.must_progress(client, now)
-        self.resume(client)
-
-    def gone(self, client: Client, reason: CloseReason) -> None:
-        """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
-        client.gone = reason
-        client.hung_up = True
-        self.need_not_progress(client)
-        self.stop_hearing(client)
-        if client.phase is Phase.OPEN:
-            self.resume(client)
 
     def drop_output(self, client: Client, *, keep_rest: bool = False) -> None:
         """Count what waits for this client as unsent, and let it go; perhaps but for the line begun."""

@@ -438,7 +438,7 @@ def test_walking_about_loses_nothing_and_the_books_balance(steps: list[tuple[int
 
 
 def test_a_feed_that_changes_rooms_is_owed_nothing_there() -> None:
-    """Deaf as Hub.stop_hearing leaves it: a feed, which is still read."""
+    """Deaf as Pacing.stop_hearing leaves it: a feed, which is still read."""
     talk = Talk(announce=0)
     feed = talk.join("feed")
     feed.deaf = True

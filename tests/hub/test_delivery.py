@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hub.client import Client, Piece
 from hub.delivery import BATCH_BYTES, BATCH_PARTS, next_parts, rest_for, take
 from hub.forms import Form, encode
+from hub.pacing import Pacing
 from hub.poller import Poller
 from hub.rooms import Room
 from hub.sending import Sender
@@ -434,7 +435,8 @@ def test_who_needs_several_offers_to_catch_up_gets_every_line() -> None:
     with ours, peer, a_hub() as hub:
         ours.setblocking(False)
         peer.setblocking(False)
-        sender, room, client = Sender(hub), hub.rooms.lobby, a_client(sock=ours, fd=ours.fileno())
+        sender, room = Sender(hub, Pacing(hub)), hub.rooms.lobby
+        client = a_client(sock=ours, fd=ours.fileno())
         hub.poller.want(client.fd, reading=True, writing=False)
         hub.mode.joined(client)
         expected = stop_reading_for(2000, hub, sender, room)

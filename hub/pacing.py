@@ -1,0 +1,211 @@
+"""Who waits for whom: back-pressure between those who send and those who hear.
+
+A hub that reads as fast as it can outruns every hearer, and one that waits for every hearer is held up by
+the slowest. Between the two stand these rules, each with a bound, so that nobody holds others up for good:
+
+- A client with too much private output is not read (*choked*) until half of it is gone.
+- While more than half of a room's hearers are *behind* (they lag by more than half of what is allowed), its
+  senders are not read (*held*); then until all but a few of those that take bytes have caught up. Going on
+  at half left the slowest of twenty equal readers hovering below the limit until it was cut.
+- A hearer that is about to be cut and does take bytes is *pressed*: its senders wait for it for a moment,
+  out of a patience that the room has for all of them together.
+- Whoever holds others up must take something within ten seconds, or it ends.
+- Past the limit a hearer is cut. A *feed*, who sends and never listens, only stops hearing.
+"""
+
+from __future__ import annotations
+
+from hub.client import Client, Phase
+from hub.reasons import CloseReason
+from hub.rooms import Room
+from hub.state import Hub
+
+
+class Pacing:
+    """Decides who is not read for now, and who has had its chance."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    # Senders.
+
+    def must_wait(self, client: Client, now: float) -> bool:
+        """Whether this client is not to be read now; if so, it is choked or held from here on."""
+        hub, room = self._hub, client.room
+        if client.last is not None and not client.has_backlog:
+            return False
+        if client.private_bytes > hub.intake.private_bytes:
+            client.choked = True
+            self.must_progress(client, now)
+        elif room is not None and room.behind and room.congested_for(client):
+            self._hold(client, room, now)
+        if client.choked or client.held:
+            hub.interest(client)
+            return True
+        return False
+
+    def relieve(self, client: Client) -> None:
+        """Read a choked client again once half of its private output is gone."""
+        if client.choked and client.private_bytes <= self._hub.intake.private_bytes // 2:
+            client.choked = False
+            self.need_not_progress(client)
+            self._hub.resume(client)
+
+    def release(self, room: Room) -> None:
+        """Read the senders again that waited for this room, where it has caught up."""
+        if room.is_congested:
+            return
+        for client in list(room.held.values()):
+            if not room.congested_for(client):
+                del room.held[client.id]
+                client.held = False
+                self._hub.resume(client)
+        if not room.held:
+            for client in room.behind.values():
+                if not client.choked:
+                    self.need_not_progress(client)
+
+    def left_room(self, client: Client, room: Room) -> None:
+        """It holds nobody up in this room any more."""
+        if not client.choked:
+            self.need_not_progress(client)
+        self.release(room)
+
+    def _hold(self, client: Client, room: Room, now: float) -> None:
+        client.held = True
+        if not room.held:
+            for other in room.behind.values():
+                self.must_progress(other, now)
+        room.held[client.id] = client
+
+    # Hearers.
+
+    def judge(self, client: Client, room: Room, now: float) -> None:
+        """After a send, or when lines came that it could not be sent: is it behind?"""
+        hub, lag = self._hub, client.lag_bytes
+        if client.blocked and lag > hub.limits.behind_bytes:
+            if client.id not in room.behind:
+                room.behind[client.id] = client
+                hub.timers.stall.touch(client.id, now)
+                room.set_pace()
+            if lag > hub.limits.pressed_bytes:
+                self.press(client, room, now)
+            if room.held:
+                self.must_progress(client, now)
+        elif client.id in room.behind:
+            self._caught_up(client, room, now)
+
+    def took_some(self, client: Client, now: float) -> None:
+        """Its kernel took bytes, so it is not stuck and not stalled."""
+        hub, room = self._hub, client.room
+        if client.timed:
+            hub.timers.progress.touch(client.id, now)
+        if room is not None and client.id in room.behind:
+            room.stalled.pop(client.id, None)
+            hub.timers.stall.touch(client.id, now)
+            if client.pressed_at is not None and now >= client.pressed_at + hub.limits.press_s:
+                self.stop_pressing(client, room, now)
+
+    def stall(self, client: Client, room: Room, now: float) -> None:
+        """It is behind and took nothing for a moment: only a room most of which is behind waits for it."""
+        if client.id not in room.behind:  # It was behind in a room that it has left.
+            return
+        room.stalled[client.id] = client
+        self.stop_pressing(client, room, now)
+        room.set_pace()
+        self.release(room)
+
+    def press(self, client: Client, room: Room, now: float) -> None:
+        """It is about to be cut: its room waits for it, a moment, and once until it was not behind."""
+        may_wait = client.pressed_at is None and client.id not in room.stalled
+        if may_wait and self._patience(room, now) > 0:
+            client.pressed_at = now
+            room.pressed[client.id] = client
+
+    def stop_pressing(self, client: Client, room: Room, now: float) -> None:
+        """The room waits for this client no longer."""
+        if client.id in room.pressed:
+            self._patience(room, now)
+            del room.pressed[client.id]
+            self.release(room)
+
+    def must_progress(self, client: Client, now: float) -> None:
+        """It holds others up: it has to take something within the limit, or it ends."""
+        if not client.timed:
+            client.timed = True
+            self._hub.timers.progress.touch(client.id, now)
+
+    def need_not_progress(self, client: Client) -> None:
+        """It holds nobody up any more."""
+        if client.timed:
+            client.timed = False
+            self._hub.timers.progress.forget(client.id)
+
+    def _caught_up(self, client: Client, room: Room, now: float) -> None:
+        del room.behind[client.id]
+        room.stalled.pop(client.id, None)
+        client.pressed_at = None
+        self._hub.timers.stall.forget(client.id)
+        room.set_pace()
+        self.stop_pressing(client, room, now)
+        self.left_room(client, room)
+
+    def _patience(self, room: Room, now: float) -> float:
+        """What is left of a room's patience: it goes while the room waits, and comes back slowly."""
+        limits, passed = self._hub.limits, now - room.patience_at
+        left = room.patience_s - passed if room.pressed else room.patience_s + passed * limits.patience_gain
+        room.patience_s, room.patience_at = min(left, limits.patience_s), now
+        return room.patience_s
+
+    # Whoever does not keep up.
+
+    def cut(self, client: Client, now: float) -> None:
+        """Too far behind. Who only talks and never listens is not cut while it talks."""
+        if self.is_feeding(client, now):
+            self.make_feed(client, now)
+        else:
+            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, f"lag={client.lag_bytes}")
+
+    def end_stuck(self, client: Client, due: float, now: float) -> None:
+        """It held others up and took nothing in time; or it is a feed and sent nothing."""
+        client.timed = False
+        if client.deaf and client.held:  # It is the hub that does not read the feed.
+            self.must_progress(client, now)
+        elif not client.deaf and self.is_feeding(client, now):
+            self.make_feed(client, now)
+        else:
+            detail = "feed=yes" if client.deaf else f"stuck={self._hub.limits.progress_s:g}s"
+            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
+
+    def is_feeding(self, client: Client, now: float) -> bool:
+        """It sends lines: it did just now, or it waits for its room to let it."""
+        recent = client.held or client.heard_at >= now - self._hub.limits.feed_s
+        return client.phase is Phase.OPEN and client.lines_in > 0 and recent and not client.choked
+
+    def make_feed(self, client: Client, now: float) -> None:
+        """From here on it is only listened to, for as long as it sends something."""
+        self.need_not_progress(client)
+        self.stop_hearing(client)
+        self.must_progress(client, now)
+        self._hub.resume(client)
+
+    def gone(self, client: Client, reason: CloseReason) -> None:
+        """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
+        client.gone = reason
+        client.hung_up = True
+        self.need_not_progress(client)
+        self.stop_hearing(client)
+        if client.phase is Phase.OPEN:
+            self._hub.resume(client)
+
+    def stop_hearing(self, client: Client) -> None:
+        """Nothing more goes to this client; what it was owed is unsent. What it sends is still read."""
+        if client.deaf:
+            return
+        self._hub.drop_output(client)
+        client.deaf = True
+        client.blocked = client.choked = False
+        self._hub.marks.flush.pop(client.id, None)
+        if client.room is not None:
+            client.room.stop_hearing(client)
+            self.release(client.room)
