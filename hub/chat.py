@@ -86,6 +86,9 @@ class Chat:
         if self._by_nick.get(name_key(nick), client) is not client:
             raise NameRefused(f"the nick {nick} is taken")
         before = client.nick
+        if nick == before:
+            self.tell(client, f"you are {nick} already")
+            return
         del self._by_nick[name_key(before)]
         self._name(client, nick)
         self.tell(client, f"you are now {nick}")

@@ -90,8 +90,9 @@ class Client:
     """In chat, nothing goes to it before its first line or a short pause: it may be no person at all."""
     bulk: bool = False
     """It sends in bulk and has not paused: its own lines wait."""
-    pressed_at: float | None = None
-    """When its room began to wait for it because it was about to be cut; None when it is not behind."""
+    patience_s: float = 0.0
+    """How long its room may still wait for it alone, as it stood at `patience_at`."""
+    patience_at: float = 0.0
     timed: bool = False
     """It holds others up, so it has to take something before its progress timer ends."""
     last: tuple[CloseReason, str] | None = None

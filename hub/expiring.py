@@ -72,7 +72,7 @@ class Expirer:
         hub = self._hub
         if client is None:
             return
-        waits = client.held or client.choked or client.id in hub.marks.readable
+        waits = client.held or client.id in hub.marks.readable
         if waits or (client.reading and hub.sockets.has_input(client.sock)):
             hub.timers.pause.touch(client.id, now)
         else:

@@ -41,7 +41,7 @@ class Account(Record, frozen=True, kw_only=True):
 
     owed + replayed = delivered + skipped + unsent + queued at any moment. The left side is counted when
     a line is appended, the right side where bytes leave or a client ends; `queued` is worked out from
-    the positions on request, so it is -1 in the once-a-second totals.
+    the positions on request, so it is null in the once-a-second totals.
     """
 
     owed: int
@@ -49,7 +49,7 @@ class Account(Record, frozen=True, kw_only=True):
     delivered: int
     skipped: int
     unsent: int
-    queued: int = -1
+    queued: int | None = None
 
 
 class Summary(Record, frozen=True, kw_only=True):

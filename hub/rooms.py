@@ -89,9 +89,6 @@ class Room:
     """Most were behind, and not all have caught up that can."""
     pressed: dict[int, Client] = field(default_factory=dict)
     """Those of them that were about to be cut and take bytes: the senders wait for them for a moment."""
-    patience_s: float = 0.0
-    """How long it may still wait for them, as it stood at `patience_at`."""
-    patience_at: float = 0.0
     held: dict[int, Client] = field(default_factory=dict)
     """Senders that are not read until the room has caught up."""
     notes: list[tuple[str, str]] = field(default_factory=list)
@@ -183,7 +180,12 @@ class Room:
     def is_congested(self) -> bool:
         """Every sender has to wait, whoever it is: cheaper to ask than `congested_for` of each."""
         waits = self.catching_up and len(self.behind) - len(self.stalled) > 1
-        return waits or len(self.pressed) > 1 or 2 * (len(self.behind) - 1) > len(self.hearers)
+        return waits or 2 * (len(self.behind) - 1) > len(self.hearers)
+
+    @property
+    def most_are_behind(self) -> bool:
+        """Senders have to wait anyway."""
+        return self.catching_up or 2 * len(self.behind) >= len(self.hearers)
 
     def set_pace(self) -> None:
         """After a change of who is behind or stalled: does everybody wait until nearly all have caught up?
@@ -197,11 +199,11 @@ class Room:
             self.catching_up = False
 
     def congested_for(self, sender: Client) -> bool:
-        """This sender has to wait, for most of its hearers or for one that is about to be cut.
+        """This sender has to wait: for most of its hearers, or, if it sends in bulk, for a pressed one.
 
         Most is more than half, and they are behind when they lag by more than half of what is allowed.
         """
-        if len(self.pressed) > (sender.id in self.pressed):
+        if sender.bulk and len(self.pressed) > (sender.id in self.pressed):
             return True
         others = len(self.hearers) - (sender.id in self.hearers)
         behind = len(self.behind) - (sender.id in self.behind)

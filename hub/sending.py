@@ -135,6 +135,10 @@ class Sender:
         """
         limit = self._hub.limits.lag_bytes
         if limit and client.lag_bytes > limit:
+            if not self._hub.settings.notices:  # It could not be told: so it gets them.
+                client.bulk = False
+                self._hub.marks.flush[client.id] = client
+                return
             client.skipped_lines += room.head - client.position
             self._hub.account.skipped += client.lag_bytes
             client.position, client.offset = room.head, room.end

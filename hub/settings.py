@@ -20,6 +20,7 @@ Trigger = Literal["level", "edge"]
 Read = Literal["drain", "once"]
 IdleStrategy = Literal["deadline", "sweep", "poll"]
 IdleCounts = Literal["rx+tx", "rx"]
+Slow = Literal["disconnect"]
 Eol = Literal["auto", "lf", "crlf"]
 Log = Literal["text", "json"]
 
@@ -264,6 +265,8 @@ class Settings:
     """A longer line ends its client. 0: no limit."""
     max_lag_bytes: Annotated[int, _limit("--max-lag", size(64 * _KIB, _GIB))] = 1 << 20
     """A client that falls further behind its room is cut. Bounds what a room keeps in memory."""
+    slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
+    """What happens to it then."""
     max_clients: Annotated[int, _limit("--max-clients", COUNT)] = 10_000
     """More are refused with a line. 0: as many as the descriptor limit allows."""
     max_per_ip: Annotated[int, _limit("--max-per-ip", COUNT)] = 64

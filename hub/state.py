@@ -67,14 +67,12 @@ class Limits:
 
     lag_bytes: int
     linger_s: float = 2.0
-    press_s: float = 1.0
-    """How long a room waits at most for one that is about to be cut; again only after it was not behind."""
-    stall_s: float = 0.5
+    stall_s: float = 1.5
     """It waits only for who takes something within this time."""
-    patience_s: float = 3.0
-    """How long a room waits in a row for all such hearers together: nobody can hold it up for good."""
-    patience_gain: float = 0.1
-    """Seconds of patience that come back in a second without waiting."""
+    patience_s: float = 2.0
+    """How long a room waits in a row for one hearer that is about to be cut."""
+    patience_gain: float = 0.5
+    """Seconds of that patience that come back in a second without waiting: it waits a third of the time."""
     progress_s: float = 10.0
     """How long one that holds others up may take nothing."""
     feed_s: float = 10.0

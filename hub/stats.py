@@ -63,7 +63,7 @@ def queued_bytes(clients: Iterable[Client]) -> int:
     )
 
 
-def account_record(account: Account, queued: int = -1) -> records.Account:
+def account_record(account: Account, queued: int | None = None) -> records.Account:
     """The account as it stands."""
     return records.Account(
         owed=account.owed,

@@ -141,43 +141,45 @@ def three() -> Iterator[tuple[SteppedHub, list[Client]]]:
         yield hub, [hub.client(peer) for peer in peers]
 
 
-def test_a_client_is_waited_for_once_until_it_was_not_behind() -> None:
+def test_a_room_waits_for_one_hearer_until_its_patience_is_used_up_and_it_comes_back_slowly() -> None:
     with three() as (hub, (client, *_)):
-        room = hub.hub.rooms.lobby
-        Pacing(hub.hub).press(client, room, hub.now_s)
-        assert room.pressed == {client.id: client}
-        Pacing(hub.hub).stop_pressing(client, room, hub.now_s + 0.5)
-        Pacing(hub.hub).press(client, room, hub.now_s + 0.6)
-        assert not room.pressed
-
-
-def test_the_patience_of_a_room_is_used_up_by_all_together_and_comes_back_slowly() -> None:
-    with three() as (hub, clients):
         room, limits, now = hub.hub.rooms.lobby, hub.hub.limits, hub.now_s
 
-        def wait_for(client: Client, start: float, for_s: float) -> bool:
-            client.pressed_at = None
+        def wait_for(start: float, for_s: float) -> bool:
             Pacing(hub.hub).press(client, room, start)
             was_waited_for = client.id in room.pressed
             Pacing(hub.hub).stop_pressing(client, room, start + for_s)
             return was_waited_for
 
-        third = limits.patience_s / 3
-        assert [wait_for(client, now + third * at, third) for at, client in enumerate(clients)] == [True] * 3
-        now += limits.patience_s
-        assert not wait_for(clients[0], now, third)
-        now += third / limits.patience_gain
-        assert wait_for(clients[0], now, 1.1 * third)
-        assert not wait_for(clients[1], now + 1.1 * third, third)
+        assert wait_for(now, limits.patience_s / 2)
+        now += limits.patience_s / 2
+        assert wait_for(now, limits.patience_s / 2)
+        now += limits.patience_s / 2
+        assert not wait_for(now, 0.0)
+        now += 0.1 / limits.patience_gain
+        assert wait_for(now, 0.1)
+        assert not wait_for(now + 0.1, 0.0)
         now += 10 * limits.patience_s / limits.patience_gain  # More than all of it does not come back.
-        assert wait_for(clients[0], now, limits.patience_s)
-        assert not wait_for(clients[1], now + limits.patience_s, third)
+        assert wait_for(now, limits.patience_s)
+        assert not wait_for(now + limits.patience_s, 0.0)
 
 
-def test_all_senders_wait_for_one_that_is_pressed_and_it_does_not_wait_for_itself() -> None:
+def test_waiting_that_most_hearers_cause_anyway_costs_one_of_them_no_patience() -> None:
+    with three() as (hub, (client, *_)):
+        room, now = hub.hub.rooms.lobby, hub.now_s
+        Pacing(hub.hub).press(client, room, now)
+        room.catching_up = True
+        Pacing(hub.hub).stop_pressing(client, room, now + 100)
+        assert client.patience_s == hub.hub.limits.patience_s
+
+
+def test_who_sends_in_bulk_waits_for_a_pressed_hearer_and_a_single_line_does_not() -> None:
     with three() as (hub, (pressed, *others)):
         room = hub.hub.rooms.lobby
         Pacing(hub.hub).press(pressed, room, hub.now_s)
+        assert not any(room.congested_for(client) for client in (pressed, *others))
+        for client in (pressed, *others):
+            client.bulk = True
         assert [room.congested_for(client) for client in (pressed, *others)] == [False, True, True]
 
 

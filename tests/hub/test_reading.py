@@ -352,3 +352,13 @@ def test_no_line_is_lost_or_doubled_where_a_form_changes() -> None:
         heard = listener.read_until(b"line 29\r\n").splitlines()
         heard.remove(b"x")
         assert heard == said
+
+
+def test_a_newcomer_that_sends_commands_in_bulk_gets_every_answer() -> None:
+    with ThreadHub(mode="chat", announce=0) as hub, hub.peer() as eager:
+        sender = threading.Thread(target=eager.send, args=(b"/help\n" * 3000 + b"/quit\n",))
+        sender.start()
+        got = eager.rest()
+        sender.join()
+        assert got.count(b"* /quit") == 3000
+        assert got.endswith(b"* bye reason=quit\n")

@@ -91,7 +91,7 @@ def test_the_account_goes_over_field_by_field() -> None:
     assert account_record(account, 6) == records.Account(
         owed=1, replayed=2, delivered=3, skipped=4, unsent=5, queued=6
     )
-    assert account_record(account).queued == -1
+    assert account_record(account).queued is None
 
 
 def test_a_room_row_tells_what_was_said_and_what_the_log_still_holds() -> None:
@@ -132,7 +132,7 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
     assert made.events == records.EventCounts(in_=31, out=32, rdhup=33, hup=34, err=35)
     assert (made.turns, made.refused, made.lingering, made.log_dropped) == (50, 1, 1, 11)
     assert made.closed == {"quit": 2}
-    assert (made.account.owed, made.account.queued) == (41, -1)
+    assert (made.account.owed, made.account.queued) == (41, None)
     assert not made.draining
 
 
