@@ -69,7 +69,7 @@ class Limits:
     linger_s: float = 2.0
     stall_s: float = 1.5
     """It waits only for who takes something within this time."""
-    patience_s: float = 2.0
+    patience_s: float = 4.0
     """How long a room waits in a row for one hearer that is about to be cut."""
     patience_gain: float = 0.5
     """Seconds of that patience that come back in a second without waiting: it waits a third of the time."""
