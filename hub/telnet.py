@@ -159,8 +159,3 @@ class TelnetFilter:
         if self._replies is None:
             self._replies = bytearray()
         self._replies += bytes((_IAC[0], refusal, option))
-
-
-def escape(data: bytes) -> bytes:
-    """`data` as it is sent to a telnet peer: each 0xFF doubled (RFC 854, "TELNET command structure")."""
-    return data.replace(_IAC, _IAC + _IAC)
