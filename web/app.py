@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 from aiohttp import web
 
+from hub.names import Hosts
 from hub.settings import Settings
 from web import guard, handlers
 from web.feed import Feed
@@ -16,7 +17,7 @@ def build_app(settings: Settings, feed: Feed) -> web.Application:
     """An application that serves this feed; raises OSError or jinja2.TemplateError over its own files."""
     app = web.Application(middlewares=[guard.check_request, handlers.errors_as_json])
     app.on_response_prepare.append(guard.add_security_headers)
-    app[guard.HOSTS] = guard.Hosts(settings.web_host, settings.allowed_hosts)
+    app[guard.HOSTS] = Hosts(settings.web_host, settings.allowed_hosts)
     app[handlers.FEED] = feed
     app[handlers.PAGE] = templates().get_template("summary.html")
     app[handlers.ASSETS] = read_assets(find_files("static"))

@@ -3,9 +3,7 @@
 The page has no login: it listens on loopback and only shows. That is no protection from the user's own
 browser, because of DNS rebinding: a foreign site gives its own name the address 127.0.0.1, and then its
 scripts may read our answers as same-origin. Such a GET carries no Origin, nothing in it is wrong except
-the name in Host, so the name in Host is what is checked, on every request. Names are compared as whole
-strings against short lists instead of being parsed: what is not written the way browsers write it
-(`localhost:8080`, `[::1]:8080`) is refused.
+the name in Host, so the name in Host is what is checked, on every request (hub/names.py).
 
 Refusals are 421 Misdirected Request (RFC 9110, 15.5.20). A request that aiohttp's parser rejects never
 becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands. `Door`
@@ -13,15 +11,15 @@ sees to it that those answers, too, are ours.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from hub.names import Hosts
 from web.wire import problem
 
-WILDCARD_ADDRESSES = ("", "0.0.0.0", "::")
 METHODS = ("GET", "HEAD")
 CONNECTIONS_MAX = 256
 KEEPALIVE_S = 60.0
@@ -42,42 +40,6 @@ SECURITY_HEADERS = MappingProxyType(
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Hosts:
-    """The names under which the page may be asked for.
-
-    Loopback and the address that it was told to listen on count with the port that the request came in
-    on. `allowed` are the user's additions: `name` goes with any port, `name:port` with that one.
-    """
-
-    def __init__(self, web_host: str, allowed: Iterable[str]) -> None:
-        additions = [name.lower() for name in allowed]
-        own = [] if web_host in WILDCARD_ADDRESSES else [in_url(web_host).lower()]
-        self._own = frozenset(["localhost", "127.0.0.1", "[::1]", *own])
-        self._any_port = frozenset(name for name in additions if not split_port(name)[1])
-        self._one_port = frozenset(name for name in additions if split_port(name)[1])
-
-    def allow(self, host: str, port: int) -> bool:
-        """Whether `host`, the text of a Host header, names us on `port`. No port in it means 80."""
-        # Not every letter that lower() turns into an ASCII one was one: the Kelvin sign becomes a k.
-        if not host.isascii():
-            return False
-        name, given = split_port(host.lower())
-        if name in self._own:
-            return (given or "80") == str(port)
-        return name in self._any_port or f"{name}:{given or '80'}" in self._one_port
-
-
-def split_port(host: str) -> tuple[str, str]:
-    """`name:port` as a pair; the port is empty where the text does not end in a colon and digits."""
-    name, _, port = host.rpartition(":")
-    return (name, port) if port.isdigit() else (host, "")
-
-
-def in_url(host: str) -> str:
-    """A host as URLs and Host headers have it: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
-    return f"[{host}]" if ":" in host else host
 
 
 HOSTS = web.AppKey("hosts", Hosts)

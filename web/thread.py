@@ -17,10 +17,11 @@ from functools import partial
 from aiohttp import web
 
 from hub.mailbox import Mailbox
+from hub.names import WILDCARD_ADDRESSES, in_url
 from hub.settings import Settings
 from web.app import build_app
 from web.feed import Feed
-from web.guard import WILDCARD_ADDRESSES, Door, in_url
+from web.guard import Door
 
 LOGGERS = ("aiohttp", "asyncio", __name__)
 HANDLERS_END_WITHIN_S = 0.5

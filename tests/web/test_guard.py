@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from hub.names import Hosts
 from tests.web.support import Answer, ask, ask_raw, port_of
-from web.guard import CONNECTIONS_MAX, SECURITY_HEADERS, Hosts
+from web.guard import CONNECTIONS_MAX, SECURITY_HEADERS
 
 # {port} is the page's port, {other} another one. The page also allows hub.example and one.example:7777.
 ALLOWED = [

@@ -1,0 +1,56 @@
+"""Which Origin is a page of ours. What Host may say is tested over real sockets, in tests/web."""
+
+import pytest
+
+from hub.names import Hosts
+
+HOSTS = Hosts("192.0.2.7", ("hub.example", "one.example:7777"))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:8080",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://LOCALHOST:8080",
+        "http://192.0.2.7:8080",
+        "http://hub.example",
+        "https://hub.example",
+        "https://hub.example:8443",
+        "https://one.example:7777",
+    ],
+)
+def test_a_page_of_ours_is_an_origin_that_is_allowed(origin: str) -> None:
+    assert HOSTS.allow_origin(origin, 8080)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "localhost:8080",
+        "http://localhost",
+        "http://localhost:9001",
+        "http://localhost:8080/",
+        "http://localhost:8080/page",
+        "http://localhost:8080@evil.example",
+        "http://evil.example:8080",
+        "http://localhost.evil.example:8080",
+        "https://one.example",
+        "file://localhost:8080",
+        "HTTP://localhost:8080",
+        "http://http://localhost:8080",
+        "http://192.0.2.8:8080",
+        "http://localhost:8080 http://evil.example",
+        "http://\u212aelvin.example",
+    ],
+)
+def test_everything_else_is_not(origin: str) -> None:
+    assert not HOSTS.allow_origin(origin, 8080)
+
+
+def test_a_browser_leaves_out_the_port_that_its_scheme_has_anyway() -> None:
+    assert HOSTS.allow_origin("http://localhost", 80)
+    assert not HOSTS.allow_origin("https://localhost", 80)
