@@ -50,6 +50,11 @@ class Piece(NamedTuple):
     form: Form | None = None
     """The form of its lines where that is fixed; the client's own otherwise."""
 
+    @property
+    def lines(self) -> int:
+        """How many lines this is; raw bytes are none, but for a message that is echoed as it came."""
+        return int(self.owed) if self.raw else self.data.count(b"\n")
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Client:
@@ -106,6 +111,10 @@ class Client:
     rest: bytes = b""
     rest_owed: int = 0
     rest_farewell: bool = False
+    rest_is_line: bool = False
+    """A line is out when its rest is; of raw bytes, only an echo is one."""
+    rest_is_raw: bool = False
+    """Every byte of it counts as one."""
     skipped_lines: int = 0
     """Lines that it did not get and has not been told of."""
     private: list[Piece] = field(default_factory=list)

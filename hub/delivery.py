@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hub.client import Client, Piece
-from hub.forms import border_after, canonical_left, canonical_size, encode
+from hub.forms import Form, canonical_left, cut, encode
 from hub.rooms import Chunk, Room
 from hub.stats import Account
 
@@ -108,8 +108,8 @@ def _room_parts(client: Client, room: Room, at: int, stop: int) -> Iterator[Part
         if chunk.start >= at and chunk.end <= stop:
             yield Part(chunk.wire(client.form), chunk, len(chunk.lf))
         else:
-            lines = chunk.lf[max(0, at - chunk.start) : stop - chunk.start]
-            yield Part(encode(lines, client.form), chunk, len(lines))
+            start, end = max(0, at - chunk.start), min(len(chunk.lf), stop - chunk.start)
+            yield Part(chunk.part(client.form, start, end), chunk, end - start)
 
 
 def _take_whole(client: Client, part: Part, account: Account) -> None:
@@ -117,16 +117,18 @@ def _take_whole(client: Client, part: Part, account: Account) -> None:
     if source is None:
         account.delivered += client.rest_owed
         client.farewell_sent |= client.rest_farewell
-        client.rest, client.rest_owed, client.rest_farewell = b"", 0, False
-        client.lines_out += part.wire.endswith(b"\n")
+        client.lines_out += client.rest_is_line
+        _keep_rest(client, b"")
     elif isinstance(source, Piece):
         client.private_bytes -= len(source.data)
         client.farewell_sent |= source.farewell
-        client.lines_out += 0 if source.raw else source.data.count(b"\n")
+        client.lines_out += source.lines
         if source.owed:
             account.delivered += part.size
     else:
-        lines = source.count if part.size == len(source.lf) else part.wire.count(b"\n")
+        start = client.offset - source.start
+        whole = part.size == len(source.lf)
+        lines = source.count if whole else source.lf.count(b"\n", start, start + part.size)
         client.lines_out += lines
         client.position += lines
         client.offset += part.size
@@ -137,35 +139,60 @@ def _take_some(client: Client, part: Part, index: int, taken: int, account: Acco
     """The kernel cut this part: go on to the end of the line that it cut, and keep that line's rest."""
     source, wire = part.source, part.wire
     if source is None:
-        left = canonical_left(wire[taken:], client.form) if client.rest_owed else 0
+        form = Form.FRAMES if client.rest_is_raw else client.form
+        left = canonical_left(wire[taken:], form, client.rest_owed)
         account.delivered += client.rest_owed - left
         client.rest, client.rest_owed = wire[taken:], left
-        return
-    if isinstance(source, Piece) and source.raw:
-        client.rest, client.rest_owed, client.rest_farewell = wire[taken:], 0, source.farewell
-        client.private_bytes -= len(source.data)
-        del client.private[index]
-        return
-    form = (source.form if isinstance(source, Piece) else None) or client.form
-    border = border_after(wire, taken)
-    size = canonical_size(wire, border, form)
-    rest = wire[taken:border]
-    left = canonical_left(rest, form) if rest else 0
-    lines = wire.count(b"\n", 0, border)
-    client.lines_out += lines - bool(rest)
-    client.rest = rest
-    if isinstance(source, Chunk):
-        client.position += lines
-        client.offset += size
-        client.rest_owed = left
-        account.delivered += size - left
-        return
-    client.rest_owed = left if source.owed else 0
-    client.rest_farewell = source.farewell and size == len(source.data)
+    elif isinstance(source, Chunk):
+        place = source.cut(client.form, client.offset - source.start, wire, taken)
+        client.lines_out += place.lines - (place.left > 0)
+        client.position += place.lines
+        client.offset += place.size
+        account.delivered += place.size - place.left
+        _keep_rest(client, wire[taken : place.border], owed=place.left)
+    else:
+        _take_some_private(client, source, wire, index, taken, account)
+
+
+def _take_some_private(
+    client: Client, piece: Piece, wire: bytes, index: int, taken: int, account: Account
+) -> None:
+    """The same for private output. Raw bytes have no lines: the rest of them is one thing."""
+    if piece.raw:
+        size, border, left = len(piece.data), len(wire), len(wire) - taken
+    else:
+        place = cut(wire, taken, piece.form or client.form)
+        size, border, left = place.size, place.border, place.left
+        client.lines_out += place.lines - (left > 0)
     client.private_bytes -= size
-    if source.owed:
+    if piece.owed:
         account.delivered += size - left
-    if size == len(source.data):
+    whole = size == len(piece.data)
+    owed = left if piece.owed else 0
+    is_line = bool(left) and (not piece.raw or piece.owed)
+    _keep_rest(
+        client,
+        wire[taken:border],
+        owed=owed,
+        is_line=is_line,
+        raw=piece.raw,
+        farewell=piece.farewell and whole,
+    )
+    if whole:
         del client.private[index]
     else:
-        client.private[index] = source._replace(data=source.data[size:])
+        client.private[index] = piece._replace(data=piece.data[size:])
+
+
+def _keep_rest(
+    client: Client,
+    rest: bytes,
+    *,
+    owed: int = 0,
+    is_line: bool = True,
+    raw: bool = False,
+    farewell: bool = False,
+) -> None:
+    """What the client gets before anything else."""
+    client.rest, client.rest_owed, client.rest_farewell = rest, owed, farewell
+    client.rest_is_line, client.rest_is_raw = is_line and bool(rest), raw

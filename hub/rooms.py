@@ -17,7 +17,8 @@ from itertools import count
 from typing import Final
 
 from hub.client import Client, Piece
-from hub.forms import Form, encode
+from hub.forms import Form, cut, encode
+from hub.frames import Cut, Framed
 from hub.stats import Account
 
 MOST_CAUGHT_UP: Final = 8
@@ -27,7 +28,7 @@ MOST_CAUGHT_UP: Final = 8
 class Chunk:
     """What a room got in one turn, in each form that somebody needed."""
 
-    __slots__ = ("_crlf", "_telnet", "count", "first", "lf", "start", "talk")
+    __slots__ = ("_crlf", "_framed", "_telnet", "count", "first", "lf", "start", "talk")
 
     def __init__(self, lf: bytes, first: int, start: int, count: int, talk: bool) -> None:
         self.lf = lf
@@ -37,6 +38,7 @@ class Chunk:
         self.talk = talk
         self._crlf: bytes | None = None
         self._telnet: bytes | None = None
+        self._framed: Framed | None = None
 
     @property
     def end(self) -> int:
@@ -47,6 +49,8 @@ class Chunk:
         """The whole chunk in this form: made at most once, the same object for everyone."""
         if form is Form.LF:
             return self.lf
+        if form is Form.FRAMES:
+            return self._frames().wire
         if self._crlf is None:
             self._crlf = encode(self.lf, Form.CRLF)
         if form is Form.CRLF or b"\xff" not in self.lf:
@@ -54,6 +58,23 @@ class Chunk:
         if self._telnet is None:
             self._telnet = encode(self.lf, Form.TELNET)
         return self._telnet
+
+    def part(self, form: Form, start: int, stop: int) -> bytes:
+        """The lines between two borders, counted from the chunk's first byte, in this form."""
+        if form is Form.FRAMES:
+            return self._frames().part(start, stop)
+        return encode(self.lf[start:stop], form)
+
+    def cut(self, form: Form, start: int, wire: bytes, taken: int) -> Cut:
+        """Where the kernel stopped in the part that begins at the border `start`, `taken` bytes into it."""
+        if form is Form.FRAMES:
+            return self._frames().cut(start, taken)
+        return cut(wire, taken, form)
+
+    def _frames(self) -> Framed:
+        if self._framed is None:
+            self._framed = Framed(self.lf)
+        return self._framed
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Forms: the same lines on three kinds of wire, and how much of a line a cut wire still stands for."""
+"""Forms: the same lines on four kinds of wire, and how much of a line a cut wire still stands for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.forms import Form, border_after, canonical_left, canonical_size, encode
+from hub.forms import Form, canonical_left, cut, encode
 
 CONTENT = st.lists(st.sampled_from([b"a", b"\r", b"\xff", b"\xff\xff", b"\0", b"\xc3\xa9"]), max_size=6).map(
     b"".join
@@ -23,9 +23,10 @@ FORMS = st.sampled_from(Form)
         (Form.LF, b"a\n\n\r\n\xff\n"),
         (Form.CRLF, b"a\r\n\r\n\r\r\n\xff\r\n"),
         (Form.TELNET, b"a\r\n\r\n\r\r\n\xff\xff\r\n"),
+        (Form.FRAMES, b"\x81\x01a\x81\x00\x81\x01\r\x82\x01\xff"),
     ],
 )
-def test_a_form_changes_line_ends_and_for_telnet_the_byte_255(form: Form, wire: bytes) -> None:
+def test_a_form_changes_line_ends_doubles_255_for_telnet_or_frames_lines(form: Form, wire: bytes) -> None:
     assert encode(b"a\n\n\r\n\xff\n", form) == wire
 
 
@@ -35,32 +36,31 @@ def test_lines_for_an_lf_client_are_the_same_object() -> None:
 
 
 @given(LINES, FORMS)
-def test_the_size_at_every_border_is_that_of_the_lines_before_it(lines: bytes, form: Form) -> None:
-    wire, before = b"", 0
-    whole = encode(lines, form)
-    assert canonical_size(whole, 0, form) == 0
-    for line in _split(lines):
+def test_a_cut_stands_in_one_line_and_counts_all_lines_up_to_its_end(lines: bytes, form: Form) -> None:
+    wire, whole = b"", encode(lines, form)
+    borders = [(0, 0, 0)]
+    for count, line in enumerate(_split(lines), start=1):
         wire += encode(line, form)
-        before += len(line)
-        assert canonical_size(whole, len(wire), form) == before
+        borders.append((len(wire), count, borders[-1][2] + len(line)))
     assert wire == whole
+    for taken in range(1, len(wire) + 1):
+        place = cut(whole, taken, form)
+        assert place[:3] == min(border for border in borders if border[0] >= taken)
 
 
 @given(CONTENT, FORMS)
-def test_the_rest_of_a_line_counts_down_to_one_whatever_the_cut(content: bytes, form: Form) -> None:
-    wire = encode(content + b"\n", form)
-    left = [canonical_left(wire[cut:], form) for cut in range(len(wire))]
-    assert left[0] == len(content) + 1
-    assert left[-1] == 1
+def test_what_is_left_of_a_line_counts_down_to_one_whatever_the_cut(content: bytes, form: Form) -> None:
+    wire, size = encode(content + b"\n", form), len(content) + 1
+    left = [size, *(cut(wire, taken, form).left for taken in range(1, len(wire) + 1))]
+    assert left[-2:] == [1, 0] or len(wire) == 1
     assert all(0 <= before - after <= 1 for before, after in pairwise(left))
 
 
-@given(LINES, FORMS)
-def test_the_border_after_a_cut_is_the_end_of_the_line_that_was_cut(lines: bytes, form: Form) -> None:
-    wire = encode(lines, form)
-    borders = [at + 1 for at, byte in enumerate(wire) if byte == 0x0A]
-    for cut in range(1, len(wire) + 1):
-        assert border_after(wire, cut) == min(border for border in borders if border >= cut)
+@given(CONTENT, FORMS)
+def test_the_rest_of_a_line_that_is_cut_again_counts_on_from_where_it_was(content: bytes, form: Form) -> None:
+    wire, size = encode(content + b"\n", form), len(content) + 1
+    for taken in range(1, len(wire)):
+        assert canonical_left(wire[taken:], form, size) == cut(wire, taken, form).left
 
 
 def _split(lines: bytes) -> list[bytes]:
