@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 from websockets.http11 import Request
+from websockets.protocol import Protocol, Side
 from websockets.server import ServerProtocol
 
 from hub.foreign import foreign_protocol, is_tls_hello, reply_to
@@ -39,7 +40,7 @@ _QUIET: Final = logging.Logger("hub.handshake", logging.CRITICAL + 1)
 class Opened:
     """The handshake is done: `response` goes out, `rest` is what came behind the request."""
 
-    protocol: ServerProtocol
+    protocol: Protocol
     response: bytes
     tag: str
     rest: bytes
@@ -115,7 +116,7 @@ class Handshake:
         """What becomes of a whole request."""
         if not _UPGRADE.search(head):
             return self._plain_http()
-        protocol = ServerProtocol(max_size=(None, self._max_frame_bytes), logger=_QUIET)
+        protocol = ServerProtocol(logger=_QUIET)
         protocol.receive_data(head)
         events = protocol.events_received()
         if not events or not isinstance(events[0], Request):
@@ -129,8 +130,11 @@ class Handshake:
             response.headers["Sec-WebSocket-Version"] = "13"
             return Refused(response.serialize(), CloseReason.PROTOCOL_ERROR, _fault(protocol))
         protocol.send_response(response)
+        answer = b"".join(protocol.data_to_send())
         tag = _TAG.search(request.path.partition("?")[2])
-        return Opened(protocol, b"".join(protocol.data_to_send()), tag[1] if tag else "", rest)
+        # Frames get a protocol of their own: the one that parsed a request keeps it, 3 KiB, to the end.
+        frames = Protocol(Side.SERVER, max_size=(None, self._max_frame_bytes), logger=_QUIET)
+        return Opened(frames, answer, tag[1] if tag else "", rest)
 
     def _wrong_host(self, request: Request) -> Refused | None:
         """Who asked under a name that is not ours may be a page whose name was made to point here."""

@@ -17,7 +17,7 @@ from typing import Final
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol
 
 from hub.frames import frame, is_utf8
 from hub.handshake import Handshake, Refused, Terms
@@ -134,7 +134,7 @@ class WebSocket:
         # A limit below a control frame's size is kept by `_join` alone.
         max_frame_bytes = max(max_message_bytes, _MAX_CONTROL_BYTES) if max_message_bytes else None
         self._handshake: Handshake | None = Handshake(terms, max_frame_bytes)
-        self._protocol: ServerProtocol | None = None
+        self._protocol: Protocol | None = None
         """None before the handshake is done, and again once nothing more is to be read."""
         self._message: _Message | None = None
         self._code = 0
@@ -195,7 +195,7 @@ class WebSocket:
         self._protocol = verdict.protocol
         return verdict.rest
 
-    def _read_frames(self, protocol: ServerProtocol, data: bytes) -> list[bytes]:
+    def _read_frames(self, protocol: Protocol, data: bytes) -> list[bytes]:
         protocol.receive_data(data)
         lines: list[bytes] = []
         pings = 0
@@ -252,7 +252,7 @@ class WebSocket:
             # Of bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
             lines += payload.splitlines() or [b""]
 
-    def _violated(self, protocol: ServerProtocol, fault: Exception) -> None:
+    def _violated(self, protocol: Protocol, fault: Exception) -> None:
         """The library has found a frame that breaks the protocol. Its texts quote nothing of the client."""
         code = int(protocol.close_sent.code) if protocol.close_sent else 0
         if isinstance(fault, PayloadTooBig):
