@@ -27,11 +27,12 @@ from rich.box import SIMPLE
 from rich.console import Console
 
 from hub import __version__
+from hub.kinds import FILE, HOST, number
 from hub.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
 from hub.loop import Loop
 from hub.mailbox import Mailbox, Stop
 from hub.poller import Poller
-from hub.settings import FILE, HOST, Settings, affordable, number, refuse_conflicts, running
+from hub.settings import Settings, affordable, refuse_conflicts, running
 from hub.sockets import Sockets
 from hub.sources import CONFIG_FILE, Sources, explain
 from hub.terminal import run as run_terminal

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import cyclopts
 from cyclopts import Argument, CycloptsError, Token
 
-from hub.settings import Conflict, Kind
+from hub.kinds import Kind
+from hub.settings import Conflict
 
 CONFIG_FILE = "hubbub.toml"
 
