@@ -8,6 +8,7 @@ with `* `. Join, leave and nick notices are gathered and become one line a turn,
 from __future__ import annotations
 
 import re
+from sys import maxsize
 
 from hub.client import Client
 from hub.commands import run_command
@@ -54,10 +55,11 @@ class Chat:
         self.tell(client, f"{greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
-    def lines(self, client: Client) -> int:
+    def lines(self, client: Client, most: int = maxsize) -> int:
         """Say or do each line, until the backlog is empty or this turn has had its share."""
         intake, used = self._intake, 0
-        while client.has_backlog and used < intake.client_lines and client.reason is None:
+        stop = min(len(client.backlog), client.backlog_at + most)
+        while client.backlog_at < stop and used < intake.client_lines and client.reason is None:
             room, line = client.room, client.backlog[client.backlog_at]
             full = room is not None and room.intake and room.intake + len(line) >= intake.room_bytes
             if full or client.private_bytes > intake.private_bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hub.forms import Form
@@ -91,6 +92,10 @@ class Client:
     """Not read until half of its private output is gone."""
     held: bool = False
     """Not read until its room has caught up."""
+    throttled: bool = False
+    """Not read until it may say the next line of its backlog (--line-rate)."""
+    spent_at: float = -inf
+    """When its bucket of lines would have been empty, had it filled since without a limit."""
     fresh: bool = False
     """In chat, nothing goes to it before its first line or a short pause: it may be no person at all."""
     bulk: bool = False
@@ -159,9 +164,17 @@ class Client:
     @property
     def reading(self) -> bool:
         """The hub wants to read it: open, not at its end, and not paused."""
-        return self.phase is Phase.OPEN and not (
-            self.eof or self.choked or self.held or self.last or self.reason
-        )
+        return self.phase is Phase.OPEN and not (self.eof or self.paused or self.last or self.reason)
+
+    @property
+    def paused(self) -> bool:
+        """The hub does not read it for now, whatever it sends."""
+        return self.choked or self.held or self.throttled
+
+    @property
+    def kept_waiting(self) -> bool:
+        """It wants to say something, and it is the hub that does not let it yet."""
+        return self.held or self.throttled
 
     @property
     def has_backlog(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hub.client import Client
 from hub.pacing import Pacing
+from hub.rate import resume
 from hub.reasons import CloseReason
 from hub.state import Hub
 
@@ -43,6 +44,8 @@ class Expirer:
             client = hub.clients.get(client_id)
             if client is not None and client.room is not None:
                 self._pacing.stall(client, client.room, now)
+        for client_id, _ in timers.rate.expired(now, budget):
+            resume(hub, hub.clients[client_id])
         for client_id, _ in timers.closing.expired(now, budget):
             hub.marks.given_up.append(hub.ended[client_id])
 
@@ -72,7 +75,7 @@ class Expirer:
         hub = self._hub
         if client is None:
             return
-        waits = client.held or client.id in hub.marks.readable
+        waits = client.kept_waiting or client.id in hub.marks.readable
         if waits or (client.reading and hub.sockets.has_input(client.sock)):
             hub.timers.pause.touch(client.id, now)
         else:

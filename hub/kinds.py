@@ -19,6 +19,7 @@ MILLION = 10**6
 _TIME_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": KIB, "mib": MIB, "gib": GIB}
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{0,9})?|\.\d{1,9}) ?([a-z]*)", re.ASCII | re.IGNORECASE)
+_RATE = re.compile(r"(\d{1,9})/([sm])(?::(\d{1,9}))?", re.ASCII)
 _N = TypeVar("_N", int, float)
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.ASCII | re.IGNORECASE)
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
@@ -121,6 +122,44 @@ def size(low_bytes: int, high_bytes: int, off: bool = False) -> Kind:
 
     extent = f"from {show_size(low_bytes)} to {show_size(high_bytes)}{_or_off(off)}"
     return Kind("SIZE", f"a size such as 8192, 64KiB or 1MiB, {extent}", read, show_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many of something in a time, on average, and so many at once; a count of 0 is no limit."""
+
+    count: int
+    unit: str
+    """s or m."""
+    burst: int
+
+    @property
+    def per_s(self) -> float:
+        """The average in a second."""
+        return self.count / _TIME_UNITS[self.unit]
+
+    def __str__(self) -> str:
+        """As a user types it."""
+        return f"{self.count}/{self.unit}:{self.burst}" if self.count else "0"
+
+
+NO_RATE = Rate(0, "s", 0)
+
+
+def rate(auto: str) -> Kind:
+    """`N/s:BURST` or `N/m:BURST`, N alone at once where no burst is given; 0; or auto, which is `auto`."""
+
+    def read(text: str) -> Rate | str:
+        if text in ("auto", "0"):
+            return NO_RATE if text == "0" else text
+        match = _RATE.fullmatch(text)
+        if not match:
+            raise ValueError(text)
+        count, burst = int(match[1]), int(match[3] or match[1])
+        return Rate(_within(count, 1, MILLION, False), match[2], _within(burst, 1, MILLION, False))
+
+    allowed = "a rate such as 50/s, 30/m or 50/s:200 (and so many at once), each from 1 to 1000000"
+    return Kind("N/s:BURST", f"{allowed}; 0 for none; auto for {auto}", read)
 
 
 def choice(literal: object) -> Kind:

@@ -6,6 +6,7 @@ A mode appends to rooms, queues private output, and marks; it never calls upward
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import maxsize
 from typing import Protocol
 
 from hub.client import Client
@@ -36,8 +37,8 @@ class Mode(Protocol):
     def joined(self, client: Client) -> None:
         """A connection was accepted."""
 
-    def lines(self, client: Client) -> int:
-        """Take lines from the client's backlog, as many as the intake allows; what stays waits.
+    def lines(self, client: Client, most: int = maxsize) -> int:
+        """Take at most so many lines from the client's backlog, as the intake allows; what stays waits.
 
         Returns what that cost beyond the reading, in bytes of the turn's read budget.
         """
@@ -56,10 +57,10 @@ class Echo:
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
 
-    def lines(self, client: Client) -> int:
-        """All lines that were read go back as one piece: one copy and one send, however many they are."""
-        lines = client.backlog[client.backlog_at :]
-        client.backlog_at = len(client.backlog)
+    def lines(self, client: Client, most: int = maxsize) -> int:
+        """The lines that were read go back as one piece: one copy and one send, however many they are."""
+        lines = client.backlog[client.backlog_at : client.backlog_at + most]
+        client.backlog_at += len(lines)
         lines.append(b"")
         echo = b"\n".join(lines)
         self._account.owed += len(echo)
@@ -86,11 +87,12 @@ class Broadcast:
         """Everyone is in the lobby."""
         self._rooms.lobby.enter(client, history=0)
 
-    def lines(self, client: Client) -> int:
+    def lines(self, client: Client, most: int = maxsize) -> int:
         """As many lines as fit into this turn of the room, in one step."""
         room = self._rooms.lobby
         start = client.backlog_at
-        stop, size = fitting(client.backlog, start, self._intake.room_bytes - room.intake)
+        waiting = client.backlog if most >= len(client.backlog) else client.backlog[: start + most]
+        stop, size = fitting(waiting, start, self._intake.room_bytes - room.intake)
         if stop == start and not room.intake:
             stop, size = start + 1, len(client.backlog[start]) + 1
         if stop > start:

@@ -174,7 +174,7 @@ class Pacing:
     def end_stuck(self, client: Client, due: float, now: float) -> None:
         """It held others up and took nothing in time; or it is a feed and sent nothing."""
         client.timed = False
-        if client.deaf and client.held:  # It is the hub that does not read the feed.
+        if client.deaf and client.kept_waiting:  # It is the hub that does not read the feed.
             self.must_progress(client, now)
         elif not client.deaf and self.is_feeding(client, now):
             self.make_feed(client, now)
@@ -183,8 +183,8 @@ class Pacing:
             self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
 
     def is_feeding(self, client: Client, now: float) -> bool:
-        """It sends lines: it did just now, or it waits for its room to let it."""
-        recent = client.held or client.heard_at >= now - self._hub.limits.feed_s
+        """It sends lines: it did just now, or it waits for the hub to let it."""
+        recent = client.kept_waiting or client.heard_at >= now - self._hub.limits.feed_s
         return client.phase is Phase.OPEN and client.lines_in > 0 and recent and not client.choked
 
     def make_feed(self, client: Client, now: float) -> None:

@@ -13,6 +13,7 @@ from hub.client import Client, Phase
 from hub.foreign import foreign_protocol, is_tls_hello, reply_to
 from hub.forms import Form
 from hub.pacing import Pacing
+from hub.rate import Throttle
 from hub.reasons import CloseReason
 from hub.sockets import PeerGone
 from hub.state import Hub
@@ -24,6 +25,7 @@ class Reader:
     def __init__(self, hub: Hub, pacing: Pacing) -> None:
         self._hub = hub
         self._pacing = pacing
+        self._throttle = Throttle(hub)
         self._once = hub.settings.read == "once"
 
     def step(self, now: float) -> None:
@@ -48,7 +50,7 @@ class Reader:
             if client.reading and not client.has_backlog:
                 read, drained = self._receive(client)
             if client.has_backlog:
-                read += self._hub.mode.lines(client)
+                read += self._throttle.lines(client, now)
         except Exception:
             self._hub.fault(client)
         if room is not None and client.room is not room:
@@ -60,7 +62,7 @@ class Reader:
         """Lines in the backlog keep a client marked, in level mode too; so does a budget that ran out."""
         readable = self._hub.marks.readable
         readable.pop(client.id, None)
-        if client.reason is not None:
+        if client.reason is not None or client.throttled:
             return
         if not client.has_backlog:
             client.backlog, client.backlog_at = [], 0

@@ -101,7 +101,8 @@ class ClientRow(Record, frozen=True, kw_only=True):
     lag_bytes: int
     private_bytes: int
     state: str
-    """reading, paused (the hub does not read it for now) or feed (it sends and takes nothing)."""
+    """reading, paused (the hub does not read it for now), throttled (the same, for --line-rate) or feed (it
+    sends and takes nothing)."""
 
 
 class RoomRow(Record, frozen=True, kw_only=True):

@@ -25,9 +25,11 @@ from hub.kinds import (
     TEXT,
     TIMEOUT,
     Kind,
+    Rate,
     choice,
     duration,
     number,
+    rate,
     show_size,
     show_time,
     size,
@@ -55,6 +57,7 @@ def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
             converter=kind,
             group=group,
             metavar=kind.metavar,
+            accepts_keys=False,
             negative=None if kind is FLAG else (),
             show_default=kind.show,
             show_choices=False,
@@ -116,6 +119,10 @@ class Settings:
     """A client that falls further behind its room is cut. Bounds what a room keeps in memory."""
     slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
     """What happens to it then."""
+    line_rate: Annotated[
+        Rate | Literal["auto"], _limit("--line-rate", rate("50/s:200 in chat, none in relay modes"))
+    ] = "auto"
+    """Lines that a client may say in a second, and at once. Its others wait. 0: no limit."""
     max_clients: Annotated[int, _limit("--max-clients", COUNT)] = 10_000
     """More are refused with a line. 0: as many as the descriptor limit allows."""
     max_per_ip: Annotated[int, _limit("--max-per-ip", COUNT)] = 64

@@ -108,11 +108,13 @@ class Timers:
     """Those that are behind: who takes nothing for a moment is stalled."""
     pause: Expiry
     """Bulk senders: who sends nothing for a moment has paused."""
+    rate: Expiry
+    """Those that have said their share: from when on they may say more."""
 
     @property
     def all(self) -> tuple[Expiry, ...]:
         """Every one of them."""
-        return self.idle, self.warning, self.closing, self.progress, self.stall, self.pause
+        return self.idle, self.warning, self.closing, self.progress, self.stall, self.pause, self.rate
 
     def forget(self, client_id: int) -> None:
         """No clock runs for this client any more."""
@@ -183,7 +185,7 @@ class Hub:
 
     def resume(self, client: Client) -> None:
         """Look at it again: what came while it was paused is in the kernel or in its backlog."""
-        if client.phase is Phase.OPEN and client.reason is None and not (client.choked or client.held):
+        if client.phase is Phase.OPEN and client.reason is None and not client.paused:
             self.marks.readable[client.id] = client
         self.interest(client)
 

@@ -135,8 +135,9 @@ def client_row(client: Client, now: float) -> records.ClientRow:
 def _state(client: Client) -> str:
     if client.deaf:
         return "feed"
-    paused = client.choked or client.held or client.phase is not Phase.OPEN
-    return "paused" if paused else "reading"
+    if client.choked or client.held or client.phase is not Phase.OPEN:
+        return "paused"
+    return "throttled" if client.throttled else "reading"
 
 
 def room_row(room: Room) -> records.RoomRow:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hub.chat import Chat
-from hub.expiry import Deadline, make_expiry
+from hub.expiry import Deadline, Never, make_expiry
 from hub.marks import Marks
 from hub.modes import Broadcast, Echo, Intake, Mode
 from hub.poller import Poller
+from hub.rate import line_rate, refill_s
 from hub.rooms import Rooms
 from hub.settings import Settings
 from hub.sockets import Sockets
@@ -71,6 +72,7 @@ def _make_mode(settings: Settings, account: Account, rooms: Rooms, marks: Marks,
 def _make_timers(settings: Settings, limits: Limits) -> Timers:
     """The poll strategy cannot warn: it knows of nobody in particular. Relay modes do not."""
     strategy, timeout_s = settings.idle_strategy, settings.idle_timeout_s
+    rate = line_rate(settings)
     warns = settings.mode == "chat" and strategy != "poll" and 0 < settings.idle_warning_s < timeout_s
     warn_after_s = timeout_s - settings.idle_warning_s if warns else 0.0
     return Timers(
@@ -79,5 +81,6 @@ def _make_timers(settings: Settings, limits: Limits) -> Timers:
         closing=Deadline(limits.linger_s),
         progress=Deadline(limits.progress_s),
         pause=Deadline(limits.pause_s),
+        rate=Deadline(refill_s(rate)) if rate else Never(),
         stall=Deadline(limits.stall_s),
     )

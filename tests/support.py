@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hub.kinds import NO_RATE
 from hub.loop import Loop
 from hub.mailbox import Mailbox, Stop
 from hub.poller import Poller
@@ -138,7 +139,9 @@ class ThreadHub:
         clock: Callable[[], float] = time.monotonic,
         **changes: Any,
     ) -> None:
-        base = settings or Settings(host="127.0.0.1", port=0, web=False, mode="broadcast", drain_s=2.0)
+        base = settings or Settings(
+            host="127.0.0.1", port=0, web=False, mode="broadcast", drain_s=2.0, line_rate=NO_RATE
+        )
         self.settings = replace(base, **changes)
         self.mailbox = Mailbox()
         self.summaries: list[Summary] = []
@@ -219,6 +222,8 @@ class HubProcess:
 
     def __init__(self, *flags: str, prefix: Sequence[str] = (), **popen: Any) -> None:
         command = [*prefix, sys.executable, "-m", "hub", "serve", "--port", "0", *flags]
+        if "--line-rate" not in flags:  # Tests talk faster than people.
+            command += ["--line-rate", "0"]
         if "--no-web" not in flags:
             command += ["--web-port", "0"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}

@@ -11,11 +11,14 @@ from hub.kinds import (
     FLAG,
     HOST,
     NETWORKS,
+    NO_RATE,
     TEXT,
     Kind,
+    Rate,
     choice,
     duration,
     number,
+    rate,
     show_size,
     show_time,
     size,
@@ -24,6 +27,7 @@ from hub.settings import Settings
 
 TIME = duration(0.01, 8760 * 3600, off=True)
 SIZE = size(1, 1 << 30, off=True)
+RATE = rate("whatever fits")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,10 @@ SIZE = size(1, 1 << 30, off=True)
         (number(0, 65535), "65535", 65535),
         (number(5, 9, off=True), "0", 0),
         (choice(Settings.__annotations__["mode"].__args__[0]), "echo", "echo"),
+        (RATE, "50/s:200", Rate(50, "s", 200)),
+        (RATE, "30/m", Rate(30, "m", 30)),
+        (RATE, "0", NO_RATE),
+        (RATE, "auto", "auto"),
         (FLAG, "Yes", True),
         (FLAG, "0", False),
         (HOST, "localhost", "localhost"),
@@ -87,6 +95,18 @@ def test_a_value_is_read_in_its_units(kind: Kind, text: str, value: object) -> N
         (number(0, 65535), "+1"),
         (number(0, 65535), "1_000"),
         (number(5, 9, off=True), "4"),
+        (RATE, ""),
+        (RATE, "50"),
+        (RATE, "0/s"),
+        (RATE, "50/s:0"),
+        (RATE, "50/s:"),
+        (RATE, "50/h"),
+        (RATE, "50 / s"),
+        (RATE, "1000001/s:1"),
+        (RATE, "1/s:1000001"),
+        (RATE, "-1/s"),
+        (RATE, "٥/s"),
+        (RATE, "AUTO"),
         (FLAG, "maybe"),
         (HOST, ""),
         (HOST, "a b"),
@@ -111,6 +131,18 @@ def test_a_value_that_is_not_allowed_is_refused(kind: Kind, text: str) -> None:
 @given(st.integers(0, 10**9))
 def test_a_shown_size_reads_back_as_itself(value: int) -> None:
     assert size(0, 10**9).read(show_size(value)) == value
+
+
+@given(st.integers(1, 10**6), st.sampled_from("sm"), st.integers(1, 10**6))
+def test_a_shown_rate_reads_back_as_itself(count: int, unit: str, burst: int) -> None:
+    assert RATE.read(str(Rate(count, unit, burst))) == Rate(count, unit, burst)
+    assert RATE.read(str(NO_RATE)) == NO_RATE
+
+
+def test_a_rate_is_so_many_a_second_whatever_its_unit() -> None:
+    assert Rate(90, "m", 1).per_s == 1.5
+    assert Rate(3, "s", 1).per_s == 3.0
+    assert NO_RATE.per_s == 0.0
 
 
 @given(st.integers(0, 3_600_000))

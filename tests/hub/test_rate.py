@@ -1,0 +1,236 @@
+"""How many lines a client may say in a while: the others wait, and nobody else notices."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.expiry import Deadline
+from hub.kinds import NO_RATE, Rate
+from hub.rate import CHAT_RATE, STEP_S, line_rate, refill_s
+from hub.settings import Mode, Settings
+from hub.stats import client_row
+from tests.hub.support_turns import SteppedHub, take_all, waiting_bytes
+from tests.support import PAIRS, HubProcess, ThreadHub, closing, until
+
+SLOW = Rate(10, "s", 5)
+
+
+def numbered(count: int, start: int = 0) -> bytes:
+    """Lines that differ."""
+    return b"".join(b"%d\n" % number for number in range(start, start + count))
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted", "meant"),
+    [
+        ("chat", "auto", CHAT_RATE),
+        ("broadcast", "auto", None),
+        ("echo", "auto", None),
+        ("chat", NO_RATE, None),
+        ("broadcast", SLOW, SLOW),
+        ("echo", SLOW, SLOW),
+    ],
+)
+def test_only_chat_has_a_rate_of_its_own_and_one_that_was_asked_for_holds_anywhere(
+    mode: Mode, wanted: object, meant: Rate | None
+) -> None:
+    assert line_rate(Settings(mode=mode, line_rate=wanted)) == meant  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 10**6), st.sampled_from("sm"), st.integers(1, 10**6))
+def test_a_client_is_looked_at_again_when_its_bucket_holds_a_line_and_not_for_each(
+    count: int, unit: str, burst: int
+) -> None:
+    rate = Rate(count, unit, burst)
+    lines = refill_s(rate) * rate.per_s
+    assert 1 - 1e-9 <= lines <= max(1, burst) + 1e-9
+    assert refill_s(rate) >= min(STEP_S, burst / rate.per_s) - 1e-12
+
+
+@pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_a_burst_passes_and_the_rest_comes_at_the_rate_and_nothing_is_lost(
+    mode: str, trigger: str, read: str
+) -> None:
+    with SteppedHub(mode=mode, trigger=trigger, read=read, line_rate=SLOW, announce=0) as hub:
+        (talker,) = hub.join(1)
+        with talker:
+            take_all(talker)
+            client, start_s = hub.client(talker), hub.now_s
+            hub.deliver(talker, numbered(25))
+            hub.turns(5)
+            seen = [take_all(talker).count(b"\n")]
+            while sum(seen) < 25:
+                assert client.throttled and client.has_backlog and client.id not in hub.hub.marks.readable
+                hub.now_s += 0.1
+                hub.turns(3)
+                seen.append(take_all(talker).count(b"\n"))
+            assert seen == [5] + 20 * [1]
+            assert hub.now_s - start_s == pytest.approx(2.0)
+            assert client.lines_in == 25
+            assert not client.throttled
+            hub.now_s += 100
+            hub.deliver(talker, numbered(9))
+            hub.turns(5)
+            assert take_all(talker).count(b"\n") == 5  # No more than a burst is ever saved up.
+
+
+def test_who_waits_is_not_read_and_the_loop_sleeps_until_its_time() -> None:
+    with SteppedHub(line_rate=SLOW) as hub, closing(hub.join(2)) as (talker, other):
+        client = hub.client(talker)
+        hub.deliver(talker, numbered(50))
+        hub.turns(5)
+        assert client_row(client, hub.now_s).state == "throttled"
+        assert not client.reading
+        hub.deliver(talker, b"more\n")
+        hub.turns(5)
+        assert waiting_bytes(client) == len(b"more\n")
+        assert 0.05 < hub.loop._timeout(hub.now_s) < 0.11
+        hub.say(other, b"hello\n")
+        assert talker.read_until(b"hello\n") == numbered(5) + b"hello\n"
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+@pytest.mark.parametrize("last", [b"", b"unfinished"])
+def test_the_end_of_stream_behind_lines_that_wait_is_found_after_them(
+    trigger: str, read: str, last: bytes
+) -> None:
+    with SteppedHub(trigger=trigger, read=read, line_rate=SLOW) as hub:
+        talker, listener = hub.join(2)
+        with talker, listener:
+            hub.deliver(talker, numbered(12) + last, fin=True)
+            for _ in range(20):
+                hub.turns(3)
+                hub.now_s += 0.1
+            hub.turns_until(hub.endings)
+            assert hub.ending()["reason"] == "peer_closed"
+            assert take_all(listener) == numbered(12) + last + (b"\n" if last else b"")
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_a_peer_that_dies_while_its_lines_wait_does_not_spin_the_loop(trigger: str) -> None:
+    with SteppedHub(trigger=trigger, line_rate=SLOW) as hub:
+        talker, listener = hub.join(2)
+        with listener:
+            client = hub.deliver(talker, numbered(12))
+            hub.turns(3)
+            talker.reset()
+            hub.turns_until(lambda: client.gone is not None)
+            hub.turns(3)
+            assert 0.05 < hub.loop._timeout(hub.now_s) < 0.11
+            for _ in range(10):
+                hub.now_s += 0.1
+                hub.turns(3)
+            hub.turns_until(hub.endings)
+            assert take_all(listener) == numbered(12)
+
+
+def test_who_waits_for_its_rate_and_for_its_room_is_read_when_both_let_it() -> None:
+    with SteppedHub(line_rate=SLOW) as hub, closing(hub.join(2)) as (talker, _):
+        client = hub.deliver(talker, numbered(12))
+        hub.turns(3)
+        client.held = True
+        hub.now_s += 1.0
+        hub.turns(3)
+        assert not client.throttled and client.has_backlog and client.id not in hub.hub.marks.readable
+        client.held = False
+        hub.hub.resume(client)
+        hub.turns(3)
+        assert take_all(talker) == numbered(5 + 5)
+
+
+def test_who_waits_for_its_rate_is_not_idle() -> None:
+    with SteppedHub(line_rate=Rate(1, "m", 1), idle_timeout_s=10) as hub, closing(hub.join(1)) as (talker,):
+        client = hub.deliver(talker, numbered(3))
+        for _ in range(70):
+            hub.now_s += 1
+            hub.turns(2)
+        assert client.reason is None
+        assert take_all(talker) == numbered(2)
+
+
+def test_a_bulk_sender_that_waits_for_its_rate_has_not_paused() -> None:
+    with SteppedHub(line_rate=SLOW) as hub, closing(hub.join(1)) as (feed,):
+        client = hub.deliver(feed, b"x" * 5000 + b"\n" + numbered(9))
+        for _ in range(4):
+            hub.turns(3)
+            hub.now_s += 0.1
+            assert client.throttled and client.bulk
+            assert feed.nothing_waits()
+        for _ in range(4):
+            hub.now_s += 0.1
+            hub.turns(3)
+        assert take_all(feed).endswith(numbered(9))
+
+
+def test_commands_count_like_lines() -> None:
+    with SteppedHub(mode="chat", line_rate=Rate(1, "s", 3)) as hub, closing(hub.join(1)) as (talker,):
+        take_all(talker)
+        hub.deliver(talker, b"/who\n" * 5)
+        hub.turns(5)
+        assert take_all(talker).count(b"in lobby") == 3
+
+
+@pytest.mark.parametrize("uptime_s", [0.0, 1e7 + 1 / 3])
+@pytest.mark.parametrize("rate", [Rate(7, "m", 1), Rate(10**6, "s", 1), Rate(333, "s", 10)])
+def test_at_any_time_of_the_clock_the_rate_is_kept_and_no_wait_is_for_nothing(
+    rate: Rate, uptime_s: float
+) -> None:
+    with SteppedHub(line_rate=rate) as hub:
+        hub.now_s = hub.hub.started_at = uptime_s
+        (talker,) = hub.join(1)
+        with talker:
+            start_s, client = hub.now_s, hub.client(talker)
+            hub.deliver(talker, numbered(50))
+            hub.turns(3)
+            waits = 0
+            while client.has_backlog:
+                assert isinstance(hub.hub.timers.rate, Deadline)
+                wait_s = hub.hub.timers.rate.timeout(hub.now_s)
+                assert wait_s is not None
+                hub.now_s += wait_s
+                before = client.backlog_at
+                hub.turns(2)
+                waits += 1
+                assert not client.has_backlog or client.backlog_at > before or wait_s > 0
+            assert waits <= 50 + 2
+            assert hub.now_s - start_s == pytest.approx((50 - rate.burst) / rate.per_s, abs=STEP_S)
+
+
+# On real clocks.
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_a_throttled_client_costs_the_others_nothing(trigger: str) -> None:
+    with ThreadHub(trigger=trigger, line_rate=Rate(20, "s", 1)) as hub, closing(hub.peers(2)) as (fast, calm):
+        fast.send(numbered(20))
+        until(lambda: hub.loop.hub.clients[1].throttled)
+        turns, start_s = hub.loop.hub.counters.turns, time.monotonic()
+        calm.send(b"hello\n")
+        assert calm.read_until(b"hello\n")
+        assert fast.read_until(b"19\n").endswith(b"19\n")
+        took_s = time.monotonic() - start_s
+        assert took_s > 0.8
+        assert hub.loop.hub.counters.turns - turns < 6 * 20 + 10
+
+
+def test_chat_has_its_rate_out_of_the_box_and_a_hub_full_of_pasters_sleeps() -> None:
+    with (
+        HubProcess("--no-web", "--line-rate", "auto") as hub,
+        closing([hub.peer() for _ in range(20)]) as all_,
+    ):
+        for peer in all_:
+            peer.send(b"/join room%d\n" % peer.sock.getsockname()[1] + 400 * b"a line\n")
+        for peer in all_:
+            for _ in range(199):
+                peer.read_until(b"> a line\n")
+        before_s, start_s = hub.cpu_s(), time.monotonic()
+        for peer in all_:
+            for _ in range(100):
+                peer.read_until(b"> a line\n")
+        assert time.monotonic() - start_s > 1.0
+        assert hub.cpu_s() - before_s < 0.7
