@@ -48,7 +48,7 @@ class Chat:
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
-        client.fresh = True
+        client.fresh = client.websocket is None  # A handshake has told already what it is.
         self._name(client, f"guest-{client.id}")
         greeting = self._greeting or "welcome to hubbub"
         where = f"you are {client.nick} in {Rooms.LOBBY}, with {_company(self.rooms.lobby)}"

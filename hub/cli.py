@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Annotated, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import cyclopts
 from cyclopts import CycloptsError, Parameter
@@ -145,8 +146,12 @@ def _run_hub(settings: Settings, log: LogThread) -> None:
     signal.signal(signal.SIGTERM, stopper)
     signal.signal(signal.SIGINT, stopper)
     said = [f"lines on {address}" for address in _bind(loop.listen)]
+    said += [f"websockets on {address}" for address in loop.hub.ws_addresses]
+    said += [f"read-only lines on {address}" for address in loop.hub.read_only_addresses]
     if page:
-        said.append(f"page on {_bind(page.start, f'{settings.web_host}:{settings.web_port}')}")
+        url = _bind(page.start, f"{settings.web_host}:{settings.web_port}")
+        loop.welcome_page(urlsplit(url).port or 0)
+        said.append(f"page on {url}")
     said.append(f"at most {settings.max_clients} clients ({descriptors} descriptors)")
     if settings.max_clients < wanted:
         say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from hub.forms import Form
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from hub.reasons import CloseReason
     from hub.rooms import Room
     from hub.telnet import TelnetFilter
+    from hub.websocket import WebSocket
 
 
 ROOMS_REMEMBERED: Final = 64
+Transport = Literal["line", "websocket", "read-only"]
 
 
 class Phase(Enum):
@@ -70,7 +72,12 @@ class Client:
     lines: LineBuffer
     telnet: TelnetFilter | None
     form: Form = Form.LF
-    transport: str = "line"
+    transport: Transport = "line"
+    websocket: WebSocket | None = None
+    read_only: bool = False
+    """It came in by the port for viewers: what it sends is thrown away."""
+    tag: str = ""
+    """What a browser calls itself, so that its page finds its own row."""
     nick: str = ""
     prefix: bytes = b""
     """`<nick> `, made when the nick is set, so that a line costs one concatenation."""
@@ -107,6 +114,10 @@ class Client:
     """It holds others up, so it has to take something before its progress timer ends."""
     last: tuple[CloseReason, str] | None = None
     """How it ends once the backlog is empty, and the detail."""
+    read_bytes: int = 4096
+    """How much is read of a WebSocket at once: little while its frames are small, as each costs work."""
+    pinged: bool = False
+    """A ping is out, and nothing has come since."""
 
     # Output.
     position: int = 0

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hub.client import Client
+from hub.client import Client, Transport
+from hub.foreign import http_answer
 from hub.forms import Form
 from hub.framing import LineBuffer
 from hub.ledger import ending_of
+from hub.names import Hosts
 from hub.reasons import CloseReason
 from hub.sockets import Address, NotAccepted, PeerGone, SpareDescriptor, show_address
 from hub.state import Hub
 from hub.telnet import TelnetFilter
+from hub.websocket import WebSocket
 
 if TYPE_CHECKING:
     import socket
@@ -27,31 +31,49 @@ SHUT_S: Final = 0.25
 """How long the door stays shut when no descriptor can be had."""
 
 
+class Listener(NamedTuple):
+    """One listening socket, and what those who come in by it speak."""
+
+    sock: socket.socket
+    transport: Transport
+    port: int
+
+
 class Door:
     """The listeners, and the rules of who may come in."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._listeners: dict[int, socket.socket] = {}
+        self._listeners: dict[int, Listener] = {}
         self._spare = SpareDescriptor()
         self._next_id = 1
         self._opens_at: float | None = None
-        self._exempt = [ipaddress.ip_network(cidr) for cidr in hub.settings.per_ip_exempt]
+        settings = hub.settings
+        self._exempt = [ipaddress.ip_network(cidr) for cidr in settings.per_ip_exempt]
+        self._hosts = Hosts(settings.host, settings.allowed_hosts)
+        self._page_hosts = Hosts(settings.web_host, settings.allowed_hosts)
 
     def open(self) -> None:
         """Bind and listen. Raises OSError, with the address in its message."""
-        settings = self._hub.settings
-        bound = self._hub.sockets.listen(settings.host, settings.port)
-        self._hub.addresses = tuple(address for _, address in bound)
-        for listener, _ in bound:
-            self._listeners[listener.fileno()] = listener
-            self._hub.poller.watch(listener.fileno())
+        hub, settings = self._hub, self._hub.settings
+        hub.addresses = self._listen("line", settings.port)
+        if settings.ws:
+            hub.ws_addresses = self._listen("websocket", settings.ws_port)
+        if settings.read_only_port is not None:
+            hub.read_only_addresses = self._listen("read-only", settings.read_only_port)
+
+    def _listen(self, transport: Transport, port: int) -> tuple[str, ...]:
+        bound = self._hub.sockets.listen(self._hub.settings.host, port)
+        for sock, _ in bound:
+            self._listeners[sock.fileno()] = Listener(sock, transport, sock.getsockname()[1])
+            self._hub.poller.watch(sock.fileno())
+        return tuple(address for _, address in bound)
 
     def close(self) -> None:
         """Accept no more. Whoever still waits in the backlog is reset by the kernel."""
         for fd, listener in self._listeners.items():
             self._hub.poller.forget(fd)
-            self._hub.sockets.close(listener)
+            self._hub.sockets.close(listener.sock)
         self._listeners.clear()
         self._opens_at = None
         self._spare.release()
@@ -79,19 +101,18 @@ class Door:
         """Take those who wait at this listener, up to the budget; the others are reported again."""
         listener = self._listeners[fd]
         for _ in range(self._hub.budgets.accepts):
-            accepted = self._hub.sockets.accept(listener)
+            accepted = self._hub.sockets.accept(listener.sock)
             if accepted is NotAccepted.VANISHED:
                 continue
             if accepted is NotAccepted.NO_RESOURCES and not self._refuse_with_spare(listener, now):
                 return
             if isinstance(accepted, tuple):
-                self._receive(*accepted, now)
+                self._receive(self._client(*accepted, listener, now), now)
             elif accepted is NotAccepted.NOBODY:
                 return
 
-    def _receive(self, sock: socket.socket, address: Address, now: float) -> None:
+    def _receive(self, client: Client, now: float) -> None:
         hub = self._hub
-        client = self._client(sock, address, now)
         refusal = self._refusal(client)
         if refusal:
             self._refuse(client, *refusal, now)
@@ -102,12 +123,15 @@ class Door:
         hub.counters.peak = max(hub.counters.peak, len(hub.clients))
         hub.poller.want(client.fd, reading=True, writing=False)
         hub.marks.heard.append(client)  # Its idle time starts at the next stamp, which is after it came.
+        if client.websocket is not None:  # It joins when its handshake is done.
+            hub.timers.handshake.touch(client.id, now)
+            return
         hub.guarded(client, hub.mode.joined)
         if client.fresh:
             hub.timers.pause.touch(client.id, now)
 
-    def _client(self, sock: socket.socket, address: Address, now: float) -> Client:
-        settings = self._hub.settings
+    def _client(self, sock: socket.socket, address: Address, listener: Listener, now: float) -> Client:
+        settings, is_line = self._hub.settings, listener.transport != "websocket"
         client = Client(
             id=self._next_id,
             sock=sock,
@@ -118,11 +142,28 @@ class Door:
             active_at=now,
             heard_at=now,
             lines=LineBuffer(settings.max_line_bytes),
-            telnet=TelnetFilter() if settings.telnet else None,
+            telnet=TelnetFilter() if settings.telnet and is_line else None,
             form=Form.CRLF if settings.eol == "crlf" else Form.LF,
+            transport=listener.transport,
+            read_only=listener.transport == "read-only",
         )
+        if not is_line:
+            client.opening, client.form = None, Form.FRAMES
+            client.websocket = self._websocket(listener.port)
         self._next_id += 1
         return client
+
+    def _websocket(self, port: int) -> WebSocket:
+        hub = self._hub
+        return WebSocket(
+            max_message_bytes=hub.settings.max_line_bytes,
+            whole=hub.settings.mode == "echo",
+            hosts=self._hosts,
+            page_hosts=self._page_hosts,
+            port=port,
+            page_port=hub.page_port,
+            hint=hub.hint,
+        )
 
     def _refusal(self, client: Client) -> tuple[CloseReason, str] | None:
         """Why this one may not come in, and the limit that says so."""
@@ -145,8 +186,10 @@ class Door:
         hub = self._hub
         client.reason, client.detail = reason, detail
         line = f"* bye reason={reason} {detail}\r\n".encode()
+        if client.websocket is not None:
+            line = http_answer(HTTPStatus.SERVICE_UNAVAILABLE, line.decode().strip())
         try:
-            if hub.settings.notices:
+            if hub.settings.notices or client.websocket is not None:
                 client.bytes_out = hub.sockets.send(client.sock, line)
                 client.farewell_sent = client.bytes_out == len(line)
             hub.sockets.shutdown_write(client.sock)
@@ -159,12 +202,14 @@ class Door:
         hub.counters.closed[reason] += 1
         hub.record(ending_of(client, hub.wall_s(now), now))
 
-    def _refuse_with_spare(self, listener: socket.socket, now: float) -> bool:
+    def _refuse_with_spare(self, listener: Listener, now: float) -> bool:
         """Tell the next one that there is no room; False when there is none, or the door had to be shut."""
         self._spare.release()
-        accepted = self._hub.sockets.accept(listener)
+        accepted = self._hub.sockets.accept(listener.sock)
         if isinstance(accepted, tuple):
-            self._refuse(self._client(*accepted, now), CloseReason.SERVER_FULL, "limit=descriptors", now)
+            self._refuse(
+                self._client(*accepted, listener, now), CloseReason.SERVER_FULL, "limit=descriptors", now
+            )
         if self._spare.refill() and accepted is not NotAccepted.NO_RESOURCES:
             return accepted is not NotAccepted.NOBODY  # accept(2) says EMFILE before it looks who waits.
         for fd in self._listeners:

@@ -8,6 +8,8 @@ counts as closed, leaves its room and frees its nick at the decision; its descri
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hub.client import Client, Phase, Piece
 from hub.delivery import rest_for
 from hub.ledger import ending_of
@@ -15,6 +17,9 @@ from hub.pacing import Pacing
 from hub.reasons import CloseReason
 from hub.sending import Sender
 from hub.state import Hub
+
+if TYPE_CHECKING:
+    from hub.websocket import WebSocket
 
 
 class Endings:
@@ -78,16 +83,26 @@ class Endings:
     def _still_owed(self, client: Client, reason: CloseReason) -> list[Piece]:
         """What it is still to get, free of the room; what it is not to get is counted as unsent."""
         if not reason.flushes or client.gone:
-            self._hub.drop_output(client, keep_rest=reason is CloseReason.SLOW_CONSUMER and not client.deaf)
+            self._hub.drop_output(client, keep_rest=not (reason.by_peer or client.deaf or client.gone))
         return rest_for(client)
 
     def _say_farewell(self, client: Client, reason: CloseReason) -> None:
         """One line that says why; none to who is gone, or was answered in a language of its own."""
-        silent = reason.by_peer or reason is CloseReason.WRONG_PROTOCOL
-        if silent or client.deaf or not self._hub.settings.notices:
+        if client.deaf or client.gone:
             return
-        detail = f" {client.detail}" if client.detail else ""
-        client.put(f"* bye reason={reason}{detail}\n".encode(), farewell=True)
+        if client.websocket is not None:
+            self._say_close(client, client.websocket, reason)
+            return
+        silent = reason.by_peer or reason is CloseReason.WRONG_PROTOCOL
+        if not silent and self._hub.settings.notices:
+            detail = f" {client.detail}" if client.detail else ""
+            client.put(f"* bye reason={reason}{detail}\n".encode(), farewell=True)
+
+    def _say_close(self, client: Client, websocket: WebSocket, reason: CloseReason) -> None:
+        """A WebSocket has a farewell of its own: the Close frame says the reason, or echoes the peer's."""
+        close = websocket.close_frame(reason, client.detail)
+        if close:
+            client.put(close, raw=True, farewell=not reason.by_peer)
 
     def _start_flush(self, client: Client, reason: CloseReason, now: float) -> None:
         hub = self._hub

@@ -6,11 +6,17 @@ that means. Each kind is asked within a budget, so a mass expiry takes several t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hub.client import Client
+from hub.expiry import Expiry
 from hub.pacing import Pacing
 from hub.rate import resume
 from hub.reasons import CloseReason
 from hub.state import Hub
+
+Decide = Callable[[Client, float, float], None]
+"""What it means that the time of an open client is over; given when that was due, and now."""
 
 
 class Expirer:
@@ -19,6 +25,16 @@ class Expirer:
     def __init__(self, hub: Hub, pacing: Pacing) -> None:
         self._hub = hub
         self._pacing = pacing
+        timers = hub.timers
+        self._clocks: tuple[tuple[Expiry, Decide], ...] = (
+            (timers.idle, self._end_idle),
+            (timers.warning, self._warn),
+            (timers.pause, self._end_pause),
+            (timers.handshake, self._end_handshake),
+            (timers.ping, self._ping),
+            (timers.stall, self._end_stall),
+            (timers.rate, self._end_throttling),
+        )
 
     def timeout(self, now: float) -> float:
         """Seconds until the earliest clock ends; infinite while none runs."""
@@ -31,28 +47,21 @@ class Expirer:
 
     def step(self, now: float) -> None:
         """Ask every clock."""
-        hub, timers, budget = self._hub, self._hub.timers, self._hub.budgets.expiries
-        for client_id, due in timers.idle.expired(now, budget):
-            self._end_idle(hub.clients.get(client_id), due, now)
-        for client_id, _ in timers.warning.expired(now, budget):
-            self._warn(hub.clients.get(client_id))
-        for client_id, due in timers.progress.expired(now, budget):
+        hub, budget = self._hub, self._hub.budgets.expiries
+        for timer, decide in self._clocks:
+            for client_id, due in timer.expired(now, budget):
+                client = hub.clients.get(client_id)
+                if client is not None:
+                    decide(client, due, now)
+        for client_id, due in hub.timers.progress.expired(now, budget):
             self._end_stuck(client_id, due, now)
-        for client_id, _ in timers.pause.expired(now, budget):
-            self._end_pause(hub.clients.get(client_id), now)
-        for client_id, _ in timers.stall.expired(now, budget):
-            client = hub.clients.get(client_id)
-            if client is not None and client.room is not None:
-                self._pacing.stall(client, client.room, now)
-        for client_id, _ in timers.rate.expired(now, budget):
-            resume(hub, hub.clients[client_id])
-        for client_id, _ in timers.closing.expired(now, budget):
+        for client_id, _ in hub.timers.closing.expired(now, budget):
             hub.marks.given_up.append(hub.ended[client_id])
 
-    def _end_idle(self, client: Client | None, due: float, now: float) -> None:
+    def _end_idle(self, client: Client, due: float, now: float) -> None:
         """Its time is over, unless something it sent is waiting to be read: that counts."""
         hub = self._hub
-        if client is None or client.reason is not None:
+        if client.reason is not None:
             return
         unread = client.id in hub.marks.readable or client.has_backlog
         if unread or (not client.eof and hub.sockets.has_input(client.sock)):
@@ -65,21 +74,46 @@ class Expirer:
             lag = f"lag={client.lag_bytes}"
             hub.marks.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
 
-    def _warn(self, client: Client | None) -> None:
-        if client is not None and self._hub.settings.notices:
+    def _warn(self, client: Client, due: float, now: float) -> None:
+        if self._hub.settings.notices:
             left = self._hub.settings.idle_warning_s
             self._hub.marks.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
 
-    def _end_pause(self, client: Client | None, now: float) -> None:
+    def _end_pause(self, client: Client, due: float, now: float) -> None:
         """It has paused, unless something it sent is waiting to be read: now it gets what waited for it."""
         hub = self._hub
-        if client is None:
-            return
         waits = client.kept_waiting or client.id in hub.marks.readable
         if waits or (client.reading and hub.sockets.has_input(client.sock)):
             hub.timers.pause.touch(client.id, now)
         else:
             hub.start_output(client)
+
+    def _end_handshake(self, client: Client, due: float, now: float) -> None:
+        after = f"after={self._hub.limits.handshake_s:g}s"
+        self._hub.marks.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
+
+    def _end_stall(self, client: Client, due: float, now: float) -> None:
+        if client.room is not None:
+            self._pacing.stall(client, client.room, now)
+
+    def _end_throttling(self, client: Client, due: float, now: float) -> None:
+        resume(self._hub, client)
+
+    def _ping(self, client: Client, due: float, now: float) -> None:
+        """Ask who said nothing whether it is there; who did not answer the last time is not.
+
+        Whoever is owed output has other clocks: nothing may stand in line behind bytes that it does not take.
+        """
+        hub = self._hub
+        assert client.websocket is not None
+        if client.pinged and not hub.sockets.has_input(client.sock):
+            after = f"ping={hub.limits.ping_s:g}s"
+            hub.marks.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)
+            return
+        hub.timers.ping.touch(client.id, now)
+        client.pinged = not client.blocked
+        if client.pinged:
+            hub.marks.put(client, client.websocket.ping(b""), raw=True)
 
     def _end_stuck(self, client_id: int, due: float, now: float) -> None:
         """It took nothing in time, whether it is open or has ended already."""

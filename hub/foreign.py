@@ -5,6 +5,7 @@ Only what cannot be chat counts: `GET a life` is something a person may say.
 """
 
 import re
+from http import HTTPStatus
 from typing import Final
 
 # RFC 8446 section 5.1: a record of type handshake (22), then a legacy version from SSL 3.0 to TLS 1.3.
@@ -55,7 +56,8 @@ def reply_to(protocol: str, hint: str) -> bytes:
     match protocol:
         case "http" | "http2":
             # The HTTP/2 preface was chosen for HTTP/1.1 servers to refuse (RFC 9113 section 3.4).
-            return _http_refusal(hint)
+            words = "This is a line hub: it speaks lines of plain text, not HTTP."
+            return http_answer(HTTPStatus.BAD_REQUEST, words, hint)
         case "ssh":
             # RFC 4253 section 4.2: lines before the version string are for people to read.
             return _line(f"* this is a line hub, not SSH. {hint}".rstrip(), "\r\n")
@@ -65,12 +67,12 @@ def reply_to(protocol: str, hint: str) -> bytes:
             raise ValueError(f"no reply is known for {protocol!r}")
 
 
-def _http_refusal(hint: str) -> bytes:
-    body = _line("This is a line hub: it speaks lines of plain text, not HTTP.", "\n")
-    if hint:
-        body += _line(hint, "\n")
+def http_answer(status: HTTPStatus, *lines: str, header: str = "") -> bytes:
+    """A whole HTTP/1.1 answer of plain text, for a person to read, that ends the connection."""
+    body = b"".join(_line(line, "\n") for line in lines if line)
     head = (
-        "HTTP/1.1 400 Bad Request\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        f"{header}"
         "Content-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
         "Connection: close\r\n"

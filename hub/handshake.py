@@ -18,7 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol, Side
 from websockets.server import ServerProtocol
 
-from hub.foreign import foreign_protocol, is_tls_hello, reply_to
+from hub.foreign import foreign_protocol, http_answer, is_tls_hello, reply_to
 from hub.names import Hosts
 from hub.reasons import CloseReason
 
@@ -141,12 +141,12 @@ class Handshake:
         names = request.headers.get_all("Host")
         if len(names) != 1:
             text = "A request names one Host (RFC 9112, 3.2)."
-            response = _refusal(HTTPStatus.BAD_REQUEST, text)
+            response = http_answer(HTTPStatus.BAD_REQUEST, text)
             return Refused(response, CloseReason.ORIGIN_REFUSED, f"hosts={len(names)}")
         if self._terms.hosts.allow(names[0], self._terms.port):
             return None
         text = "This hub does not go by that name. --allowed-host adds one."
-        response = _refusal(HTTPStatus.MISDIRECTED_REQUEST, text)
+        response = http_answer(HTTPStatus.MISDIRECTED_REQUEST, text)
         return Refused(response, CloseReason.ORIGIN_REFUSED, f"host={_shown(names[0])}")
 
     def _wrong_origin(self, request: Request) -> Refused | None:
@@ -158,22 +158,24 @@ class Handshake:
             return None
         detail = f"origin={_shown(origins[0])}" if len(origins) == 1 else f"origins={len(origins)}"
         text = "Pages of this origin may not come in. --allowed-host adds a name."
-        return Refused(_refusal(HTTPStatus.FORBIDDEN, text), CloseReason.ORIGIN_REFUSED, detail)
+        return Refused(http_answer(HTTPStatus.FORBIDDEN, text), CloseReason.ORIGIN_REFUSED, detail)
 
     def _plain_http(self) -> Refused:
         text = "This is the WebSocket port of a line hub: it takes ws:// connections, not plain HTTP."
-        response = _refusal(HTTPStatus.UPGRADE_REQUIRED, text, self._terms.hint)
+        response = http_answer(
+            HTTPStatus.UPGRADE_REQUIRED, text, self._terms.hint, header="Upgrade: websocket\r\n"
+        )
         return Refused(response, CloseReason.WRONG_PROTOCOL, "protocol=http")
 
     def _no_http(self, protocol: str) -> Refused:
         text = "This is the WebSocket port of a line hub: it takes ws:// connections, not lines."
-        response = _refusal(HTTPStatus.BAD_REQUEST, text, self._terms.hint)
+        response = http_answer(HTTPStatus.BAD_REQUEST, text, self._terms.hint)
         return Refused(response, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 
 
 def _too_large() -> Refused:
     text = f"A request has at most {MAX_REQUEST_BYTES} bytes here."
-    response = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
+    response = http_answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
     return Refused(response, CloseReason.PROTOCOL_ERROR, "handshake=too large")
 
 
@@ -181,7 +183,7 @@ def _malformed(protocol: ServerProtocol) -> Refused:
     """The library could not read the request; its answer, or ours where it has none."""
     response = b"".join(protocol.data_to_send())
     if not response:
-        response = _refusal(HTTPStatus.BAD_REQUEST, "This is no valid WebSocket request (RFC 6455, 4.1).")
+        response = http_answer(HTTPStatus.BAD_REQUEST, "This is no valid WebSocket request (RFC 6455, 4.1).")
     return Refused(response, CloseReason.PROTOCOL_ERROR, _fault(protocol))
 
 
@@ -197,18 +199,3 @@ def _shown(text: str) -> str:
     """Something a client sent as printable ASCII without blanks, cut."""
     escaped = text[:_MAX_SHOWN_CHARS].encode("unicode_escape").decode("ascii")
     return escaped.replace(" ", "_")[:_MAX_SHOWN_CHARS]
-
-
-def _refusal(status: HTTPStatus, text: str, hint: str = "") -> bytes:
-    """One answer in HTTP, for a person to read."""
-    body = "".join(f"{line}\n" for line in (text, hint) if line).encode()
-    upgrade = "Upgrade: websocket\r\n" if status is HTTPStatus.UPGRADE_REQUIRED else ""
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"{upgrade}"
-        "Connection: close\r\n"
-        "\r\n"
-    )
-    return head.encode("ascii") + body

@@ -208,6 +208,12 @@ def _show_many(values: Sequence[str]) -> str:
 
 FLAG = Kind("", "true or false", _read_flag, lambda value: "on" if value else "off")
 PORT = number(0, 65535)
+OPTIONAL_PORT = Kind(
+    "N",
+    f"{PORT.allowed}, or none",
+    lambda text: None if text == "none" else PORT.read(text),
+    lambda port: "none" if port is None else str(port),
+)
 HOST = Kind("HOST", "a host name or an IP address", _read_host)
 HOSTS = replace(HOST, show=_show_many, many=True)
 NETWORKS = Kind(

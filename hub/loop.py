@@ -79,10 +79,14 @@ class Loop:
             poller.watch(bell)
 
     def listen(self) -> list[str]:
-        """Bind; returns the addresses. Raises OSError with the address in its message."""
+        """Bind; returns where lines are heard. Raises OSError with the address in its message."""
         self._door.open()
         self._observer.publish(self._clock())
         return list(self.hub.addresses)
+
+    def welcome_page(self, port: int) -> None:
+        """From now on the page is served on this port: browsers that come from it are let in."""
+        self.hub.page_port = port
 
     def run(self) -> None:
         """Turn until a Stop command came and everybody is gone or the drain is over."""

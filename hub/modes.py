@@ -10,6 +10,7 @@ from sys import maxsize
 from typing import Protocol
 
 from hub.client import Client
+from hub.forms import Form
 from hub.marks import Marks
 from hub.rooms import Room, Rooms
 from hub.stats import Account
@@ -58,18 +59,27 @@ class Echo:
         """An echo client is in no room and gets no greeting."""
 
     def lines(self, client: Client, most: int = maxsize) -> int:
-        """The lines that were read go back as one piece: one copy and one send, however many they are."""
+        """The lines that were read go back as one piece: one copy and one send, however many they are.
+
+        A message of a WebSocket is a frame already, ready to go back as it came: a piece for each.
+        """
         lines = client.backlog[client.backlog_at : client.backlog_at + most]
         client.backlog_at += len(lines)
+        if client.form is Form.FRAMES:
+            for message in lines:
+                self._echo(client, message, raw=True)
+            return 0
         lines.append(b"")
-        echo = b"\n".join(lines)
+        self._echo(client, b"\n".join(lines))
+        return 0
+
+    def _echo(self, client: Client, echo: bytes, raw: bool = False) -> None:
         self._account.owed += len(echo)
         if client.deaf:
             self._account.unsent += len(echo)
             client.unsent_bytes += len(echo)
         else:
-            self._marks.put(client, echo, owed=True)
-        return 0
+            self._marks.put(client, echo, owed=True, raw=raw)
 
     def left(self, client: Client) -> None:
         """Nothing is kept about an echo client."""

@@ -9,6 +9,8 @@ one event, and only reading on finds the end (epoll(7), question 9).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 from hub.client import Client, Phase
 from hub.foreign import foreign_protocol, is_tls_hello, reply_to
 from hub.forms import Form
@@ -17,6 +19,12 @@ from hub.rate import Throttle
 from hub.reasons import CloseReason
 from hub.sockets import PeerGone
 from hub.state import Hub
+
+if TYPE_CHECKING:
+    from hub.websocket import WebSocket
+
+FRAMES_READ_BYTES: Final = 4096
+"""Of a WebSocket whose frames are small: 64 KiB of empty pings would be ten thousand frames, 30 ms."""
 
 
 class Reader:
@@ -27,10 +35,11 @@ class Reader:
         self._pacing = pacing
         self._throttle = Throttle(hub)
         self._once = hub.settings.read == "once"
+        self._now = 0.0
 
     def step(self, now: float) -> None:
         """One look at each client that has something, until the turn has brought its share of bytes."""
-        budget = self._hub.budgets.turn_bytes
+        budget, self._now = self._hub.budgets.turn_bytes, now
         for client in list(self._hub.marks.readable.values()):
             if budget <= 0:
                 return
@@ -76,8 +85,9 @@ class Reader:
         """Bytes read, and whether the kernel is known to have no more."""
         budgets, total = self._hub.budgets, 0
         while client.last is None:
+            size = client.read_bytes if client.websocket else budgets.read_bytes
             try:
-                data = self._hub.sockets.receive(client.sock, budgets.read_bytes)
+                data = self._hub.sockets.receive(client.sock, size)
             except PeerGone as gone:
                 self._end_of_input(client, gone.reason, gone.detail)
                 break
@@ -86,9 +96,8 @@ class Reader:
             if not data:
                 self._end_of_input(client, client.gone or CloseReason.PEER_CLOSED)
                 break
-            total += len(data)
-            self._input(client, data)
-            if self._once or (len(data) < budgets.read_bytes and not client.hung_up):
+            total += max(len(data), self._input(client, data))
+            if self._once or (len(data) < size and not client.hung_up):
                 break
             if total >= budgets.client_bytes:
                 return total, False
@@ -107,12 +116,17 @@ class Reader:
             client.last = (reason, detail)
             self._hub.interest(client)
 
-    def _input(self, client: Client, data: bytes) -> None:
-        """Bytes of one read, through the layers."""
+    def _input(self, client: Client, data: bytes) -> int:
+        """Bytes of one read, through the layers; returns what it cost where that is more than the bytes."""
         client.bytes_in += len(data)
         self._hub.counters.bytes_in += len(data)
-        if client.opening is not None and self._is_tls(client, data):
-            return
+        if client.websocket is not None:
+            return self._messages(client, client.websocket, data)
+        if client.opening is None or not self._is_tls(client, data):
+            self._lines(client, data)
+        return 0
+
+    def _lines(self, client: Client, data: bytes) -> None:
         if client.telnet is not None:
             data = client.telnet.feed(data)
             if client.telnet.seen:
@@ -127,6 +141,37 @@ class Reader:
         if client.lines.too_long:
             self._refuse_more(client, CloseReason.LINE_TOO_LONG, f"limit={self._hub.settings.max_line_bytes}")
 
+    def _messages(self, client: Client, websocket: WebSocket, data: bytes) -> int:
+        """Frames cost work of their own, so they are read a little at a time while they are small."""
+        hub, frames, heard, was_open = self._hub, websocket.frames, websocket.data_bytes, websocket.opened
+        client.pinged = False
+        lines = websocket.feed(data)
+        replies = websocket.take_replies()
+        if replies:
+            hub.marks.put(client, replies, raw=True)
+        if websocket.opened and not was_open:
+            self._open(client, websocket)
+        if websocket.data_bytes > heard:  # Pings are no activity.
+            hub.marks.heard.append(client)
+            client.bulk |= len(data) >= hub.limits.bulk_bytes
+        self._take_lines(client, lines)
+        if websocket.offence is not None:
+            self._refuse_more(client, *websocket.offence)
+        elif websocket.peer_closed is not None:
+            self._refuse_more(client, CloseReason.PEER_CLOSED, websocket.peer_closed)
+        cost = (websocket.frames - frames) * hub.budgets.frame_bytes
+        most = hub.budgets.read_bytes
+        client.read_bytes = min(2 * client.read_bytes, most) if cost < len(data) else FRAMES_READ_BYTES
+        return cost
+
+    def _open(self, client: Client, websocket: WebSocket) -> None:
+        """The handshake is done: from here on it is a client like any other."""
+        timers = self._hub.timers
+        client.tag = websocket.tag
+        timers.handshake.forget(client.id)
+        timers.ping.touch(client.id, self._now)
+        self._hub.guarded(client, self._hub.mode.joined)
+
     def _take_lines(self, client: Client, lines: list[bytes]) -> None:
         if not lines or client.reason is not None:
             return
@@ -138,6 +183,9 @@ class Reader:
                 return
             if client.fresh and not client.bulk:
                 self._hub.start_output(client)
+        if client.read_only:
+            self._hub.counters.lines_discarded += len(lines)
+            return
         client.lines_in += len(lines)
         self._hub.counters.lines_in += len(lines)
         if client.has_backlog:
@@ -159,10 +207,7 @@ class Reader:
         """One short reply in the peer's own language, instead of the greeting, and the end."""
         if client.fresh:
             self._hub.drop_output(client)
-        settings = self._hub.settings
-        has_page = settings.web and settings.web_port
-        hint = f"Its page is on port {settings.web_port}." if has_page else "Try telnet."
-        self._hub.marks.put(client, reply_to(protocol, hint), raw=True)
+        self._hub.marks.put(client, reply_to(protocol, self._hub.hint), raw=True)
         self._hub.marks.end(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 
     def _answer_telnet(self, client: Client) -> None:

@@ -99,7 +99,7 @@ class Sender:
                 continue  # It left meanwhile. Who only has a reason is still owed its lines.
             if client.blocked:
                 self._judge(client, room, now)
-            elif client.bulk and room.is_only_itself_to(client):
+            elif client.bulk and client.websocket is None and room.is_only_itself_to(client):
                 self._withhold(client, room)
             elif client.fresh:
                 room.slow[client.id] = client

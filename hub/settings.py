@@ -21,6 +21,7 @@ from hub.kinds import (
     HOUR_S,
     KIB,
     NETWORKS,
+    OPTIONAL_PORT,
     PORT,
     TEXT,
     TIMEOUT,
@@ -83,6 +84,12 @@ class Settings:
     """Where lines are heard. localhost is 127.0.0.1, and ::1 where there is one."""
     port: Annotated[int, _lines("--port", PORT)] = 9000
     """Port of the lines. 0 picks a free one."""
+    ws: Annotated[bool, _lines("--ws", FLAG)] = True
+    """Let browsers in as clients, on a port of their own."""
+    ws_port: Annotated[int, _lines("--ws-port", PORT)] = 9001
+    """Port of their WebSockets: one line, one text message. 0 picks a free one."""
+    read_only_port: Annotated[int | None, _lines("--read-only-port", OPTIONAL_PORT)] = None
+    """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
     mode: Annotated[Mode, _lines("--mode", choice(Mode))] = "chat"
     """chat: rooms and commands, text cleaned. broadcast: lines to all, verbatim. echo: to the sender only."""
     eol: Annotated[Eol, _lines("--eol", choice(Eol))] = "auto"
@@ -169,6 +176,6 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
     asked = settings.idle_warning_s not in (0, Settings().idle_warning_s)
     if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
-    if settings.max_line_bytes > settings.max_lag_bytes // 2:
+    if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
         half = show_size(settings.max_lag_bytes // 2)
         raise Conflict("--max-line", f"at most half of --max-lag, {half}: one line must not cut its hearers")

@@ -48,6 +48,8 @@ class Budgets:
     endings: int = 256
     read_bytes: int = 64 * 1024
     """One read."""
+    frame_bytes: int = 512
+    """A WebSocket frame costs as much as reading so many bytes."""
     client_bytes: int = 64 * 1024
     """All reads of one client."""
     turn_bytes: int = 1024 * 1024
@@ -80,6 +82,9 @@ class Limits:
 
     bulk_bytes: int = 4096
     """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
+    handshake_s: float = 5.0
+    ping_s: float = 20.0
+    """How long a WebSocket client may say nothing before it is asked, and then how long until it is gone."""
     pause_s: float = 0.05
     """How long a bulk sender must have sent nothing to have paused; and a fresh client, to be greeted."""
 
@@ -110,11 +115,25 @@ class Timers:
     """Bulk senders: who sends nothing for a moment has paused."""
     rate: Expiry
     """Those that have said their share: from when on they may say more."""
+    handshake: Expiry
+    """WebSocket clients that have not finished their handshake."""
+    ping: Expiry
+    """The others of them: who sends nothing for so long is asked whether it is there."""
 
     @property
     def all(self) -> tuple[Expiry, ...]:
         """Every one of them."""
-        return self.idle, self.warning, self.closing, self.progress, self.stall, self.pause, self.rate
+        return (
+            self.idle,
+            self.warning,
+            self.closing,
+            self.progress,
+            self.stall,
+            self.pause,
+            self.handshake,
+            self.ping,
+            self.rate,
+        )
 
     def forget(self, client_id: int) -> None:
         """No clock runs for this client any more."""
@@ -151,7 +170,17 @@ class Hub:
     """By id, those that count as closed and still have a descriptor."""
     per_address: Counter[str] = field(default_factory=Counter)
     addresses: tuple[str, ...] = ()
+    """Where lines are heard."""
+    ws_addresses: tuple[str, ...] = ()
+    read_only_addresses: tuple[str, ...] = ()
+    page_port: int = 0
+    """Where the page is served, once it is; 0: nowhere."""
     draining: bool = False
+
+    @property
+    def hint(self) -> str:
+        """One line for who speaks the wrong protocol."""
+        return f"Its page is on port {self.page_port}." if self.page_port else "Try telnet."
 
     def wall_s(self, now: float) -> float:
         """Seconds since 1970 at this moment of the loop's clock; a step of the wall clock cannot move it."""

@@ -45,6 +45,8 @@ class Counters:
     turns: int = 0
     lines_in: int = 0
     lines_out: int = 0
+    lines_discarded: int = 0
+    """What viewers sent, and nobody got."""
     bytes_in: int = 0
     bytes_out: int = 0
     events_in: int = 0

@@ -13,12 +13,14 @@ No extension is accepted: compression costs 56 KiB a connection, and without it 
 
 import struct
 from codecs import IncrementalDecoder, getincrementaldecoder
+from http import HTTPStatus
 from typing import Final
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol
 
+from hub.foreign import http_answer
 from hub.frames import frame, is_utf8
 from hub.handshake import Handshake, Refused, Terms
 from hub.names import Hosts
@@ -158,13 +160,18 @@ class WebSocket:
         return b"" if self._protocol is None else frame(payload, Opcode.PING)
 
     def close_frame(self, reason: CloseReason, detail: str) -> bytes:
-        """The Close frame: the last thing that goes out, once. Nothing where there is no WebSocket.
+        """The Close frame: the last thing that goes out, once.
 
-        An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1).
+        An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1). Who is still
+        at its handshake gets an answer to that, if it is there to get one.
         """
-        code = self._code_for(reason)
+        code, is_unanswered = self._code_for(reason), self._handshake is not None
         self._handshake = None
         self._stop()
+        if is_unanswered and not reason.by_peer:
+            timed_out = reason is CloseReason.HANDSHAKE_TIMEOUT
+            status = HTTPStatus.REQUEST_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE
+            return http_answer(status, f"reason={reason} {detail}".rstrip())
         if not self.opened or self._code < 0:
             return b""
         self._code = -1

@@ -140,7 +140,13 @@ class ThreadHub:
         **changes: Any,
     ) -> None:
         base = settings or Settings(
-            host="127.0.0.1", port=0, web=False, mode="broadcast", drain_s=2.0, line_rate=NO_RATE
+            host="127.0.0.1",
+            port=0,
+            ws_port=0,
+            web=False,
+            mode="broadcast",
+            drain_s=2.0,
+            line_rate=NO_RATE,
         )
         self.settings = replace(base, **changes)
         self.mailbox = Mailbox()
@@ -158,6 +164,7 @@ class ThreadHub:
             budgets=budgets,
         )
         self.port = int(self.loop.listen()[0].rsplit(":", 1)[1])
+        self.ws_port = int(self.loop.hub.ws_addresses[0].rsplit(":", 1)[1]) if self.settings.ws else 0
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -226,6 +233,8 @@ class HubProcess:
             command += ["--line-rate", "0"]
         if "--no-web" not in flags:
             command += ["--web-port", "0"]
+        if "--no-ws" not in flags:
+            command += ["--ws-port", "0"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         options: dict[str, Any] = {
@@ -236,14 +245,18 @@ class HubProcess:
         } | popen
         self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
         self.start_lines: list[str] = []
-        self.port = 0
+        self.port = self.ws_port = self.read_only_port = 0
         self.url = ""
         assert self.process.stdout is not None
         for raw in iter(self.process.stdout.readline, b""):
             line = raw.decode()
             self.start_lines.append(line)
-            if found := re.search(r"lines on 127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"hubbub: lines on 127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
+            if found := re.search(r"websockets on 127\.0\.0\.1:(\d+)", line):
+                self.ws_port = int(found[1])
+            if found := re.search(r"read-only lines on 127\.0\.0\.1:(\d+)", line):
+                self.read_only_port = int(found[1])
             if found := re.search(r"page on (\S+)", line):
                 self.url = found[1]
             if "at most" in line:  # the last of the start lines

@@ -71,7 +71,7 @@ class Running:
 def serving(directory: Path, *arguments: str, launch: Sequence[str] = ()) -> Iterator[Running]:
     """A hub that has said all its start lines; ended by its id if the test did not."""
     process = subprocess.Popen(
-        [*launch, *command("serve", "--port", "0", "--web-port", "0", *arguments)],
+        [*launch, *command("serve", "--port", "0", "--ws-port", "0", "--web-port", "0", *arguments)],
         cwd=directory,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -297,9 +297,9 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         port = address.rpartition(":")[2]
-        result = hubbub(tmp_path, ["--port", port, "--no-web"])
+        result = hubbub(tmp_path, ["--port", port, "--no-ws", "--no-web"])
         assert_refused(result, f"cannot listen on {address}: address in use", 69)
-        result = hubbub(tmp_path, ["--port", "0", "--web-port", port])
+        result = hubbub(tmp_path, ["--port", "0", "--ws-port", "0", "--web-port", port])
         assert_refused(result, f"cannot listen on {address}: address in use", 69)
 
 
@@ -336,7 +336,7 @@ from hub import cli, loop
 def fail(self):
     raise OSError("made to fail")
 loop.Loop.run = fail
-sys.exit(cli.run(["--port", "0", "--no-web"], {}))
+sys.exit(cli.run(["--port", "0", "--no-ws", "--no-web"], {}))
 """
     result = subprocess.run(
         [sys.executable, "-c", program],
@@ -375,7 +375,7 @@ def echo_through(port: int, process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_descriptors_are_no_socket_of_a_client(tmp_path: Path, closed: str) -> None:
     port = free_port()
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--no-web", "--mode", "echo"]
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--no-ws", "--no-web", "--mode", "echo"]
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*arguments)]
     with subprocess.Popen(shell, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL) as process:
         try:
@@ -396,7 +396,7 @@ def test_output_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         except BlockingIOError:
             break
     os.set_blocking(writer, True)
-    arguments = command("--host", "127.0.0.1", "--port", str(port), "--no-web", "--mode", "echo")
+    arguments = command("--host", "127.0.0.1", "--port", str(port), "--no-ws", "--no-web", "--mode", "echo")
     with subprocess.Popen(
         arguments, cwd=tmp_path, env=environment(), stdout=writer, stderr=writer
     ) as process:

@@ -334,7 +334,8 @@ def test_what_can_be_talk_is_talk(first: bytes) -> None:
 
 
 def test_a_reply_to_a_foreign_protocol_names_the_page_where_there_is_one() -> None:
-    with SteppedHub(mode="echo", web=True, web_port=8123) as hub, Peer(hub.port) as peer:
+    with SteppedHub(mode="echo") as hub, Peer(hub.port) as peer:
+        hub.loop.welcome_page(8123)
         hub.turns_until(lambda: hub.hub.clients)
         hub.say(peer, HTTP)
         assert b"port 8123" in peer.rest()
