@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from sys import maxsize
 
+from hub.answers import Facts
 from hub.client import Client
 from hub.commands import run_command
 from hub.delivery import rest_for
@@ -34,11 +35,13 @@ class Chat:
         announce: int,
         greeting: str,
         notices: bool,
+        facts: Facts,
     ) -> None:
         self.rooms = rooms
         self.marks = marks
         self._intake = intake
-        self._history = history
+        self.history = history
+        self.facts = facts
         self._announce = announce
         self._greeting = greeting
         self._notices = notices
@@ -140,8 +143,7 @@ class Chat:
         if line.startswith(b"/") and not line.startswith(b"//"):
             if client.gone is not None:
                 return 0  # Nobody is left to be answered. What it said still counts.
-            run_command(self, client, clean(line[1:]).decode())
-            return self._intake.command_lines
+            return run_command(self, client, clean(line[1:]).decode()) * self._intake.command_lines
         if line:
             self.say(client, clean(line[1:] if line.startswith(b"//") else line))
         return 1
@@ -152,7 +154,7 @@ class Chat:
         self._by_nick[name_key(nick)] = client
 
     def _enter(self, client: Client, room: Room) -> None:
-        room.enter(client, self._history)
+        room.enter(client, self.history)
         self.marks.flush[client.id] = client  # for the history: a pass under way does not know it
         self._note(room, client.nick, "joined")
 

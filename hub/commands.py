@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hub import answers
 from hub.client import Client
 from hub.reasons import CloseReason
 from hub.rooms import Rooms
@@ -14,9 +14,6 @@ from hub.text import NameRefused
 
 if TYPE_CHECKING:
     from hub.chat import Chat
-
-NAMES_SHOWN: Final = 100
-"""/who in a room of ten thousand must not cost ten thousand."""
 
 
 class Command(NamedTuple):
@@ -27,23 +24,26 @@ class Command(NamedTuple):
     words: range
     help: str
     run: Callable[[Chat, Client, list[str]], None]
+    cost: Callable[[Chat], int] = lambda chat: 1
+    """What it costs, as a multiple of what a command costs."""
 
 
-def run_command(chat: Chat, client: Client, line: str) -> None:
-    """Do what one line after its slash says, or tell the client why not."""
+def run_command(chat: Chat, client: Client, line: str) -> int:
+    """Do what one line after its slash says, or tell the client why not; how many commands that cost."""
     name, _, rest = line.rstrip().partition(" ")
     command = _BY_NAME.get(name.lower())
     if command is None:
         chat.tell(client, _unknown(name))
-        return
+        return 1
     words = rest.split(None, command.words.stop - 2) if command.words.stop > 1 else rest.split()
     if len(words) not in command.words:
         chat.tell(client, f"usage: /{command.name} {command.arguments}".rstrip())
-        return
+        return 1
     try:
         command.run(chat, client, words)
     except NameRefused as refusal:
         chat.tell(client, str(refusal))
+    return command.cost(chat)
 
 
 def _unknown(name: str) -> str:
@@ -66,15 +66,6 @@ def _nick(chat: Chat, client: Client, words: list[str]) -> None:
     chat.rename(client, words[0])
 
 
-def _who(chat: Chat, client: Client, words: list[str]) -> None:
-    room = client.room
-    if room is None:
-        return
-    names = sorted(member.nick for member in islice(room.members.values(), NAMES_SHOWN))
-    more = f" and {len(room.members) - len(names)} more" if len(room.members) > len(names) else ""
-    chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
-
-
 def _join(chat: Chat, client: Client, words: list[str]) -> None:
     chat.move(client, words[0])
 
@@ -86,9 +77,13 @@ def _leave(chat: Chat, client: Client, words: list[str]) -> None:
 def _msg(chat: Chat, client: Client, words: list[str]) -> None:
     target = chat.find(words[0])
     if target is None:
-        chat.tell(client, f"nobody here is called {words[0][:32]}; /who lists the people in this room")
-        return
+        raise NameRefused(answers.nobody(words[0]))
     chat.whisper(client, target, words[1].encode())
+
+
+def _me(chat: Chat, client: Client, words: list[str]) -> None:
+    """Between asterisks behind the name: only the hub's own lines begin with `* `."""
+    chat.say(client, f"*{words[0]}*".encode())
 
 
 def _quit(chat: Chat, client: Client, words: list[str]) -> None:
@@ -98,10 +93,22 @@ def _quit(chat: Chat, client: Client, words: list[str]) -> None:
 TABLE: Final = (
     Command("help", "[COMMAND]", range(2), "these lines", _help),
     Command("nick", "NAME", range(1, 2), "change your name", _nick),
-    Command("who", "", range(1), "who is in this room", _who),
+    Command("who", "", range(1), "who is in this room", answers.who),
+    Command(
+        "rooms",
+        "",
+        range(1),
+        "which rooms there are, the largest first",
+        answers.rooms,
+        answers.cost_of_rooms,
+    ),
     Command("join", "ROOM", range(1, 2), "go to another room; it is made if need be", _join),
     Command("leave", "", range(1), "go back to the lobby", _leave),
     Command("msg", "NAME TEXT", range(2, 3), "say something to one person", _msg),
+    Command("me", "TEXT", range(1, 2), "say what you do: <you> *TEXT*", _me),
+    Command("history", "[N]", range(2), "the last lines of this room once more", answers.history),
+    Command("whois", "NAME", range(1, 2), "how and since when somebody is here", answers.whois),
+    Command("stats", "", range(1), "how the hub is doing", answers.stats),
     Command("quit", "", range(1), "end the connection", _quit),
 )
 _BY_NAME: Final = {command.name: command for command in TABLE}

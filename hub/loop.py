@@ -59,7 +59,7 @@ class Loop:
     ) -> None:
         now = clock()
         self.hub = make_hub(
-            settings, sockets, poller, log, now, wall_clock(), log_dropped, budgets or Budgets()
+            settings, sockets, poller, log, clock, wall_clock(), log_dropped, budgets or Budgets()
         )
         self._clock = clock
         self._mailbox = mailbox

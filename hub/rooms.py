@@ -193,6 +193,13 @@ class Room:
             pieces.append(Piece(-1, data, owed=True))
         return pieces
 
+    def tail(self, lines: int, most_bytes: int) -> bytes:
+        """The last lines that the log has, at most so many of them, and whole ones of so many bytes."""
+        self.seal()
+        _, offset = self._back(lines)
+        text = b"".join(piece.data for piece in self.lines_between(offset, self.end))
+        return text[text.index(b"\n", len(text) - most_bytes - 1) + 1 :] if len(text) > most_bytes else text
+
     def is_only_itself_to(self, client: Client) -> bool:
         """Nobody else said anything that the client is owed here, history aside."""
         return self.speaker == client.id and max(client.offset, client.entered) >= self.speaker_since

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hub.answers import Facts
 from hub.chat import Chat
 from hub.expiry import Deadline, Never, make_expiry
 from hub.marks import Marks
@@ -14,7 +15,7 @@ from hub.rooms import Rooms
 from hub.settings import Settings
 from hub.sockets import Sockets
 from hub.state import Budgets, Hub, Limits, Log, Timers
-from hub.stats import Account
+from hub.stats import Account, summary
 
 ROOM_SHARE = 8
 """A turn brings at most this part of the allowed lag into one room."""
@@ -25,35 +26,39 @@ def make_hub(
     sockets: Sockets,
     poller: Poller,
     log: Log,
-    now: float,
+    clock: Callable[[], float],
     wall_s: float,
     log_dropped: Callable[[], int],
     budgets: Budgets,
 ) -> Hub:
-    """The hub as it is before anybody came. `now` and `wall_s` are the clocks at this moment."""
+    """The hub as it is before anybody came. `wall_s` is the time of day at this moment."""
     account, marks, limits = Account(), Marks(), Limits(lag_bytes=settings.max_lag_bytes)
     rooms = Rooms(account, settings.max_rooms)
     intake = Intake(room_bytes=(settings.max_lag_bytes or 1 << 20) // ROOM_SHARE)
-    return Hub(
+    facts = Facts(clock, lambda: summary(hub, clock()))
+    hub = Hub(
         settings=settings,
         limits=limits,
         intake=intake,
         budgets=budgets,
         sockets=sockets,
         poller=poller,
-        mode=_make_mode(settings, account, rooms, marks, intake),
+        mode=_make_mode(settings, account, rooms, marks, intake, facts),
         rooms=rooms,
         marks=marks,
         timers=_make_timers(settings, limits),
         log=log,
         account=account,
-        started_at=now,
+        started_at=clock(),
         started_wall_s=wall_s,
         log_dropped=log_dropped,
     )
+    return hub
 
 
-def _make_mode(settings: Settings, account: Account, rooms: Rooms, marks: Marks, intake: Intake) -> Mode:
+def _make_mode(
+    settings: Settings, account: Account, rooms: Rooms, marks: Marks, intake: Intake, facts: Facts
+) -> Mode:
     if settings.mode == "echo":
         return Echo(account, marks)
     if settings.mode == "broadcast":
@@ -66,6 +71,7 @@ def _make_mode(settings: Settings, account: Account, rooms: Rooms, marks: Marks,
         announce=settings.announce,
         greeting=settings.greeting,
         notices=settings.notices,
+        facts=facts,
     )
 
 

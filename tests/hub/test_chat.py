@@ -8,16 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.answers import Facts
 from hub.chat import Chat, announcement
 from hub.client import Client
 from hub.delivery import next_parts, rest_for, take
 from hub.marks import Marks
 from hub.modes import Intake
 from hub.reasons import CloseReason
+from hub.records import Summary
 from hub.rooms import Rooms
-from hub.stats import Account, queued_bytes
+from hub.stats import Account, queued_bytes, summary
 from hub.text import NameRefused
 from tests.hub.test_client import a_client
+from tests.hub.test_delivery import a_hub
 
 
 class Talk:
@@ -43,7 +46,9 @@ class Talk:
             announce=announce,
             greeting=greeting,
             notices=notices,
+            facts=Facts(lambda: self.now_s, self._totals),
         )
+        self.now_s = 0.0
         self._next_id = 1
 
     def join(self, nick: str = "", *, quiet: bool = True) -> Client:
@@ -83,6 +88,10 @@ class Talk:
             take(client, parts, len(wire), self.account)
             got += wire
         return got.decode().splitlines()
+
+    def _totals(self) -> Summary:
+        with a_hub() as hub:
+            return summary(hub, self.now_s)
 
     def assert_books_balance(self, *clients: Client) -> None:
         """Nothing that was owed is missing, where nobody ended."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from hub.client import Client
-from hub.commands import NAMES_SHOWN, TABLE, Command
+from hub.commands import TABLE, Command
 from hub.reasons import CloseReason
 from hub.rooms import Rooms
 from tests.hub.test_chat import Talk
-from tests.hub.test_client import a_client
 
 
 def answers(line: str | bytes, *, talk: Talk | None = None) -> list[str]:
@@ -38,7 +34,7 @@ def test_help_for_one_command_is_its_line(wanted: str) -> None:
 
 
 def test_help_for_what_there_is_not_gives_a_hint() -> None:
-    (line,) = answers("/help whi")
+    (line,) = answers("/help woh")
     assert "did you mean /who?" in line
 
 
@@ -78,6 +74,11 @@ def test_of_a_long_unknown_command_only_the_beginning_comes_back() -> None:
         ("/who tea", "usage: /who"),
         ("/leave now", "usage: /leave"),
         ("/quit it", "usage: /quit"),
+        ("/me", "usage: /me TEXT"),
+        ("/me  ", "usage: /me TEXT"),
+        ("/rooms all", "usage: /rooms"),
+        ("/whois", "usage: /whois NAME"),
+        ("/stats now", "usage: /stats"),
     ],
 )
 def test_a_wrong_number_of_words_is_answered_with_the_usage(typed: str, usage: str) -> None:
@@ -114,40 +115,24 @@ def test_a_blank_at_the_end_of_a_command_does_not_matter(typed: str) -> None:
     assert not any("only visible letters" in line or "no such" in line for line in got), got
 
 
-def test_who_lists_the_people_in_the_room_in_order() -> None:
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        ("/me waves", "<ann> *waves*"),
+        ("/ME  looks around ", "<ann> *looks around*"),
+        ("/me * bob joined", "<ann> ** bob joined*"),
+        ("/me \x1b[2J\x07", "<ann> *\ufffd[2J\ufffd*"),
+    ],
+)
+def test_what_somebody_does_stands_behind_the_name_and_looks_like_no_line_of_the_hub(
+    typed: str, seen: str
+) -> None:
     talk = Talk()
-    cy, ann, bob = talk.join("cy"), talk.join("ann"), talk.join("bob")
-    talk.say(bob, "/join tea")
-    talk.heard(bob)
-    talk.say(ann, "/who")
-    assert talk.heard(ann)[-1] == "* in lobby (2): ann, cy"
-    talk.say(bob, "/who")
-    assert talk.heard(bob)[-1] == "* in tea (1): bob"
-    assert cy.room is talk.rooms.lobby
-
-
-class CountingMembers(dict[int, Client]):
-    """Members that count how many of them somebody looks at."""
-
-    looked_at = 0
-
-    def values(self) -> Iterator[Client]:  # type: ignore[override]  # to go through them is all that is asked
-        for client in super().values():
-            self.looked_at += 1
-            yield client
-
-
-def test_who_among_ten_thousand_looks_at_a_hundred() -> None:
-    talk = Talk()
-    ann = talk.join("ann")
-    members = CountingMembers({ann.id: ann})
-    members.update({id: a_client(id, nick=f"guest-{id}") for id in range(2, 10_001)})
-    talk.rooms.lobby.members = members
-    talk.say(ann, "/who")
-    (line,) = talk.heard(ann)
-    assert line.startswith("* in lobby (10000): ann, ")
-    assert line.endswith(" and 9900 more")
-    assert members.looked_at == NAMES_SHOWN
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.heard(ann)
+    talk.say(ann, typed)
+    assert talk.heard(ann) == talk.heard(bob) == [seen]
+    talk.assert_books_balance(ann, bob)
 
 
 def test_leave_in_the_lobby_says_so() -> None:
@@ -164,8 +149,9 @@ def test_quit_records_the_reason_and_closes_nothing() -> None:
 
 
 def test_the_table_describes_itself() -> None:
-    assert [row.name for row in TABLE] == ["help", "nick", "who", "join", "leave", "msg", "quit"]
+    assert [row.name for row in TABLE] == [
+        *("help", "nick", "who", "rooms", "join", "leave", "msg", "me", "history", "whois", "stats", "quit")
+    ]
     for row in TABLE:
-        most = row.words.stop - 1
-        assert len(row.arguments.replace("[", "").split()) == most
+        assert len(row.arguments.split()) == row.words.stop - 1
         assert row.help

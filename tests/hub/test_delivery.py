@@ -92,7 +92,7 @@ def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
     log: list[str] = []
     settings = settings or Settings(mode="broadcast", web=False)
     yield make_hub(
-        settings, Sockets(), poller, lambda event, **_: log.append(event), 0.0, 0.0, int, Budgets()
+        settings, Sockets(), poller, lambda event, **_: log.append(event), lambda: 0.0, 0.0, int, Budgets()
     )
     poller.close()
     assert not log
