@@ -16,7 +16,8 @@ def test_every_default_is_a_value_that_a_user_may_type() -> None:
         parameter = get_args(hints[field.name])[1]
         assert isinstance(parameter, Parameter) and isinstance(parameter.converter, Kind)
         if not parameter.converter.many:
-            assert parameter.converter.read(str(field.default)) == field.default, field.name
+            text = "none" if field.default is None else str(field.default)
+            assert parameter.converter.read(text) == field.default, field.name
 
 
 def test_the_defaults_do_not_conflict() -> None:
