@@ -59,6 +59,7 @@ def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
             group=group,
             metavar=kind.metavar,
             accepts_keys=False,
+            n_tokens=None if kind is FLAG or kind.many else 1,
             negative=None if kind is FLAG else (),
             show_default=kind.show,
             show_choices=False,

@@ -3,10 +3,12 @@
 from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
+import cyclopts
 import pytest
 from cyclopts import Parameter
 
-from hub.kinds import Kind
+from hub.cli import serve
+from hub.kinds import NO_RATE, Kind, Rate
 from hub.settings import Conflict, Settings, affordable, refuse_conflicts
 
 
@@ -60,3 +62,11 @@ def test_settings_that_go_together_pass(settings: Settings) -> None:
 def test_max_clients_leaves_descriptors_for_the_rest(wanted: int, descriptors: int, granted: int) -> None:
     settings = replace(Settings(), max_clients=wanted)
     assert affordable(settings, descriptors).max_clients == granted
+
+
+@pytest.mark.parametrize(("text", "value"), [("30/m:5", Rate(30, "m", 5)), ("0", NO_RATE), ("auto", "auto")])
+def test_a_rate_is_one_word_of_the_command_line(text: str, value: object) -> None:
+    app = cyclopts.App(default_command=serve)
+    _, bound, _ = app.parse_args(["--line-rate", text, "--no-telnet", "--port", "1"], exit_on_error=False)
+    settings = bound.arguments["settings"]
+    assert (settings.line_rate, settings.telnet, settings.port) == (value, False, 1)
