@@ -52,6 +52,8 @@ class Piece(NamedTuple):
     farewell: bool = False
     form: Form | None = None
     """The form of its lines where that is fixed; the client's own otherwise."""
+    skipped: int = 0
+    """It is the notice of so many skipped lines."""
 
     @property
     def lines(self) -> int:
@@ -131,8 +133,10 @@ class Client:
     """A line is out when its rest is; of raw bytes, only an echo is one."""
     rest_is_raw: bool = False
     """Every byte of it counts as one."""
-    skipped_lines: int = 0
+    untold_lines: int = 0
     """Lines that it did not get and has not been told of."""
+    skipping: bool = False
+    """Under --slow skip: it missed lines, and has taken nothing since."""
     private: list[Piece] = field(default_factory=list)
     private_bytes: int = 0
     blocked: bool = False
@@ -153,6 +157,9 @@ class Client:
     farewell_sent: bool = False
     unsent_bytes: int = 0
     unsent_private_bytes: int = 0
+    skipped_lines: int = 0
+    skipped_bytes: int = 0
+    """What it missed, in canonical bytes."""
 
     # Counters, and when it last did something.
     active_at: float = 0.0

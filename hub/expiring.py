@@ -34,6 +34,7 @@ class Expirer:
             (timers.ping, self._ping),
             (timers.stall, self._end_stall),
             (timers.rate, self._end_throttling),
+            (timers.skip, pacing.end_skipping),
         )
 
     def timeout(self, now: float) -> float:

@@ -57,5 +57,7 @@ def ending_of(client: Client, wall_s: float, now: float) -> Ending:
         bytes_out=client.bytes_out,
         unsent_bytes=client.unsent_bytes,
         unsent_private_bytes=client.unsent_private_bytes,
+        skipped_lines=client.skipped_lines,
+        skipped_bytes=client.skipped_bytes,
         farewell=client.farewell_sent,
     )

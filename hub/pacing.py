@@ -13,6 +13,8 @@ the slowest. Between the two stand these rules, each with a bound, so that nobod
   all others soon is. Only who sends in bulk waits for them; a single line never does.
 - Whoever holds others up must take something within ten seconds, or it ends.
 - Past the limit a hearer is cut. A *feed*, who sends and never listens, only stops hearing.
+- Under --slow skip it is not cut but goes on at the head of its room; so does who held others up and took
+  nothing. Both have a minute to take something.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 from hub.client import Client, Phase
 from hub.reasons import CloseReason
 from hub.rooms import Room
+from hub.skipping import skip
 from hub.state import Hub
 
 
@@ -104,6 +107,9 @@ class Pacing:
         hub, room = self._hub, client.room
         if client.timed:
             hub.timers.progress.touch(client.id, now)
+        if client.skipping:
+            client.skipping = False
+            hub.timers.skip.forget(client.id)
         if room is not None and client.id in room.behind:
             room.stalled.pop(client.id, None)
             hub.timers.stall.touch(client.id, now)
@@ -164,23 +170,45 @@ class Pacing:
 
     # Whoever does not keep up.
 
-    def cut(self, client: Client, now: float) -> None:
+    def cut(self, client: Client, room: Room, now: float) -> None:
         """Too far behind. Who only talks and never listens is not cut while it talks."""
-        if self.is_feeding(client, now):
+        if self._hub.skips:
+            self.skip(client, room, now)
+        elif self.is_feeding(client, now):
             self.make_feed(client, now)
         else:
             self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, f"lag={client.lag_bytes}")
 
+    def skip(self, client: Client, room: Room, now: float) -> None:
+        """Under --slow skip: it goes on at the head. From the first gap on it has to take something."""
+        skip(client, room, self._hub.account)
+        if not client.skipping:
+            client.skipping = True
+            self._hub.timers.skip.touch(client.id, now)
+        self.judge(client, room, now)
+
+    def end_skipping(self, client: Client, due: float, now: float) -> None:
+        """It missed lines and took nothing since, for a long time: it is not slow, it is dead or a feed."""
+        client.skipping = False
+        if self.is_feeding(client, now):
+            self.make_feed(client, now)
+        else:
+            detail = f"stuck={self._hub.limits.skip_s:g}s"
+            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
+
     def end_stuck(self, client: Client, due: float, now: float) -> None:
         """It held others up and took nothing in time; or it is a feed and sent nothing."""
+        hub = self._hub
         client.timed = False
         if client.deaf and client.kept_waiting:  # It is the hub that does not read the feed.
             self.must_progress(client, now)
+        elif hub.skips and client.room is not None and client.id in client.room.behind and not client.choked:
+            self.skip(client, client.room, now)
         elif not client.deaf and self.is_feeding(client, now):
             self.make_feed(client, now)
         else:
-            detail = "feed=yes" if client.deaf else f"stuck={self._hub.limits.progress_s:g}s"
-            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
+            detail = "feed=yes" if client.deaf else f"stuck={hub.limits.progress_s:g}s"
+            hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
 
     def is_feeding(self, client: Client, now: float) -> bool:
         """It sends lines: it did just now, or it waits for the hub to let it."""
@@ -209,7 +237,8 @@ class Pacing:
             return
         self._hub.drop_output(client)
         client.deaf = True
-        client.blocked = client.choked = False
+        client.blocked = client.choked = client.skipping = False
+        self._hub.timers.skip.forget(client.id)
         self._hub.marks.flush.pop(client.id, None)
         if client.room is not None:
             client.room.stop_hearing(client)

@@ -140,5 +140,8 @@ class Ending(Record, frozen=True, kw_only=True):
     """Canonical bytes of lines that it was owed and did not get."""
     unsent_private_bytes: int = 0
     """The same of what only it was owed: answers, notices, the farewell."""
+    skipped_lines: int = 0
+    skipped_bytes: int = 0
+    """What it missed and was told of, in canonical bytes."""
     farewell: bool
     """Whether the whole farewell was taken by the kernel."""

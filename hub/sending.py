@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from hub.client import Client, Phase, Piece
+from hub.client import Client, Phase
 from hub.delivery import Part, next_parts, take
 from hub.pacing import Pacing
 from hub.rooms import Chunk, Room
+from hub.skipping import skip, tell_skipped
 from hub.sockets import PeerGone
 from hub.state import Hub
 
@@ -57,8 +58,8 @@ class Sender:
 
     def flush(self, client: Client, now: float) -> None:
         """Offer the kernel what this client gets next, once, and see what it took."""
-        if client.skipped_lines:
-            self._tell_skipped(client)
+        if client.untold_lines and not client.deaf:
+            tell_skipped(client)
         parts = next_parts(client)
         if not parts:
             self._all_taken(client, now)
@@ -139,18 +140,9 @@ class Sender:
                 client.bulk = False
                 self._hub.marks.flush[client.id] = client
                 return
-            client.skipped_lines += room.head - client.position
-            self._hub.account.skipped += client.lag_bytes
-            client.position, client.offset = room.head, room.end
+            skip(client, room, self._hub.account)
         else:
             room.slow[client.id] = client
-
-    def _tell_skipped(self, client: Client) -> None:
-        count, client.skipped_lines = client.skipped_lines, 0
-        if self._hub.settings.notices and not client.deaf:
-            notice = f"* skipped {count} lines while you sent without a pause\n".encode()
-            client.private.insert(0, Piece(-1, notice))
-            client.private_bytes += len(notice)
 
     def _hand(self, client: Client, chunk: Chunk, now: float) -> None:
         """The common case: in step, so the shared bytes of the newest chunk are all that it gets."""
@@ -220,7 +212,7 @@ class Sender:
         self._pacing.judge(client, room, now)
         limit = self._hub.limits.lag_bytes
         if limit and client.lag_bytes > limit and client.reason is None:
-            self._pacing.cut(client, now)
+            self._pacing.cut(client, room, now)
 
     def _judge(self, client: Client, room: Room, now: float) -> None:
         """A blocked client, and there are new lines: past the limit it gets one more try."""

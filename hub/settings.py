@@ -41,7 +41,7 @@ Trigger = Literal["level", "edge"]
 Read = Literal["drain", "once"]
 IdleStrategy = Literal["deadline", "sweep", "poll"]
 IdleCounts = Literal["rx+tx", "rx"]
-Slow = Literal["disconnect"]
+Slow = Literal["disconnect", "skip"]
 Eol = Literal["auto", "lf", "crlf"]
 Log = Literal["text", "json"]
 
@@ -124,9 +124,9 @@ class Settings:
     max_line_bytes: Annotated[int, _limit("--max-line", size(1, GIB, off=True))] = 8192
     """A longer line ends its client. 0: no limit."""
     max_lag_bytes: Annotated[int, _limit("--max-lag", size(64 * KIB, GIB))] = 1 << 20
-    """A client that falls further behind its room is cut. Bounds what a room keeps in memory."""
+    """How far a client may fall behind its room. Bounds what a room keeps in memory."""
     slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
-    """What happens to it then."""
+    """disconnect: it is closed. skip: it misses lines, and is told how many."""
     line_rate: Annotated[
         Rate | Literal["auto"], _limit("--line-rate", rate("50/s:200 in chat, none in relay modes"))
     ] = "auto"
@@ -177,6 +177,8 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
     asked = settings.idle_warning_s not in (0, Settings().idle_warning_s)
     if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
+    if settings.slow == "skip" and not settings.notices:
+        raise Conflict("--slow", "disconnect with --no-notices: who misses lines has to be told")
     if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
         half = show_size(settings.max_lag_bytes // 2)
         raise Conflict("--max-line", f"at most half of --max-lag, {half}: one line must not cut its hearers")

@@ -77,6 +77,8 @@ class Limits:
     """Seconds of that patience that come back in a second without waiting: it waits a third of the time."""
     progress_s: float = 10.0
     """How long one that holds others up may take nothing."""
+    skip_s: float = 60.0
+    """How long one that skips lines may take nothing: longer, as it holds nobody up."""
     feed_s: float = 10.0
     """Who sent a line within this time and takes none is a feed: it is not cut while it sends."""
 
@@ -113,6 +115,8 @@ class Timers:
     """Those that are behind: who takes nothing for a moment is stalled."""
     pause: Expiry
     """Bulk senders: who sends nothing for a moment has paused."""
+    skip: Expiry
+    """Those that missed lines under --slow skip and have to take something."""
     rate: Expiry
     """Those that have said their share: from when on they may say more."""
     handshake: Expiry
@@ -133,6 +137,7 @@ class Timers:
             self.handshake,
             self.ping,
             self.rate,
+            self.skip,
         )
 
     def forget(self, client_id: int) -> None:
@@ -181,6 +186,11 @@ class Hub:
     def hint(self) -> str:
         """One line for who speaks the wrong protocol."""
         return f"Its page is on port {self.page_port}." if self.page_port else "Try telnet."
+
+    @property
+    def skips(self) -> bool:
+        """Who does not keep up misses lines and is told so, instead of being cut."""
+        return self.settings.slow == "skip" and self.settings.notices
 
     def wall_s(self, now: float) -> float:
         """Seconds since 1970 at this moment of the loop's clock; a step of the wall clock cannot move it."""

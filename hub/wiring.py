@@ -89,6 +89,7 @@ def _make_timers(settings: Settings, limits: Limits) -> Timers:
         pause=Deadline(limits.pause_s),
         rate=Deadline(refill_s(rate)) if rate else Never(),
         stall=Deadline(limits.stall_s),
+        skip=Deadline(limits.skip_s),
         handshake=Deadline(limits.handshake_s),
         ping=Deadline(limits.ping_s),
     )

@@ -31,6 +31,7 @@ def test_the_defaults_do_not_conflict() -> None:
     [
         (Settings(trigger="edge", read="once"), "--read", "starves"),
         (Settings(idle_timeout_s=10, idle_warning_s=10), "--idle-warning", "less than --idle-timeout, 10s"),
+        (Settings(slow="skip", notices=False), "--slow", "disconnect with --no-notices"),
         (Settings(max_line_bytes=1 << 20), "--max-line", "half of --max-lag, 512KiB"),
     ],
 )
@@ -49,6 +50,8 @@ def test_settings_that_do_not_go_together_are_refused(settings: Settings, flag: 
         Settings(trigger="edge"),
         Settings(read="once"),
         Settings(max_line_bytes=0),
+        Settings(slow="skip"),
+        Settings(notices=False),
     ],
 )
 def test_settings_that_go_together_pass(settings: Settings) -> None:
