@@ -264,11 +264,15 @@ def test_the_start_lines_name_every_listener_and_the_limits(tmp_path: Path) -> N
         assert re.fullmatch(r"hubbub: lines on 127\.0\.0\.1:\d+", listeners[0])
         assert re.fullmatch(r"hubbub: page on http://127\.0\.0\.1:\d+/", listeners[-1])
         assert re.fullmatch(r"hubbub: at most 7 clients \(\d+ descriptors\)", limits)
-        assert all(re.fullmatch(r"hubbub: lines on \[::1\]:\d+", line) for line in listeners[1:-1])
+        assert re.fullmatch(r"hubbub: websockets on 127\.0\.0\.1:\d+", listeners[len(listeners) // 2])
+        others = [line for line in listeners[1:-1] if "127.0.0.1" not in line]
+        assert all(re.fullmatch(r"hubbub: (lines|websockets) on \[::1\]:\d+", line) for line in others)
 
 
 def test_flags_beat_variables_and_variables_beat_the_file(tmp_path: Path) -> None:
-    (tmp_path / "hubbub.toml").write_text("max-clients = 1\nmax-rooms = '4'\nweb = false\nhost = '127.0.0.1'")
+    (tmp_path / "hubbub.toml").write_text(
+        "max-clients = 1\nmax-rooms = '4'\nweb = false\nws = false\nhost = '127.0.0.1'"
+    )
     launch = ["env", "HUBBUB_MAX_CLIENTS=2", "HUBBUB_MODE=echo"]
     with serving(tmp_path, launch=launch) as hub:
         assert hub.said[1].startswith("hubbub: at most 2 clients")  # One listener and no page: the file.
