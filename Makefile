@@ -23,7 +23,7 @@ lint: $(TOOLS) ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(TOOLS) ## mypy --strict on hub and web
+types: $(TOOLS) ## mypy --strict on hub, web and bench
 	$(BIN)/mypy
 
 check: lint types test ## all three: what CI runs

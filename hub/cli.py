@@ -28,6 +28,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 
 from hub import __version__
+from hub.demo import Company, DemoSettings
 from hub.kinds import FILE, HOST, number
 from hub.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
 from hub.loop import Loop
@@ -39,12 +40,13 @@ from hub.sources import CONFIG_FILE, Sources, explain
 from hub.terminal import run as run_terminal
 
 Bound = TypeVar("Bound")
+Config = Annotated[str, running("--config", FILE), Parameter(help="One that is named must exist.")]
 
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
 _BOUNDLESS = 1 << 30
-_PAGE_STOP_S, _LOG_STOP_S = 2.0, 1.0
-_DEFAULTS = Settings()
+_PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
+_DEFAULTS, _DEMO_DEFAULTS = Settings(), DemoSettings()
 _EPILOGUE = """\
 Every flag of serve is a variable as well, HUBBUB_IDLE_TIMEOUT=5m, and a line of
 hubbub.toml, idle-timeout = "5m". Flags beat variables, variables beat the file.
@@ -52,6 +54,11 @@ Times: 500ms 30s 5m 2h, sizes: 64KiB 1MiB (KB and MB are 1000s).
 
 Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available,
 70 internal error, 128+N left at once on a second signal N."""
+_DEMO_EPILOGUE = """\
+The hub of serve, with all its flags; only clients that do nothing are closed
+sooner. The made-up ones chat, come and go, flood a room, fall asleep and break
+rules. They come over real sockets, from a child process that ends with the hub.
+Watch them on the page, talk to them with telnet. Ctrl-C ends all of it."""
 _CLIENT_CODES = """\
 Exit codes: 0 ended in order, 1 connection lost or closed with input unsent,
 2 wrong usage, 69 no connection, 74 input or output failed, 130 Ctrl-C."""
@@ -80,15 +87,26 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def serve(
     settings: Annotated[Settings, Parameter(name="*", validator=refuse_conflicts)] = _DEFAULTS,
     *,
-    config: Annotated[
-        str, running("--config", FILE), Parameter(help="One that is named must exist.")
-    ] = CONFIG_FILE,
+    config: Config = CONFIG_FILE,
 ) -> int:
     """Run the hub. The command that is meant when none is given."""
+    return _serve(settings, None)
+
+
+def demo(
+    settings: Annotated[DemoSettings, Parameter(name="*", validator=refuse_conflicts)] = _DEMO_DEFAULTS,
+    *,
+    config: Config = CONFIG_FILE,
+) -> int:
+    """Run the hub with made-up clients, to look at it and to talk to."""
+    return _serve(settings, Company(settings))
+
+
+def _serve(settings: Settings, company: Company | None) -> int:
     log = LogThread(settings.log)
     log.start()
     try:
-        _run_hub(settings, log)
+        _run_hub(settings, log, company)
     except Unavailable as error:
         say(2, own_line(str(error)))
         return os.EX_UNAVAILABLE
@@ -128,7 +146,7 @@ class Stopper:
         self._mailbox.post(Stop(number))
 
 
-def _run_hub(settings: Settings, log: LogThread) -> None:
+def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
     descriptors = raise_descriptor_limit()
     wanted, settings = settings.max_clients, affordable(settings, descriptors)
     mailbox = Mailbox()
@@ -145,21 +163,28 @@ def _run_hub(settings: Settings, log: LogThread) -> None:
     signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, stopper)
     signal.signal(signal.SIGINT, stopper)
-    said = [f"lines on {address}" for address in _bind(loop.listen)]
+    addresses = _bind(loop.listen)
+    said = [f"lines on {address}" for address in addresses]
     said += [f"websockets on {address}" for address in loop.hub.ws_addresses]
     said += [f"read-only lines on {address}" for address in loop.hub.read_only_addresses]
+    url = _bind(page.start, f"{settings.web_host}:{settings.web_port}") if page else ""
     if page:
-        url = _bind(page.start, f"{settings.web_host}:{settings.web_port}")
         loop.welcome_page(urlsplit(url).port or 0)
         said.append(f"page on {url}")
     said.append(f"at most {settings.max_clients} clients ({descriptors} descriptors)")
     if settings.max_clients < wanted:
         say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))
+    if company:
+        said += company.invitation(addresses, url)
     say(1, "".join(map(own_line, said)))
     _tune_interpreter()
     try:
+        if company:
+            company.start(addresses, loop.hub.ws_addresses)
         loop.run()
     finally:
+        if company:
+            company.stop(_COMPANY_STOP_S)
         if page:
             page.stop(_PAGE_STOP_S)
 
@@ -202,5 +227,6 @@ def _app(sources: Sources, console: Console) -> cyclopts.App:
         default_command=serve,
     )
     app.command(serve)
+    app.command(demo, help_epilogue=_DEMO_EPILOGUE)
     app.command(client, help_epilogue=_CLIENT_CODES)
     return app

@@ -71,7 +71,7 @@ def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
 _lines = _flags("Lines", 1)
 _page = _flags("Page", 2)
 _loop = _flags("Loop", 3)
-_idle = _flags("Idle clients", 4)
+idle = _flags("Idle clients", 4)
 _limit = _flags("Limits", 5)
 _chat = _flags("Chat", 6)
 running = _flags("Running", 7)
@@ -111,15 +111,15 @@ class Settings:
     """level: epoll reports a client while bytes wait. edge: only when more arrive."""
     read: Annotated[Read, _loop("--read", choice(Read))] = "drain"
     """drain: read until empty. once: one read for each event; not with --trigger edge."""
-    idle_timeout_s: Annotated[float, _idle("--idle-timeout", TIMEOUT)] = 300.0
+    idle_timeout_s: Annotated[float, idle("--idle-timeout", TIMEOUT)] = 300.0
     """Close a client that did nothing for so long. 0: never."""
-    idle_strategy: Annotated[IdleStrategy, _idle("--idle-strategy", choice(IdleStrategy))] = "deadline"
+    idle_strategy: Annotated[IdleStrategy, idle("--idle-strategy", choice(IdleStrategy))] = "deadline"
     """deadline: exact. sweep: a look through all now and then. poll: one busy client keeps all alive."""
-    sweep_interval_s: Annotated[float, _idle("--sweep-interval", duration(0.01, HOUR_S))] = 5.0
+    sweep_interval_s: Annotated[float, idle("--sweep-interval", duration(0.01, HOUR_S))] = 5.0
     """Time between two sweeps, and so the most by which sweep is late."""
-    idle_warning_s: Annotated[float, _idle("--idle-warning", TIMEOUT)] = 30.0
+    idle_warning_s: Annotated[float, idle("--idle-warning", TIMEOUT)] = 30.0
     """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
-    idle_counts: Annotated[IdleCounts, _idle("--idle-counts", choice(IdleCounts))] = "rx+tx"
+    idle_counts: Annotated[IdleCounts, idle("--idle-counts", choice(IdleCounts))] = "rx+tx"
     """What counts as activity. rx: bytes received. rx+tx: lines delivered as well."""
     max_line_bytes: Annotated[int, _limit("--max-line", size(1, GIB, off=True))] = 8192
     """A longer line ends its client. 0: no limit."""
@@ -174,7 +174,7 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
     if settings.trigger == "edge" and settings.read == "once":
         why = "a client that leaves bytes behind is never reported again, it starves"
         raise Conflict("--read", f"drain with --trigger edge: {why}")
-    asked = settings.idle_warning_s not in (0, Settings().idle_warning_s)
+    asked = settings.idle_warning_s not in (0, type(settings)().idle_warning_s)
     if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
     if settings.slow == "skip" and not settings.notices:

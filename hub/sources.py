@@ -33,7 +33,7 @@ class Sources:
         """Fill in what the flags left open, and check all of it."""
         by_key = {a.name.removeprefix("--"): a for a in arguments if isinstance(a.parameter.converter, Kind)}
         config = by_key.pop("config", None)
-        if config is not None:  # Only serve has settings.
+        if config is not None:  # Only commands that run a hub have settings.
             self._from_environment(by_key)
             self._from_file(by_key, config)
 
@@ -119,7 +119,9 @@ def explain(error: CycloptsError) -> str:
         case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]):
             after = " ".join(error.command_chain or ())
             return _wrong(
-                after or "command", first, "nothing more" if after else "serve or client, as the first word"
+                after or "command",
+                first,
+                "nothing more" if after else "serve, demo or client, as the first word",
             )
     return str(error)
 

@@ -225,16 +225,16 @@ class ThreadHub:
 
 
 class HubProcess:
-    """`hubbub serve` as a process of its own, on free ports that are read from its start lines."""
+    """`hubbub serve` or `demo` as a process of its own, on free ports that are read from its start lines."""
 
-    def __init__(self, *flags: str, prefix: Sequence[str] = (), **popen: Any) -> None:
-        command = [*prefix, sys.executable, "-m", "hub", "serve", "--port", "0", *flags]
+    def __init__(self, *flags: str, prefix: Sequence[str] = (), command: str = "serve", **popen: Any) -> None:
+        arguments = [*prefix, sys.executable, "-m", "hub", command, "--port", "0", *flags]
         if "--line-rate" not in flags:  # Tests talk faster than people.
-            command += ["--line-rate", "0"]
+            arguments += ["--line-rate", "0"]
         if "--no-web" not in flags:
-            command += ["--web-port", "0"]
+            arguments += ["--web-port", "0"]
         if "--no-ws" not in flags:
-            command += ["--ws-port", "0"]
+            arguments += ["--ws-port", "0"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         options: dict[str, Any] = {
@@ -243,7 +243,7 @@ class HubProcess:
             "cwd": "/",
             "env": environment,
         } | popen
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(arguments, **options)
         self.start_lines: list[str] = []
         self.port = self.ws_port = self.read_only_port = 0
         self.url = ""

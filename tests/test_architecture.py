@@ -16,11 +16,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
-    for package in ("hub", "web")
+    for package in ("hub", "web", "bench")
     for path in (ROOT / package).rglob("*.py")
 )
 HUB = [name for name in MODULES if name.startswith("hub.")]
 WEB = [name for name in MODULES if name.startswith("web.")]
+BENCH = [name for name in MODULES if name.startswith("bench")]
 
 FUNCTION_LINES = 60
 MODULE_LINES = 320
@@ -74,7 +75,7 @@ def imports(of: ast.AST, for_types: bool = False) -> Iterator[Import]:
             yield from (Import(alias.name, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            inside = node.module in ("hub", "web")
+            inside = node.module in ("hub", "web", "bench")
             names = [f"{node.module}.{alias.name}" if inside else str(node.module) for alias in node.names]
             yield from (Import(name, for_types) for name in names)
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -187,6 +188,7 @@ def module_state(of: ast.Module) -> set[str]:
 def test_there_is_something_to_check() -> None:
     assert len(HUB) > 25
     assert len(WEB) > 5
+    assert len(BENCH) > 4
 
 
 @pytest.mark.parametrize("module", HUB)
@@ -199,6 +201,16 @@ def test_the_hub_never_imports_the_page_or_what_the_page_runs_on(module: str) ->
 def test_the_page_knows_only_records_settings_names_and_the_mailbox(module: str) -> None:
     hub = {name for name in imported(module) if name.partition(".")[0] == "hub"}
     assert hub <= {"hub.records", "hub.settings", "hub.mailbox", "hub.names", "hub.__version__"}
+
+
+@pytest.mark.parametrize("module", BENCH)
+def test_load_and_made_up_clients_know_a_hub_only_from_outside(module: str) -> None:
+    assert not packages(module) & {"hub", "web"}
+
+
+@pytest.mark.parametrize("module", [*HUB, *WEB])
+def test_the_hub_imports_no_load(module: str) -> None:
+    assert "bench" not in packages(module)
 
 
 def test_only_the_poller_imports_select() -> None:
@@ -216,7 +228,7 @@ def test_only_the_loop_reads_the_clock(module: str) -> None:
         assert clock_calls(tree(module)) == []
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*HUB, *WEB])
 def test_only_cli_reads_arguments_environment_and_signals(module: str) -> None:
     if module != "hub.cli":
         assert outside_inputs(tree(module)) == []

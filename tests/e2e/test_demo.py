@@ -1,0 +1,157 @@
+"""`hubbub demo` as a user meets it: alive at once, several kinds of endings soon, gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support import HubProcess, until
+
+ALIVE_WITHIN_S = 2.0
+OWN_ENDINGS = {"idle", "line_too_long", "slow_consumer", "wrong_protocol", "protocol_error"}
+
+
+def demo(*flags: str, **popen: object) -> HubProcess:
+    return HubProcess(*flags, command="demo", **popen)
+
+
+def child_of(hub: HubProcess) -> psutil.Process:
+    """The process with the made-up clients."""
+    return until(lambda: psutil.Process(hub.process.pid).children())[0]
+
+
+def wait_until_gone(child: psutil.Process) -> None:
+    """A child whose parent was killed is nobody's to wait for: until it is gone, or a zombie of init's."""
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def reasons(hub: HubProcess) -> set[str]:
+    return set(hub.get("/api/summary")["closed"])
+
+
+def seen_by(hub: HubProcess, wanted: set[str], at_least: int, patience_s: float) -> set[str]:
+    return until(lambda: len(found := reasons(hub) & wanted) >= at_least and found, patience_s)
+
+
+def test_the_page_is_alive_within_two_seconds() -> None:
+    with demo() as hub:
+        start = time.monotonic()
+        until(lambda: hub.get("/api/clients")["total"] >= 10)
+        until(lambda: hub.get("/api/summary")["lines"]["out"] > 100)
+        assert time.monotonic() - start < ALIVE_WITHIN_S
+        rooms = {row["name"] for row in hub.get("/api/rooms")["rooms"]}
+        assert {"lobby", "sockets"} <= rooms
+
+
+def test_several_kinds_of_endings_come_soon_and_the_books_balance() -> None:
+    with demo("--idle-timeout", "2s") as hub:
+        assert "idle" in seen_by(hub, OWN_ENDINGS | {"quit", "peer_closed", "peer_reset"}, 5, 60)
+        summary = hub.get("/api/summary")
+        assert summary["clients"]["accepted"] == summary["clients"]["open"] + sum(summary["closed"].values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
+def test_the_slow_reader_is_cut_in_every_mode(mode: str) -> None:
+    with demo("--mode", mode) as hub:
+        seen_by(hub, {"slow_consumer"}, 1, 60)
+
+
+@pytest.mark.parametrize("mode", ["broadcast", "echo"])
+def test_relay_modes_have_clients_of_their_own(mode: str) -> None:
+    with demo("--mode", mode, "--idle-timeout", "2s") as hub:
+        until(lambda: hub.get("/api/clients")["total"] >= 15)
+        before = hub.get("/api/summary")["lines"]["out"]
+        until(lambda: hub.get("/api/summary")["lines"]["out"] > before)
+        seen_by(hub, OWN_ENDINGS, 1, 30)
+        assert hub.stop() == 0
+
+
+@pytest.mark.long
+def test_who_joins_the_lobby_can_follow_it() -> None:
+    """Not more than a line a second in the long run; the noise is elsewhere, and there is some."""
+    with demo() as hub, hub.peer() as guest:
+        until(lambda: len(reasons(hub)) >= 5, 60)  # The quick visits of the beginning are over.
+        guest.send(b"/msg nobody settled\n")
+        guest.read_until(b"nobody")
+        noise = hub.get("/api/summary")["lines"]["out"]
+        end, lines = time.monotonic() + 30, 0
+        while time.monotonic() < end:
+            lines += bool(guest.line())
+        assert 3 <= lines <= 30
+        assert hub.get("/api/summary")["lines"]["out"] - noise > 1000
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_hub_and_clients_in_order(signum: int) -> None:
+    with demo(stderr=subprocess.PIPE) as hub:
+        child = child_of(hub)
+        until(lambda: hub.get("/api/clients")["total"] >= 10)
+        assert hub.stop(signum) == 0
+        assert not child.is_running()
+        assert hub.process.stderr is not None
+        assert b"made-up clients" not in hub.process.stderr.read()
+
+
+def test_ctrl_c_in_a_terminal_goes_to_the_hub_only_and_ends_both() -> None:
+    with demo(start_new_session=True) as hub:
+        child = child_of(hub)
+        until(lambda: hub.get("/api/clients")["total"] >= 10)
+        os.killpg(hub.process.pid, signal.SIGINT)
+        assert hub.process.wait(20) == 0
+        assert not child.is_running()
+
+
+def test_killing_the_hub_ends_its_clients() -> None:
+    with demo() as hub:
+        child = child_of(hub)
+        hub.process.kill()
+        hub.process.wait(20)
+        wait_until_gone(child)
+
+
+def test_a_second_signal_leaves_no_clients_behind() -> None:
+    with demo() as hub:
+        child = child_of(hub)
+        child.suspend()  # So that it cannot follow the hub's end on its own.
+        hub.process.send_signal(signal.SIGINT)
+        hub.process.send_signal(signal.SIGINT)
+        hub.process.wait(20)
+        with suppress(psutil.NoSuchProcess):  # The first signal alone may have ended it by now.
+            child.resume()
+        wait_until_gone(child)
+
+
+def test_clients_that_die_do_not_end_the_hub_and_it_says_so_once() -> None:
+    with demo(stderr=subprocess.PIPE) as hub:
+        child_of(hub).kill()
+        assert hub.process.stderr is not None
+        said = next(line for line in iter(hub.process.stderr.readline, b"") if b"made-up" in line)
+        assert (
+            said == b"hubbub: demo: the made-up clients have ended (signal 9); the hub goes on without them\n"
+        )
+        assert hub.get("/livez")["alive"]
+        assert hub.stop() == 0
+        assert b"made-up" not in hub.process.stderr.read()
+
+
+def test_it_says_what_to_open_and_what_to_type() -> None:
+    with demo() as hub:
+        assert hub.process.stdout is not None
+        line = hub.process.stdout.readline().decode()
+        assert hub.url in line and f"telnet 127.0.0.1 {hub.port}" in line
+
+
+def test_a_setting_of_the_user_beats_the_demo_s_own() -> None:
+    with demo() as hub:
+        assert hub.get("/api/summary")["idle_timeout_s"] == 20
+    environment = {**os.environ, "HUBBUB_IDLE_TIMEOUT": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    with demo(env=environment) as hub:
+        assert hub.get("/api/summary")["idle_timeout_s"] == 7
