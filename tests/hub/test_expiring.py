@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.support import ThreadHub, until
+from hub.client import Client
+from tests.hub.support_turns import SteppedHub
+from tests.support import Peer, ThreadHub, until
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+MASKED_PONG = b"\x8a\x80\0\0\0\0"
 
 
 def test_a_warning_comes_before_the_end_and_the_farewell_names_the_timeout() -> None:
@@ -39,3 +47,67 @@ def test_a_fresh_client_is_greeted_when_it_has_said_nothing_for_a_moment() -> No
         peer.read_until(b"guest-1 joined\n")
         assert not client.fresh
         assert client.lines_in == 0
+
+
+def knock(hub: SteppedHub, said: bytes) -> tuple[Peer, Client]:
+    """A connection to the WebSocket port that has said so much, and the hub's side of it."""
+    peer = Peer(hub.ws_port)
+    client = hub.turns_until(lambda: next(iter(hub.hub.clients.values()), None))
+    hub.say(peer, said)
+    return peer, client
+
+
+def test_a_handshake_that_trickles_in_ends_after_five_seconds() -> None:
+    with SteppedHub() as hub:
+        peer, client = knock(hub, b"GET / HTTP/1.1\r\n")
+        with peer:
+            for _ in range(4):
+                hub.now_s += 1.2
+                hub.say(peer, b"X: y\r\n")
+            assert client.reason is None
+            hub.now_s += 0.2
+            hub.turns()
+            assert client.reason == "handshake_timeout"
+            hub.settle()
+            assert peer.rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
+    with SteppedHub(idle_timeout_s=0) as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer:
+            peer.read_until(b"\r\n\r\n")
+            for _ in range(10):
+                hub.now_s += 20
+                hub.turns(2)
+                assert peer.read(2) == b"\x89\0"
+                hub.say(peer, MASKED_PONG)
+            assert client.reason is None
+
+
+def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
+    with SteppedHub(idle_timeout_s=0) as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer:
+            hub.now_s += 19.9
+            hub.turns(2)
+            assert not client.pinged
+            hub.now_s += 0.2
+            hub.turns(2)
+            assert client.pinged
+            hub.now_s += 20
+            hub.turns()
+            assert client.reason == "peer_timeout"
+
+
+def test_pongs_are_no_activity() -> None:
+    with SteppedHub(idle_timeout_s=50, mode="broadcast") as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer:
+            for _ in range(4):
+                hub.now_s += 12
+                hub.say(peer, MASKED_PONG)
+            assert client.reason is None
+            hub.now_s += 3
+            hub.turns()
+            assert client.reason == "idle"
