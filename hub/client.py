@@ -124,6 +124,9 @@ class Client:
     # Output.
     position: int = 0
     offset: int = 0
+    own_lines: int = 0
+    own_bytes: int = 0
+    """Under --no-self-echo: what stands of its own before the head, and it will pass without getting it."""
     entered: int = 0
     """The head of its room when it came in; what stands before that is history."""
     rest: bytes = b""
@@ -175,9 +178,20 @@ class Client:
         return 0 if self.room is None or self.deaf else self.room.end - self.offset
 
     @property
+    def owed_bytes(self) -> int:
+        """How much of that it is owed: all but its own lines, where nobody gets those back."""
+        return self.lag_bytes - self.own_bytes
+
+    def go_to_head(self) -> None:
+        """Past everything that its room has."""
+        if self.room is not None:
+            self.position, self.offset = self.room.head, self.room.end
+            self.own_lines = self.own_bytes = 0
+
+    @property
     def owes_nothing(self) -> bool:
         """Nothing is waiting for this client: no begun line, no private output, no room line."""
-        return not self.rest and not self.private and self.lag_bytes == 0
+        return not self.rest and not self.private and self.owed_bytes == 0
 
     @property
     def reading(self) -> bool:

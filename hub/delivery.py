@@ -11,9 +11,11 @@ a line is appended. That the two agree is a promise, and the reason why they are
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hub.chunks import Chunk
 from hub.client import Client, Piece
 from hub.forms import Form, canonical_left, cut, encode
-from hub.rooms import Chunk, Room
+from hub.own import Own, spans
+from hub.rooms import Room
 from hub.stats import Account
 
 BATCH_BYTES = 256 * 1024
@@ -23,10 +25,13 @@ BATCH_PARTS = 256
 
 
 class Part(NamedTuple):
-    """Bytes for the wire, and where they come from: a piece, a chunk, or (None) the rest of a line."""
+    """Bytes for the wire, and where they come from: a piece, a chunk, or (None) the rest of a line.
+
+    Lines that are the client's own, where it does not get those, are a part without bytes.
+    """
 
     wire: bytes
-    source: Piece | Chunk | None
+    source: Piece | Chunk | Own | None
     size: int
     """Canonical bytes."""
 
@@ -35,7 +40,9 @@ class Part(NamedTuple):
         """Whether these bytes are what a client said: only they are activity, the hub's own words are not."""
         if isinstance(self.source, Chunk):
             return self.source.talk
-        return self.source.owed if self.source else self.size > 0
+        if isinstance(self.source, Piece):
+            return self.source.owed
+        return self.size > 0
 
 
 def next_parts(client: Client) -> list[Part]:
@@ -78,10 +85,10 @@ def rest_for(client: Client) -> list[Piece]:
     pieces: list[Piece] = []
     for piece in client.private:
         if piece.at > at:
-            pieces += room.lines_between(at, piece.at)
+            pieces += room.lines_between(at, piece.at, client.id)
             at = piece.at
         pieces.append(piece._replace(at=-1))
-    return pieces + room.lines_between(at, room.end)
+    return pieces + room.lines_between(at, room.end, client.id)
 
 
 def _upcoming(client: Client) -> Iterator[Part]:
@@ -105,11 +112,43 @@ def _room_parts(client: Client, room: Room, at: int, stop: int) -> Iterator[Part
         chunk = room.chunks[index]
         if chunk.start >= stop:
             return
-        if chunk.start >= at and chunk.end <= stop:
+        if chunk.own is not None and client.id in chunk.own:
+            yield from _parts_of_others(client, chunk, max(at, chunk.start), min(stop, chunk.end))
+        elif chunk.start >= at and chunk.end <= stop:
             yield Part(chunk.wire(client.form), chunk, len(chunk.lf))
         else:
             start, end = max(0, at - chunk.start), min(len(chunk.lf), stop - chunk.start)
             yield Part(chunk.part(client.form, start, end), chunk, end - start)
+
+
+def _parts_of_others(client: Client, chunk: Chunk, at: int, stop: int) -> Iterator[Part]:
+    """The same in a chunk with lines of the client's own, which it passes."""
+    for start, end, own in spans(chunk.own, client.id, at, stop):
+        if own:
+            yield Part(b"", Own(chunk.lines(start, end), end - start), 0)
+        else:
+            lines = chunk.part(client.form, start - chunk.start, end - chunk.start)
+            yield Part(lines, chunk, end - start)
+
+
+def pass_own(client: Client) -> None:
+    """Move the client past lines of its own that come next, so that what comes then has bytes to send."""
+    room = client.room
+    if room is None:
+        return
+    for index in range(room.index(client.offset), len(room.chunks)):
+        chunk = room.chunks[index]
+        for start, end, own in spans(chunk.own, client.id, max(client.offset, chunk.start), chunk.end):
+            if not own:
+                return
+            _pass(client, Own(chunk.lines(start, end), end - start))
+
+
+def _pass(client: Client, own: Own) -> None:
+    client.position += own.lines
+    client.offset += own.size
+    client.own_lines -= own.lines
+    client.own_bytes -= own.size
 
 
 def _take_whole(client: Client, part: Part, account: Account) -> None:
@@ -125,6 +164,8 @@ def _take_whole(client: Client, part: Part, account: Account) -> None:
         client.lines_out += source.lines
         if source.owed:
             account.delivered += part.size
+    elif isinstance(source, Own):
+        _pass(client, source)
     else:
         start = client.offset - source.start
         whole = part.size == len(source.lf)
@@ -150,7 +191,7 @@ def _take_some(client: Client, part: Part, index: int, taken: int, account: Acco
         client.offset += place.size
         account.delivered += place.size - place.left
         _keep_rest(client, wire[taken : place.border], owed=place.left)
-    else:
+    elif isinstance(source, Piece):
         _take_some_private(client, source, wire, index, taken, account)
 
 

@@ -16,65 +16,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
+from hub.chunks import Chunk
 from hub.client import Client, Piece
-from hub.forms import Form, cut, encode
-from hub.frames import Cut, Framed
+from hub.own import Runs, note, spans
 from hub.stats import Account
 
 MOST_CAUGHT_UP: Final = 8
 """A room that waited for most of its hearers goes on when no more than one in so many is behind."""
-
-
-class Chunk:
-    """What a room got in one turn, in each form that somebody needed."""
-
-    __slots__ = ("_crlf", "_framed", "_telnet", "count", "first", "lf", "start", "talk")
-
-    def __init__(self, lf: bytes, first: int, start: int, count: int, talk: bool) -> None:
-        self.lf = lf
-        self.first = first
-        self.start = start
-        self.count = count
-        self.talk = talk
-        self._crlf: bytes | None = None
-        self._telnet: bytes | None = None
-        self._framed: Framed | None = None
-
-    @property
-    def end(self) -> int:
-        """The room offset just behind this chunk."""
-        return self.start + len(self.lf)
-
-    def wire(self, form: Form) -> bytes:
-        """The whole chunk in this form: made at most once, the same object for everyone."""
-        if form is Form.LF:
-            return self.lf
-        if form is Form.FRAMES:
-            return self._frames().wire
-        if self._crlf is None:
-            self._crlf = encode(self.lf, Form.CRLF)
-        if form is Form.CRLF or b"\xff" not in self.lf:
-            return self._crlf
-        if self._telnet is None:
-            self._telnet = encode(self.lf, Form.TELNET)
-        return self._telnet
-
-    def part(self, form: Form, start: int, stop: int) -> bytes:
-        """The lines between two borders, counted from the chunk's first byte, in this form."""
-        if form is Form.FRAMES:
-            return self._frames().part(start, stop)
-        return encode(self.lf[start:stop], form)
-
-    def cut(self, form: Form, start: int, wire: bytes, taken: int) -> Cut:
-        """Where the kernel stopped in the part that begins at the border `start`, `taken` bytes into it."""
-        if form is Form.FRAMES:
-            return self._frames().cut(start, taken)
-        return cut(wire, taken, form)
-
-    def _frames(self) -> Framed:
-        if self._framed is None:
-            self._framed = Framed(self.lf)
-        return self._framed
 
 
 @dataclass(slots=True, eq=False)
@@ -114,6 +62,8 @@ class Room:
     """Senders that are not read until the room has caught up."""
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Announcements of this turn, (who, did what), to become one line."""
+    own: Runs | None = None
+    """Who said what since the last chunk, where nobody gets its own lines back; None where everybody does."""
     _pending: list[bytes] = field(default_factory=list)
     _pending_talk: bool = False
 
@@ -131,6 +81,8 @@ class Room:
         self.end += size
         self.intake += size
         self.account.owed += size * len(self.hearers)
+        if self.own is not None and speaker in self.hearers:
+            self._keep_from(self.hearers[speaker], self.own, len(self._pending) - before, size)
         self._pending_talk |= speaker != 0
 
     def seal(self) -> None:
@@ -140,7 +92,10 @@ class Room:
         count = len(self._pending)
         self._pending.append(b"")
         lf = b"\n".join(self._pending)
-        self.chunks.append(Chunk(lf, self.head - count, self.end - len(lf), count, self._pending_talk))
+        start, talk = self.end - len(lf), self._pending_talk
+        self.chunks.append(Chunk(lf, self.head - count, start, count, talk, self.own))
+        if self.own:
+            self.own = {}
         self._pending = []
         self._pending_talk = False
 
@@ -151,7 +106,8 @@ class Room:
         there = self._back(0 if client.deaf else history)
         client.position, client.offset = max(there, client.seen.get(self.number, there))
         client.entered = self.end
-        self.account.replayed += self.end - client.offset
+        self._find_own(client)
+        self.account.replayed += client.owed_bytes
         self.members[client.id] = client
         if client.deaf:
             return
@@ -166,6 +122,7 @@ class Room:
         self.members.pop(client.id, None)
         self.held.pop(client.id, None)
         client.held = False
+        client.own_lines = client.own_bytes = 0
         client.room = None
 
     def stop_hearing(self, client: Client) -> None:
@@ -183,14 +140,14 @@ class Room:
             return len(self.chunks) - 1
         return bisect_right(self.chunks, offset, key=_end)
 
-    def lines_between(self, offset: int, stop: int) -> list[Piece]:
-        """The sealed lines from `offset` up to `stop` as pieces that are owed."""
+    def lines_between(self, offset: int, stop: int, but: int = 0) -> list[Piece]:
+        """The sealed lines from `offset` up to `stop` as pieces that are owed; but for a client's own."""
         pieces = []
         for chunk in self.chunks[self.index(offset) :]:
-            if chunk.start >= stop:
-                break
-            data = chunk.lf[max(0, offset - chunk.start) : stop - chunk.start]
-            pieces.append(Piece(-1, data, owed=True))
+            for start, end, own in spans(chunk.own, but, max(offset, chunk.start), min(stop, chunk.end)):
+                if not own:
+                    data = chunk.lf[start - chunk.start : end - chunk.start]
+                    pieces.append(Piece(-1, data, owed=True))
         return pieces
 
     def tail(self, lines: int, most_bytes: int) -> bytes:
@@ -250,6 +207,21 @@ class Room:
             drop += 1
         del self.chunks[:drop]
 
+    def _keep_from(self, client: Client, own: Runs, lines: int, size: int) -> None:
+        """The lines just appended are this hearer's own, and it is not owed them."""
+        self.account.owed -= size
+        client.own_lines += lines
+        client.own_bytes += size
+        note(own, client.id, self.end - size, self.end)
+
+    def _find_own(self, client: Client) -> None:
+        """In the history that it is about to get there may be lines of its own."""
+        client.own_lines = client.own_bytes = 0
+        for chunk in self.chunks[self.index(client.offset) :] if self.own is not None else ():
+            for start, end, own in spans(chunk.own, client.id, max(client.offset, chunk.start), chunk.end):
+                client.own_lines += own and chunk.lines(start, end)
+                client.own_bytes += own and end - start
+
     def _back(self, lines: int) -> tuple[int, int]:
         """Line number and offset of the place `lines` lines before the head, as far as the log goes."""
         position, offset = self.head, self.end
@@ -280,11 +252,12 @@ class Rooms:
 
     LOBBY = "lobby"
 
-    def __init__(self, account: Account, max_rooms: int) -> None:
+    def __init__(self, account: Account, max_rooms: int, *, self_echo: bool = True) -> None:
         self._account = account
         self._max_rooms = max_rooms
         self._numbers = count(1)
-        self.lobby = Room(self.LOBBY, self.LOBBY, account)
+        self._self_echo = self_echo
+        self.lobby = self._make(self.LOBBY, self.LOBBY, 0)
         self._by_key: dict[str, Room] = {self.LOBBY: self.lobby}
 
     def __len__(self) -> int:
@@ -300,10 +273,13 @@ class Rooms:
         if room is None:
             if self._max_rooms and len(self._by_key) >= self._max_rooms:
                 raise RoomsFull
-            room = self._by_key[key] = Room(name, key, self._account, next(self._numbers))
+            room = self._by_key[key] = self._make(name, key, next(self._numbers))
         return room
 
     def discard_if_empty(self, room: Room) -> None:
         """Let an empty room go."""
         if not room.members and room is not self.lobby:
             self._by_key.pop(room.key, None)
+
+    def _make(self, name: str, key: str, number: int) -> Room:
+        return Room(name, key, self._account, number, own=None if self._self_echo else {})

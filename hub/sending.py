@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from hub.chunks import Chunk
 from hub.client import Client, Phase
-from hub.delivery import Part, next_parts, take
+from hub.delivery import Part, next_parts, pass_own, take
 from hub.pacing import Pacing
-from hub.rooms import Chunk, Room
+from hub.rooms import Room
 from hub.skipping import skip, tell_skipped
 from hub.sockets import PeerGone
 from hub.state import Hub
@@ -37,6 +38,7 @@ class Sender:
         self._pacing = pacing
         self._private: deque[Client] = deque()
         self._passes: dict[Room, Pass] = {}
+        self._give = self._hand if hub.settings.self_echo else self._hand_but_own
 
     @property
     def has_work(self) -> bool:
@@ -60,6 +62,8 @@ class Sender:
         """Offer the kernel what this client gets next, once, and see what it took."""
         if client.untold_lines and not client.deaf:
             tell_skipped(client)
+        if client.own_bytes:
+            pass_own(client)
         parts = next_parts(client)
         if not parts:
             self._all_taken(client, now)
@@ -105,7 +109,7 @@ class Sender:
             elif client.fresh:
                 room.slow[client.id] = client
             elif newest is not None and client.offset == newest.start and not (client.rest or client.private):
-                self._hand(client, newest, now)
+                self._give(client, newest, now)
             elif client.offset != room.end:
                 self.flush(client, now)
         round_.at = stop
@@ -135,6 +139,8 @@ class Sender:
         and whoever does read is told how many. Lines of others end the waiting.
         """
         limit = self._hub.limits.lag_bytes
+        if client.own_bytes:
+            pass_own(client)
         if limit and client.lag_bytes > limit:
             if not self._hub.settings.notices:  # It could not be told: so it gets them.
                 client.bulk = False
@@ -167,6 +173,13 @@ class Sender:
         hub.account.delivered += len(chunk.lf)
         if chunk.talk:
             hub.marks.took.append(client)
+
+    def _hand_but_own(self, client: Client, chunk: Chunk, now: float) -> None:
+        """The same where nobody gets its own lines: it is the common case for who said nothing."""
+        if chunk.own is not None and client.id in chunk.own:
+            self.flush(client, now)
+        else:
+            self._hand(client, chunk, now)
 
     def _took(self, client: Client, parts: list[Part], taken: int, now: float) -> None:
         hub, lines_before = self._hub, client.lines_out

@@ -139,6 +139,8 @@ class Settings:
     """A network to which --max-per-ip does not apply. May be repeated."""
     max_rooms: Annotated[int, _limit("--max-rooms", COUNT)] = 1000
     """Rooms at a time. 0: no limit."""
+    self_echo: Annotated[bool, _chat("--self-echo", FLAG)] = True
+    """Who says a line gets it as well, in chat and broadcast."""
     greeting: Annotated[str, _chat("--greeting", TEXT)] = ""
     """A line for everyone who connects."""
     history: Annotated[int, _chat("--history", number(1, 10_000, off=True))] = 20
@@ -177,6 +179,8 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
     asked = settings.idle_warning_s not in (0, type(settings)().idle_warning_s)
     if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
+    if settings.mode == "echo" and not settings.self_echo:
+        raise Conflict("--self-echo", "on with --mode echo, where there is nothing else to hear")
     if settings.slow == "skip" and not settings.notices:
         raise Conflict("--slow", "disconnect with --no-notices: who misses lines has to be told")
     if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:

@@ -16,12 +16,12 @@ from hub.stats import Account
 
 def skip(client: Client, room: Room, account: Account) -> None:
     """The client goes on at the head of its room; what it misses is counted."""
-    lines, size = room.head - client.position, client.lag_bytes
+    lines, size = room.head - client.position - client.own_lines, client.owed_bytes
     account.skipped += size
     client.skipped_bytes += size
     client.skipped_lines += lines
     client.untold_lines += lines
-    client.position, client.offset = room.head, room.end
+    client.go_to_head()
 
 
 def tell_skipped(client: Client) -> None:

@@ -243,20 +243,19 @@ class Hub:
     def _keep_as_it_is(self, client: Client) -> None:
         client.private = [piece._replace(form=Form.LF) for piece in rest_for(client)]
         client.private_bytes = sum(len(piece.data) for piece in client.private)
+        client.go_to_head()
         if client.room is not None:
-            client.position, client.offset = client.room.head, client.room.end
             client.room.slow.pop(client.id, None)
 
     def drop_output(self, client: Client, *, keep_rest: bool = False) -> None:
         """Count what waits for this client as unsent, and let it go; perhaps but for the line begun."""
-        owed = client.lag_bytes + sum(len(piece.data) for piece in client.private if piece.owed)
+        owed = client.owed_bytes + sum(len(piece.data) for piece in client.private if piece.owed)
         if not keep_rest:
             owed += client.rest_owed
             client.rest, client.rest_owed, client.rest_farewell = b"", 0, False
         client.unsent_bytes += owed
         client.unsent_private_bytes += sum(len(piece.data) for piece in client.private if not piece.owed)
         self.account.unsent += owed
-        if client.room is not None:
-            client.position, client.offset = client.room.head, client.room.end
+        client.go_to_head()
         client.private = []
         client.private_bytes = 0

@@ -60,7 +60,7 @@ class Counters:
 def queued_bytes(clients: Iterable[Client]) -> int:
     """Canonical bytes that these connections are still owed, worked out from their positions."""
     return sum(
-        client.lag_bytes + client.rest_owed + sum(len(piece.data) for piece in client.private if piece.owed)
+        client.owed_bytes + client.rest_owed + sum(len(piece.data) for piece in client.private if piece.owed)
         for client in clients
     )
 

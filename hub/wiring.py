@@ -33,7 +33,7 @@ def make_hub(
 ) -> Hub:
     """The hub as it is before anybody came. `wall_s` is the time of day at this moment."""
     account, marks, limits = Account(), Marks(), Limits(lag_bytes=settings.max_lag_bytes)
-    rooms = Rooms(account, settings.max_rooms)
+    rooms = Rooms(account, settings.max_rooms, self_echo=settings.self_echo)
     intake = Intake(room_bytes=(settings.max_lag_bytes or 1 << 20) // ROOM_SHARE)
     facts = Facts(clock, lambda: summary(hub, clock()))
     hub = Hub(

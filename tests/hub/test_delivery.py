@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hub.client import Client, Piece
-from hub.delivery import BATCH_BYTES, BATCH_PARTS, next_parts, rest_for, take
+from hub.delivery import BATCH_BYTES, BATCH_PARTS, next_parts, pass_own, rest_for, take
 from hub.forms import Form, encode
 from hub.pacing import Pacing
 from hub.poller import Poller
 from hub.rooms import Room
 from hub.sending import Sender
 from hub.settings import Settings
+from hub.skipping import skip
 from hub.sockets import Sockets
 from hub.state import Budgets, Hub
 from hub.stats import Account, queued_bytes
@@ -101,13 +102,16 @@ def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
 class DeliveryMachine(RuleBasedStateMachine):
     """Three clients in two rooms, everything at random moments; the model tells what each must see."""
 
+    SELF_ECHO = True
+
     def __init__(self) -> None:
         super().__init__()
         self.stack = contextlib.ExitStack()
-        self.hub = self.stack.enter_context(a_hub())
+        settings = Settings(mode="broadcast", web=False, self_echo=self.SELF_ECHO)
+        self.hub = self.stack.enter_context(a_hub(settings))
         self.account = self.hub.account
         self.rooms = [self.hub.rooms.find_or_make(name, name) for name in ("tea", "den")]
-        self.past: dict[Room, list[bytes]] = {room: [] for room in self.rooms}
+        self.past: dict[Room, list[tuple[int, bytes]]] = {room: [] for room in self.rooms}
         self.left_at: dict[tuple[int, Room], int] = {}
         self.clients = [a_client(id) for id in (1, 2, 3)]
         self.models = [Model() for _ in self.clients]
@@ -120,14 +124,20 @@ class DeliveryMachine(RuleBasedStateMachine):
         for client, form in zip(self.clients, forms, strict=True):
             client.form = form
 
-    @rule(room=st.integers(0, 1), contents=CONTENTS, sealed=st.booleans())
-    def somebody_talks(self, room: int, contents: list[bytes], sealed: bool) -> None:
+    def gets(self, client: Client, speaker: int) -> bool:
+        """Whether this client is sent what that one says."""
+        return self.SELF_ECHO or client.id != speaker
+
+    @rule(room=st.integers(0, 1), contents=CONTENTS, sealed=st.booleans(), who=CLIENTS, outside=st.booleans())
+    def somebody_talks(self, room: int, contents: list[bytes], sealed: bool, who: int, outside: bool) -> None:
         where = self.rooms[room]
+        inside = self.clients[who].room is where and not outside
+        speaker = self.clients[who].id if inside else SPEAKER
         for content in contents:
-            where.append(content, SPEAKER)
-            self.past[where].append(content + b"\n")
+            where.append(content, speaker)
+            self.past[where].append((speaker, content + b"\n"))
             for client, model in zip(self.clients, self.models, strict=True):
-                if client.room is where:
+                if client.room is where and self.gets(client, speaker):
                     model.put(content + b"\n", of_room=True)
         if sealed:
             where.seal()
@@ -149,7 +159,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         client, model = self.clients[who], self.models[who]
         for room in self.rooms:  # as the loop does before it sends
             room.seal()
+        if client.own_bytes:
+            pass_own(client)
         parts = next_parts(client)
+        assert not parts or parts[0].wire, "there is something to offer to the kernel"
         wire = b"".join(part.wire for part in parts)
         assert len(wire) == model.wire_bytes(client.form), "all that there is fits into one batch here"
         taken = data.draw(st.integers(0, len(wire)))
@@ -178,7 +191,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         where.slow[client.id] = client
         past = self.past[where]
         replayed = past[max(len(past) - min(history, kept), self.left_at.get((who, where), 0)) :]
-        model.put(b"".join(replayed), of_room=True)
+        model.put(b"".join(line for speaker, line in replayed if self.gets(client, speaker)), of_room=True)
         assert client.position == where.head - len(replayed)
 
     @rule(who=CLIENTS)
@@ -218,8 +231,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         for client, model in zip(self.clients, self.models, strict=True):
             waiting = model.room_lines()
             if client.room is not None:
-                assert client.room.head - client.position == len(waiting)
-                assert client.lag_bytes == sum(map(len, waiting))
+                assert client.room.head - client.position - client.own_lines == len(waiting)
+                assert client.owed_bytes == sum(map(len, waiting))
+                assert (client.own_bytes > 0) == (client.own_lines > 0)
+                assert not (self.SELF_ECHO and client.own_bytes)
             assert client.rest == model.begun
             assert client.private_bytes == sum(len(piece.data) for piece in client.private)
             assert client.owes_nothing == (not model.begun and not model.due)
@@ -230,8 +245,27 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert client.lines_out == model.lines_out
 
 
+class OthersOnlyMachine(DeliveryMachine):
+    """The same where nobody gets its own lines back, and it gaps as well."""
+
+    SELF_ECHO = False
+
+    @rule(who=CLIENTS)
+    def it_skips(self, who: int) -> None:
+        client, model = self.clients[who], self.models[who]
+        if client.room is None:
+            return
+        before = client.untold_lines
+        skip(client, client.room, self.account)
+        assert client.untold_lines - before == len(model.room_lines())
+        model.due = deque(item for item in model.due if not item.of_room)
+
+
+MANY = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestDelivery = DeliveryMachine.TestCase
-TestDelivery.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestDelivery.settings = MANY
+TestDeliveryToOthersOnly = OthersOnlyMachine.TestCase
+TestDeliveryToOthersOnly.settings = MANY
 
 
 # The same by hand, where a name says more.

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.chunks import Chunk
 from hub.client import Client
 from hub.forms import Form, encode
-from hub.rooms import Chunk, Room, Rooms, RoomsFull
+from hub.rooms import Room, Rooms, RoomsFull
 from hub.stats import Account
 from tests.hub.test_client import SPEAKER, a_client, a_room
 

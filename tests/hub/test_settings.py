@@ -31,6 +31,7 @@ def test_the_defaults_do_not_conflict() -> None:
     [
         (Settings(trigger="edge", read="once"), "--read", "starves"),
         (Settings(idle_timeout_s=10, idle_warning_s=10), "--idle-warning", "less than --idle-timeout, 10s"),
+        (Settings(mode="echo", self_echo=False), "--self-echo", "on with --mode echo"),
         (Settings(slow="skip", notices=False), "--slow", "disconnect with --no-notices"),
         (Settings(max_line_bytes=1 << 20), "--max-line", "half of --max-lag, 512KiB"),
     ],
@@ -51,6 +52,7 @@ def test_settings_that_do_not_go_together_are_refused(settings: Settings, flag: 
         Settings(read="once"),
         Settings(max_line_bytes=0),
         Settings(slow="skip"),
+        Settings(self_echo=False),
         Settings(notices=False),
     ],
 )
