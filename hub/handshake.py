@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from websockets.exceptions import HeaderLineTooLong, InvalidMessage, RequestLineTooLong, TooManyHeaders
 from websockets.http11 import Request
 from websockets.protocol import Protocol, Side
 from websockets.server import ServerProtocol
@@ -125,6 +126,8 @@ class Handshake:
         if refused := self._wrong_host(request) or self._wrong_origin(request):
             return refused
         response = protocol.accept(request)
+        # The time is the loop's to read, and an answer that shows none is the same at any time.
+        del response.headers["Date"]
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             # RFC 6455 section 4.4: who asked for another version learns which one there is.
             response.headers["Sec-WebSocket-Version"] = "13"
@@ -180,17 +183,22 @@ def _too_large() -> Refused:
 
 
 def _malformed(protocol: ServerProtocol) -> Refused:
-    """The library could not read the request; its answer, or ours where it has none."""
-    response = b"".join(protocol.data_to_send())
-    if not response:
-        response = http_answer(HTTPStatus.BAD_REQUEST, "This is no valid WebSocket request (RFC 6455, 4.1).")
+    """The library could not read the request; it may have no answer to that."""
+    match protocol.handshake_exc:
+        case RequestLineTooLong():
+            status = HTTPStatus.REQUEST_URI_TOO_LONG
+        case HeaderLineTooLong() | TooManyHeaders():
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        case _:
+            status = HTTPStatus.BAD_REQUEST
+    response = http_answer(status, "This is no WebSocket request that can be read here (RFC 6455, 4.1).")
     return Refused(response, CloseReason.PROTOCOL_ERROR, _fault(protocol))
 
 
 def _fault(protocol: ServerProtocol) -> str:
     """What the library has against a request; the text may quote the client."""
     fault: BaseException | None = protocol.handshake_exc
-    if fault is not None and fault.__cause__ is not None:
+    if isinstance(fault, InvalidMessage):  # It could not be parsed; the cause says why.
         fault = fault.__cause__
     return f"handshake={_shown(str(fault))}"
 
