@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -38,8 +39,8 @@ def request(line: str = "GET / HTTP/1.1", *more: str, **changes: str | None) -> 
 
 
 def handshake(**terms: Any) -> Handshake:
-    given = {"hosts": HOSTS, "port": PORT, "page_hosts": HOSTS, "page_port": PAGE_PORT, "hint": HINT} | terms
-    return Handshake(Terms(**given), max_frame_bytes=8192)
+    usual = Terms(hosts=HOSTS, port=PORT, page_hosts=HOSTS, page_port=PAGE_PORT, hint=HINT)
+    return Handshake(replace(usual, **terms), max_frame_bytes=8192)
 
 
 def websocket(**arguments: Any) -> WebSocket:
