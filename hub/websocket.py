@@ -224,10 +224,7 @@ class WebSocket:
     def _take(self, event: Frame, lines: list[bytes]) -> None:
         """One frame that is well formed and in its place."""
         if event.opcode is Opcode.CLOSE:
-            payload = bytes(event.data)
-            self._peer_code = int.from_bytes(payload[:2], "big") or _NO_STATUS
-            self.peer_closed = f"code={self._peer_code}"
-            self._stop()
+            self._close_by_peer(int.from_bytes(bytes(event.data[:2]), "big") or _NO_STATUS)
         elif event.opcode not in (Opcode.PING, Opcode.PONG):
             self._join(event, lines)
 
@@ -261,6 +258,9 @@ class WebSocket:
 
     def _violated(self, protocol: Protocol, fault: Exception) -> None:
         """The library has found a frame that breaks the protocol. Its texts quote nothing of the client."""
+        if protocol.close_rcvd is not None:
+            # A Close between two fragments. The library objects; RFC 6455 section 5.4 allows it.
+            return self._close_by_peer(int(protocol.close_rcvd.code))
         code = int(protocol.close_sent.code) if protocol.close_sent else 0
         if isinstance(fault, PayloadTooBig):
             self._offend(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}", code)
@@ -270,6 +270,12 @@ class WebSocket:
             self._offend(CloseReason.PROTOCOL_ERROR, f"frame={fault}", code)
         else:
             self._offend(CloseReason.INTERNAL_ERROR, f"frame={type(fault).__name__}", code)
+        return None
+
+    def _close_by_peer(self, code: int) -> None:
+        self._peer_code = code
+        self.peer_closed = f"code={code}"
+        self._stop()
 
     def _offend(self, reason: CloseReason, detail: str, code: int = 0) -> None:
         """Record why this must end; 0 is the code of the reason."""

@@ -223,7 +223,6 @@ def test_text_that_is_not_utf8_ends_at_the_first_bad_frame(data: bytes) -> None:
         (close(0), "invalid status code"),
         (close(5000), "invalid status code"),
         (masked(Opcode.CLOSE, b"x"), "close frame too short"),
-        (text("a", fin=False) + close(1000), "incomplete fragmented message"),
     ],
 )
 def test_a_frame_against_the_protocol_is_an_offence(data: bytes, detail: str) -> None:
@@ -297,6 +296,15 @@ def test_the_code_of_a_peers_close_comes_back(payload: bytes, detail: int, code:
     answer = socket.close_frame(CloseReason.PEER_CLOSED, socket.peer_closed)
     assert answer == (frame(code + f"reason=peer_closed code={detail}".encode(), 8) if code else b"\x88\x00")
     assert socket.close_frame(CloseReason.PEER_CLOSED, socket.peer_closed) == b""
+
+
+@pytest.mark.parametrize(("payload", "code"), [(close(1001), 1001), (close(), 1005)])
+def test_a_close_may_come_between_fragments(payload: bytes, code: int) -> None:
+    socket = let_in()
+    assert socket.feed(text("whole") + text("half", fin=False) + PING + payload + more(b"", True)) == [
+        b"whole"
+    ]
+    assert (socket.peer_closed, socket.offence, socket.replies) == (f"code={code}", None, PONG)
 
 
 @pytest.mark.parametrize("reason", CloseReason)
