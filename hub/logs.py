@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from structlog.processors import JSONRenderer, LogfmtRenderer
-
 Form = Literal["text", "json"]
 
 QUEUE_RECORDS = 10_000
@@ -97,6 +95,9 @@ class Formatter:
     """
 
     def __init__(self, form: Form) -> None:
+        # 0.1 s to import, which only a hub needs: the other commands are to be quick.
+        from structlog.processors import JSONRenderer, LogfmtRenderer
+
         self._render = LogfmtRenderer(bool_as_flag=False) if form == "text" else JSONRenderer(default=str)
 
     def line(self, entry: Entry) -> bytes:

@@ -48,6 +48,13 @@ class Hosts:
         return self.allow(f"{name}:{given or _DEFAULT_PORTS[scheme]}", port)
 
 
+def reachable(host: str) -> str:
+    """The address under which this machine gets to its own listener on `host`: loopback where that is all."""
+    if host in WILDCARD_ADDRESSES:
+        return "::1" if host == "::" else "127.0.0.1"
+    return host
+
+
 def split_port(host: str) -> tuple[str, str]:
     """`name:port` as a pair; the port is empty where the text does not end in a colon and digits."""
     name, _, port = host.rpartition(":")

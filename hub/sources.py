@@ -17,6 +17,8 @@ from hub.kinds import Kind
 from hub.settings import Conflict
 
 CONFIG_FILE = "hubbub.toml"
+FLAGS_ONLY = ("url", "ready")
+"""No settings of a hub: what one question of `hubbub health` is about."""
 
 _FILE_BYTES = 1 << 20
 
@@ -33,7 +35,9 @@ class Sources:
         """Fill in what the flags left open, and check all of it."""
         by_key = {a.name.removeprefix("--"): a for a in arguments if isinstance(a.parameter.converter, Kind)}
         config = by_key.pop("config", None)
-        if config is not None:  # Only commands that run a hub have settings.
+        for key in FLAGS_ONLY:
+            by_key.pop(key, None)
+        if config is not None:  # Only serve has settings, and health looks for the page of such a hub.
             self._from_environment(by_key)
             self._from_file(by_key, config)
 
@@ -121,7 +125,7 @@ def explain(error: CycloptsError) -> str:
             return _wrong(
                 after or "command",
                 first,
-                "nothing more" if after else "serve, demo or client, as the first word",
+                "nothing more" if after else "serve, demo, client or health, as the first word",
             )
     return str(error)
 

@@ -17,7 +17,7 @@ from functools import partial
 from aiohttp import web
 
 from hub.mailbox import Mailbox
-from hub.names import WILDCARD_ADDRESSES, in_url
+from hub.names import in_url, reachable
 from hub.settings import Settings
 from web.app import build_app
 from web.feed import Feed
@@ -104,17 +104,10 @@ class WebThread:
         try:
             port = listener.sockets[0].getsockname()[1]
             if self._started.set_running_or_notify_cancel():  # False when `start` has given up.
-                self._started.set_result(f"http://{shown_host(settings.web_host)}:{port}/")
+                self._started.set_result(f"http://{in_url(reachable(settings.web_host))}:{port}/")
                 await self._stopping.wait()
         finally:
             listener.close()  # Not `async with`: that waits for open connections, which the runner ends.
-
-
-def shown_host(web_host: str) -> str:
-    """The host for the page's URL: what was asked for, and loopback where that was every address."""
-    if web_host in WILDCARD_ADDRESSES:
-        return "[::1]" if web_host == "::" else "127.0.0.1"
-    return in_url(web_host)
 
 
 def route_logs(handler: logging.Handler) -> None:

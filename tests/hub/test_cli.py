@@ -23,7 +23,7 @@ COUNT = "a number from 1 to 1000000, or 0 for none"
 CIDR = "an IP network such as 10.0.0.0/8 or fd00::/8"
 HOST = "a host name or an IP address"
 STARVES = "drain with --trigger edge: a client that leaves bytes behind is never reported again, it starves"
-FIRST_WORD = "serve, demo or client, as the first word"
+FIRST_WORD = "serve, demo, client or health, as the first word"
 WITHIN_S = 20.0
 
 

@@ -1,8 +1,8 @@
-"""Which Origin is a page of ours. What Host may say is tested over real sockets, in tests/web."""
+"""Which Origin is a page of ours, and where a listener is reached. tests/web tries what Host may say."""
 
 import pytest
 
-from hub.names import Hosts
+from hub.names import Hosts, reachable
 
 HOSTS = Hosts("192.0.2.7", ("hub.example", "one.example:7777"))
 
@@ -54,3 +54,19 @@ def test_everything_else_is_not(origin: str) -> None:
 def test_a_browser_leaves_out_the_port_that_its_scheme_has_anyway() -> None:
     assert HOSTS.allow_origin("http://localhost", 80)
     assert not HOSTS.allow_origin("https://localhost", 80)
+
+
+@pytest.mark.parametrize(
+    ("listened", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("", "127.0.0.1"),
+        ("::", "::1"),
+        ("::1", "::1"),
+        ("192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_a_listener_on_every_address_is_reached_over_loopback(listened: str, shown: str) -> None:
+    assert reachable(listened) == shown

@@ -13,7 +13,7 @@ import pytest
 from hub.mailbox import Command, Mailbox
 from hub.settings import Settings
 from tests.web.support import StandInHub, ask, make_row, make_summary, port_of
-from web.thread import LOGGERS, WebThread, shown_host
+from web.thread import LOGGERS, WebThread
 
 
 def web_threads() -> list[threading.Thread]:
@@ -150,22 +150,6 @@ def test_both_addresses_of_localhost_serve_on_their_ports(mailbox: Mailbox) -> N
     assert connection.getresponse().status == 200
     connection.close()
     page.stop()
-
-
-@pytest.mark.parametrize(
-    ("web_host", "shown"),
-    [
-        ("127.0.0.1", "127.0.0.1"),
-        ("localhost", "localhost"),
-        ("0.0.0.0", "127.0.0.1"),
-        ("", "127.0.0.1"),
-        ("::", "[::1]"),
-        ("::1", "[::1]"),
-        ("192.0.2.7", "192.0.2.7"),
-    ],
-)
-def test_the_url_shows_a_host_that_a_browser_can_open(web_host: str, shown: str) -> None:
-    assert shown_host(web_host) == shown
 
 
 def test_what_goes_wrong_is_told_to_the_handler_and_not_to_stderr(
