@@ -17,7 +17,7 @@ USER 10001:10001
 # Here the hub looks for hubbub.toml.
 WORKDIR /etc/hubbub
 EXPOSE 9000 9001 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["hubbub", "health"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=10s --retries=3 CMD ["hubbub", "health"]
 # Exec form: the hub is process 1 and gets SIGTERM itself. It starts no children, so it needs no init.
 ENTRYPOINT ["hubbub"]
 CMD ["serve"]

@@ -14,10 +14,13 @@ run: $(READY) ## the hub: telnet localhost 9000, page on http://127.0.0.1:8080/
 	@exec $(BIN)/hubbub serve $(ARGS)
 
 test: $(TOOLS) ## the quick tests (a few minutes)
-	$(BIN)/pytest -m "not long" $(ARGS)
+	$(BIN)/pytest -m "not long and not docker" $(ARGS)
 
 test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
-	$(BIN)/pytest -m long $(ARGS)
+	$(BIN)/pytest -m "long and not docker" $(ARGS)
+
+test-docker: $(TOOLS) ## the container, built and run on a real engine (docker compose)
+	$(BIN)/pytest -m docker $(ARGS)
 
 lint: $(TOOLS) ## style
 	$(BIN)/ruff check .
@@ -49,4 +52,4 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-.PHONY: help run test test-long lint types check format clean
+.PHONY: help run test test-long test-docker lint types check format clean

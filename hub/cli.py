@@ -172,12 +172,12 @@ class Stopper:
 
 
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
-    descriptors = raise_descriptor_limit()
-    wanted, settings = settings.max_clients, affordable(settings, descriptors)
     from hub.loop import Loop  # Here, and not above: `hubbub health` starts in half the time.
     from hub.poller import Poller
     from hub.sockets import Sockets
 
+    descriptors = raise_descriptor_limit()
+    wanted, settings = settings.max_clients, affordable(settings, descriptors)
     mailbox = Mailbox()
     page = None
     if settings.web:  # aiohttp takes 0.3 s to import, so only a hub with a page does it.

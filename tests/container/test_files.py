@@ -1,0 +1,157 @@
+"""Dockerfile, docker-compose.yml and what they are built from, read and held against each other.
+
+No engine is needed here; tests/container/test_compose.py runs what these files describe.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+from hub.kinds import TIMEOUT
+from hub.settings import DESCRIPTOR_RESERVE, Settings
+from tests.support import ROOT
+
+DEFAULTS = Settings()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+FILES = ["Dockerfile", "docker-compose.yml", ".dockerignore", "constraints.txt"]
+
+
+@pytest.fixture(scope="module")
+def service() -> dict[str, Any]:
+    services = YAML(typ="safe", pure=True).load(COMPOSE_FILE)["services"]
+    assert list(services) == ["hub"]
+    found: dict[str, Any] = services["hub"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of every such instruction of the Dockerfile, continued lines joined."""
+    text = DOCKERFILE.replace("\\\n", " ")
+    return [" ".join(line.split()[1:]) for line in text.splitlines() if line.startswith(f"{name} ")]
+
+
+def requirements(text: str) -> list[Requirement]:
+    return [Requirement(line) for line in text.splitlines() if line and not line.startswith("#")]
+
+
+# docker-compose.yml
+
+
+def test_the_compose_file_keeps_to_the_compose_specification() -> None:
+    checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    result = subprocess.run([*checker, str(COMPOSE_FILE)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_default_port_is_published_and_only_on_loopback(service: dict[str, Any]) -> None:
+    ports = (DEFAULTS.port, DEFAULTS.ws_port, DEFAULTS.web_port)
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in ports]
+
+
+def test_every_published_port_is_named_in_the_dockerfile() -> None:
+    assert instructions("EXPOSE") == [f"{DEFAULTS.port} {DEFAULTS.ws_port} {DEFAULTS.web_port}"]
+
+
+def test_the_hub_listens_on_all_addresses_of_the_container(service: dict[str, Any]) -> None:
+    assert service["environment"] == {
+        "HUBBUB_HOST": "0.0.0.0",
+        "HUBBUB_WEB_HOST": "0.0.0.0",
+        "HUBBUB_MAX_PER_IP": 0,
+    }
+
+
+def test_the_engine_waits_longer_for_the_end_than_the_drain_lasts(service: dict[str, Any]) -> None:
+    grace_s = TIMEOUT.read(service["stop_grace_period"])
+    assert isinstance(grace_s, float)
+    assert grace_s >= DEFAULTS.drain_s + 5
+
+
+def test_descriptors_are_enough_for_all_clients(service: dict[str, Any]) -> None:
+    assert service["ulimits"]["nofile"] >= DEFAULTS.max_clients + DESCRIPTOR_RESERVE
+
+
+def test_the_container_may_nothing_that_it_does_not_need(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"] and "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "user", "volumes", "network_mode", "pid", "devices"} & set(service)
+
+
+def test_a_check_has_more_time_than_the_question_takes(service: dict[str, Any]) -> None:
+    from hub.health import LIMIT_S
+
+    check = service["healthcheck"]
+    assert check["test"] == ["CMD", "hubbub", "health"]
+    timeout_s = TIMEOUT.read(check["timeout"])
+    assert isinstance(timeout_s, float) and timeout_s > LIMIT_S
+    (in_image,) = instructions("HEALTHCHECK")
+    wanted = (
+        "--interval={interval} --timeout={timeout} --start-period={start_period} --retries={retries} "
+        'CMD ["hubbub", "health"]'
+    )
+    assert in_image == wanted.format(**check)
+
+
+# Dockerfile
+
+
+def test_the_image_runs_as_a_number_that_is_not_root() -> None:
+    assert instructions("USER") == ["10001:10001"]
+
+
+def test_the_image_starts_the_hub_itself_and_no_shell() -> None:
+    assert instructions("ENTRYPOINT") == ['["hubbub"]']
+    assert instructions("CMD") == ['["serve"]']
+
+
+def test_what_builds_stays_in_the_first_stage() -> None:
+    assert instructions("FROM") == ["python:3.13-slim AS build", "python:3.13-slim"]
+    last = DOCKERFILE.partition("FROM python:3.13-slim\n")[2]
+    assert "RUN" not in re.findall(r"^[A-Z]+", last, re.MULTILINE)
+    assert re.findall(r"^COPY (.*)", last, re.MULTILINE) == ["--from=build /opt/hubbub /opt/hubbub"]
+
+
+def test_everything_that_the_wheel_is_made_of_reaches_the_builder(project: dict[str, Any]) -> None:
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wanted = {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "constraints.txt"}
+    wanted |= {project["project"]["readme"], *project["project"]["license-files"]}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    assert {line[1:] for line in lines if line.startswith("!")} == wanted
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_names_a_registry_or_a_secret(name: str) -> None:
+    text = (ROOT / name).read_text().lower()
+    assert not re.search(
+        r"index-url|find-links|trusted-host|https?://(?!localhost)|password|token|secret", text
+    )
+
+
+# constraints.txt
+
+
+def test_every_dependency_has_one_exact_version_and_it_is_one_that_is_allowed(
+    project: dict[str, Any],
+) -> None:
+    exact = requirements((ROOT / "constraints.txt").read_text())
+    versions = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in exact}
+    assert len(versions) == len(exact)
+    assert all(re.fullmatch(r"==[0-9.]+", str(one.specifier)) for one in exact)
+    for wanted in map(Requirement, project["project"]["dependencies"]):
+        assert versions[canonicalize_name(wanted.name)] in wanted.specifier, wanted
