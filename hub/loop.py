@@ -75,6 +75,7 @@ class Loop:
         self._drained_by: float | None = None
         self._timers_due_at = now
         self._rung = False
+        self._woke_at: float | None = None
         for bell in mailbox.bells:
             poller.watch(bell)
 
@@ -102,8 +103,11 @@ class Loop:
     def turn(self) -> None:
         """One pass."""
         hub = self.hub
-        events = hub.poller.wait(self._timeout(self._clock()))
         now = self._clock()
+        if self._woke_at is not None:
+            hub.turn_times.add(now - self._woke_at)
+        events = hub.poller.wait(self._timeout(now))
+        now = self._woke_at = self._clock()
         hub.counters.turns += 1
         self._sort(events, now)
         self._door.tend(now)
@@ -137,6 +141,7 @@ class Loop:
                 self._mark(client, mask)
             elif self._door.is_listener(fd):
                 doors.append(fd)
+                self.hub.counters.events_accept += 1
             else:
                 others += 1  # the mailbox
         self._rung = others > 0

@@ -50,6 +50,7 @@ class Observer:
     def publish(self, now: float) -> None:
         """Hand the totals over now."""
         self._publish_at = now + PUBLISH_S
+        self._hub.turn_times.close_interval()
         self._on_summary(summary(self._hub, now))
 
     def answer(self, command: Command, now: float) -> None:

@@ -28,6 +28,7 @@ from hub.rooms import Rooms
 from hub.settings import Settings
 from hub.sockets import Sockets
 from hub.stats import Account, Counters
+from hub.turntimes import TurnTimes
 
 T = TypeVar("T")
 
@@ -166,6 +167,7 @@ class Hub:
     started_wall_s: float
     log_dropped: Callable[[], int]
     counters: Counters = field(default_factory=Counters)
+    turn_times: TurnTimes = field(default_factory=TurnTimes)
     ledger: Ledger = field(default_factory=Ledger)
     by_fd: dict[int, Client] = field(default_factory=dict)
     """Every connection that has a descriptor, ended or not."""

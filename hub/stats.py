@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hub.client import Client
     from hub.rooms import Room
     from hub.state import Hub
+    from hub.turntimes import TurnTimes
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Counters:
     events_rdhup: int = 0
     events_hup: int = 0
     events_err: int = 0
+    events_accept: int = 0
     closed: Counter[str] = field(default_factory=Counter)
 
 
@@ -92,6 +94,7 @@ def summary(hub: Hub, now: float) -> records.Summary:
         idle_timeout_s=settings.idle_timeout_s,
         draining=hub.draining,
         listeners=hub.addresses,
+        ws_listeners=hub.ws_addresses,
         max_clients=settings.max_clients,
         clients=records.ClientCounts(open=len(hub.clients), accepted=counters.accepted, peak=counters.peak),
         rooms=len(hub.rooms),
@@ -103,9 +106,11 @@ def summary(hub: Hub, now: float) -> records.Summary:
             rdhup=counters.events_rdhup,
             hup=counters.events_hup,
             err=counters.events_err,
+            accept=counters.events_accept,
         ),
         syscalls={**hub.poller.calls, **hub.sockets.calls},
         turns=counters.turns,
+        loop=_loop_times(hub.turn_times),
         refused=counters.refused,
         lingering=len(hub.by_fd) - len(hub.clients),
         account=account_record(hub.account),
@@ -114,16 +119,28 @@ def summary(hub: Hub, now: float) -> records.Summary:
     )
 
 
+def _loop_times(times: TurnTimes) -> records.LoopTimes:
+    return records.LoopTimes(
+        busy_s=round(times.busy_s, 6),
+        turn_p99_ms=round(times.p99_s * 1000, 3),
+        turn_max_ms=round(times.max_s * 1000, 3),
+    )
+
+
 def client_row(client: Client, now: float) -> records.ClientRow:
-    """One open client as the page shows it."""
+    """One open client as the page shows it.
+
+    Made for every client once a second while somebody watches, so times are cut to milliseconds in whole
+    numbers: round() to three digits goes by way of decimal text, and two of them were a third of all this.
+    """
     return records.ClientRow(
         id=client.id,
         peer=client.peer,
         transport=client.transport,
         nick=client.nick,
         room=client.room.name if client.room else "",
-        age_s=round(now - client.joined_at, 3),
-        idle_s=round(max(0.0, now - client.active_at), 3),
+        age_s=int((now - client.joined_at) * 1000) / 1000,
+        idle_s=int(max(0.0, now - client.active_at) * 1000) / 1000,
         lines_in=client.lines_in,
         lines_out=client.lines_out,
         bytes_in=client.bytes_in,
@@ -131,6 +148,7 @@ def client_row(client: Client, now: float) -> records.ClientRow:
         lag_bytes=client.lag_bytes,
         private_bytes=client.private_bytes,
         state=_state(client),
+        tag=client.tag,
     )
 
 

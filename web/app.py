@@ -1,7 +1,7 @@
 """The application put together: routes, templates, static files. All of it is read and compiled once."""
 
+import hashlib
 import mimetypes
-from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
@@ -10,7 +10,8 @@ from aiohttp import web
 from hub.names import Hosts
 from hub.settings import Settings
 from web import guard, handlers
-from web.feed import Feed
+from web.feed import FEED, Feed
+from web.live import LIVE, Live, live
 
 
 def build_app(settings: Settings, feed: Feed) -> web.Application:
@@ -18,9 +19,12 @@ def build_app(settings: Settings, feed: Feed) -> web.Application:
     app = web.Application(middlewares=[guard.check_request, handlers.errors_as_json])
     app.on_response_prepare.append(guard.add_security_headers)
     app[guard.HOSTS] = Hosts(settings.web_host, settings.allowed_hosts)
-    app[handlers.FEED] = feed
-    app[handlers.PAGE] = templates().get_template("summary.html")
+    app[FEED] = feed
     app[handlers.ASSETS] = read_assets(find_files("static"))
+    app[handlers.PAGE] = templates(app[handlers.ASSETS]).get_template("page.html")
+    app[LIVE] = Live(feed)
+    app.on_startup.append(app[LIVE].start)
+    app.on_shutdown.append(app[LIVE].stop)
     app.add_routes(routes())
     return app
 
@@ -30,6 +34,7 @@ def routes() -> list[web.RouteDef]:
     found = [
         ("/", handlers.page),
         ("/static/{name}", handlers.asset),
+        ("/live", live),
         ("/api/summary", handlers.summary),
         ("/api/clients", handlers.clients),
         ("/api/clients/{id}", handlers.client),
@@ -53,15 +58,21 @@ def find_files(name: str) -> Path:
 
 def read_assets(directory: Path) -> handlers.Assets:
     """All static files, in memory: they are few and small, and no request touches the file system."""
-    return {
-        path.name: (mimetypes.guess_type(path.name)[0] or "application/octet-stream", path.read_bytes())
-        for path in directory.iterdir()
-        if path.is_file()
-    }
+    return {path.name: read_asset(path) for path in directory.iterdir() if path.is_file()}
 
 
-def templates() -> jinja2.Environment:
-    """The templates: everything escaped, a misspelt name an error, nothing looked up again after start."""
+def read_asset(path: Path) -> handlers.Asset:
+    """One of them."""
+    content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    body = path.read_bytes()
+    return handlers.Asset(content_type, body, hashlib.sha256(body).hexdigest()[:16])
+
+
+def templates(assets: handlers.Assets) -> jinja2.Environment:
+    """The templates: everything escaped, a misspelt name an error, nothing looked up again after start.
+
+    In a template `asset("app.js")` is the address of a static file, with its version.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(find_files("templates")),
         autoescape=True,
@@ -70,26 +81,5 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=duration, utc=utc)
+    environment.globals["asset"] = lambda name: f"/static/{name}?v={assets[name].version}"
     return environment
-
-
-def number(value: float) -> str:
-    """12345 as 12 345, in the way of ISO 80000-1: no reader takes a space for a decimal sign."""
-    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the two largest units that say something: 5.2 s, 3 min 20 s, 2 h 5 min, 4 d 1 h."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
-        if whole >= length:
-            return f"{whole // length} {unit} {whole % length // part} {smaller}"
-    return f"{whole // 60} min {whole % 60} s"
-
-
-def utc(wall_s: float) -> str:
-    """Seconds since 1970 as date and time."""
-    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%d %H:%M:%S")

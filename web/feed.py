@@ -1,8 +1,9 @@
 """The two ways across: totals come in from the hub's thread, questions go out through its mailbox.
 
-The hub's thread touches this object in two places only: `publish`, which stores one reference, and the
-reply callables inside the questions, which hand the answer to the page's own loop and return. Neither
-waits and neither raises, so a page that is slow, stuck or gone costs the hub nothing.
+The hub's thread touches this object in two places only: `publish`, which stores a reference and rings the
+page's loop, and the reply callables inside the questions, which hand the answer to that loop and return.
+Neither waits and neither raises, so a page that is slow, stuck or gone costs the hub nothing. The bell is
+rung again only after it was heard, and what was not fetched is forgotten beyond UNHEARD_MAX.
 
 Ten thousand rows are never held as one list for long. They are cut into runs, because what the last
 owner of a list of ten thousand records does is free them all in one C call: 1.5 to 2.4 ms with the GIL
@@ -12,9 +13,12 @@ held, in which the hub stands still. A run of 500 takes 0.1 ms (see wire.py for 
 import asyncio
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
+
+from aiohttp import web
 
 from hub.mailbox import Command, Mailbox, WantClient, WantEndings, WantRooms, WantRows
 from hub.records import ClientRow, Ending, RoomRow, Summary
@@ -23,6 +27,7 @@ from web.wire import Run, cut
 ANSWER_LIMIT_S = 2.0
 ROWS_FRESH_S = 0.25
 UNANSWERED_MAX = 64
+UNHEARD_MAX = 300
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +44,9 @@ class Feed:
         self._clock = clock
         # One tuple, replaced whole, so that the summary and its age always belong together.
         self._published: tuple[Summary | None, float] = (None, -math.inf)
+        self._unheard: deque[Summary] = deque(maxlen=UNHEARD_MAX)
+        self._bell: Callable[[], object] | None = None
+        self._rung = False
         self._unanswered = 0
         self._asking: asyncio.Task[None] | None = None
         self._runs: list[Run] = []
@@ -47,6 +55,23 @@ class Feed:
     def publish(self, summary: Summary) -> None:
         """Take the hub's newest totals. The only method for the hub's thread; never waits, never raises."""
         self._published = (summary, self._clock())
+        self._unheard.append(summary)
+        if self._bell is not None and not self._rung:
+            self._rung = True
+            with contextlib.suppress(RuntimeError):  # The page's loop is closed: nobody hears it any more.
+                self._bell()
+
+    def on_publish(self, heard: Callable[[Sequence[Summary]], None]) -> None:
+        """From now on the running loop calls `heard` with what was published since it last did."""
+        loop = asyncio.get_running_loop()
+
+        def fetch() -> None:
+            self._rung = False  # First, so that what comes from here on rings again.
+            heard([self._unheard.popleft() for _ in range(len(self._unheard))])
+
+        self._bell = partial(loop.call_soon_threadsafe, fetch)
+        self._rung = True
+        loop.call_soon(fetch)
 
     @property
     def latest(self) -> Summary | None:
@@ -57,6 +82,12 @@ class Feed:
     def age_s(self) -> float:
         """How long ago the hub published last; infinite before the first time."""
         return self._clock() - self._published[1]
+
+    @property
+    def ws_port(self) -> int:
+        """The port where browsers connect to the hub itself; 0 where there is none."""
+        latest = self.latest
+        return int(latest.ws_listeners[0].rpartition(":")[2]) if latest and latest.ws_listeners else 0
 
     async def rows(self) -> list[Run]:
         """The rows of all open clients in the hub's order, cut into runs; raises HubSilent.
@@ -116,3 +147,6 @@ class Feed:
         self._unanswered -= 1
         if not answered.done():
             answered.set_result(answer)
+
+
+FEED = web.AppKey("feed", Feed)

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from hub.names import Hosts
+from hub.names import Hosts, split_port
+from web.feed import FEED
 from web.wire import problem
 
 METHODS = ("GET", "HEAD")
@@ -29,15 +30,17 @@ SECURITY_HEADERS = MappingProxyType(
     {
         "Server": "hubbub",  # aiohttp would tell its own and Python's version.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'",
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "connect-src 'self'",  # The last, because more may be added to it.
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "no-store",
+        "Cache-Control": "no-store",  # Where the handler has not said otherwise.
     }
 )
+SAME_SITE = (None, "same-origin", "none")
+"""What Sec-Fetch-Site says of a page of ours, of the user's own hand, and of a browser without it."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,9 +69,36 @@ def names_us(request: web.Request) -> bool:
     return hosts.allow(named[0], port) and (not in_target or hosts.allow(in_target, port))
 
 
-async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+def is_from_own_page(request: web.Request) -> bool:
+    """Whether a page of ours asks, by its Origin; a browser's own word on the way it came has to agree."""
+    origins = request.headers.getall("Origin", [])
+    arrived_at = request.get_extra_info("sockname")
+    if len(origins) != 1 or arrived_at is None or request.headers.get("Sec-Fetch-Site") not in SAME_SITE:
+        return False
+    return request.app[HOSTS].allow_origin(origins[0], arrived_at[1])
+
+
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
     """A response-prepare signal: reaches every answer of the application, errors included."""
+    chosen = response.headers.get("Cache-Control")
     response.headers.update(SECURITY_HEADERS)
+    response.headers["Content-Security-Policy"] += chat_source(request)
+    if chosen is not None:
+        response.headers["Cache-Control"] = chosen
+
+
+def chat_source(request: web.Request) -> str:
+    """What the policy has to add so that the page may connect to the hub's own WebSocket port.
+
+    That port is another origin. Its host is the one in Host, which the guard has compared whole: nothing
+    of a name that is not ours gets into a header. The grammar of sources has no IPv6 address (CSP 3,
+    2.3.1), so for one of those only the scheme is left to name.
+    """
+    port = request.app[FEED].ws_port
+    if not port or not names_us(request):
+        return ""
+    name = split_port(request.headers["Host"])[0]
+    return " ws:" if name.startswith("[") else f" ws://{name}:{port}"
 
 
 async def expect_nothing(_request: web.Request) -> None:

@@ -1,11 +1,13 @@
 """One function for each thing that can be asked for. They read the feed; they never reach into the hub."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jinja2
 from aiohttp import web
 
-from web.feed import Feed, HubSilent
+from hub import __version__
+from web.feed import FEED, Feed, HubSilent
 from web.guard import Handler
 from web.wire import (
     CLIENTS_PARAMETERS,
@@ -28,12 +30,20 @@ from web.wire import (
 
 ALIVE_WITHIN_S = 3.0
 """The hub publishes once a second; whoever missed three is not turning."""
-PAGE_ENDINGS = 20
+FOR_EVER = "public, max-age=31536000, immutable"
 
-Assets = Mapping[str, tuple[str, bytes]]
-"""Content type and bytes of every static file, by name."""
 
-FEED = web.AppKey("feed", Feed)
+class Asset(NamedTuple):
+    """A static file. `version` changes with its bytes."""
+
+    content_type: str
+    body: bytes
+    version: str
+
+
+Assets = Mapping[str, Asset]
+"""Every static file, by name."""
+
 PAGE = web.AppKey("page", jinja2.Template)
 ASSETS: web.AppKey[Assets] = web.AppKey("assets")
 
@@ -115,32 +125,27 @@ def is_alive(feed: Feed) -> bool:
 
 
 async def page(request: web.Request) -> web.Response:
-    """GET /: the totals and the latest endings as a plain page. Shows what it has when the hub is silent."""
-    feed = request.app[FEED]
-    endings, kept, trouble = [], 0, ""
-    try:
-        found, kept = await feed.endings(0, PAGE_ENDINGS)
-        endings = list(found)
-    except HubSilent as error:
-        trouble = str(error)
-    text = request.app[PAGE].render(
-        summary=feed.latest, age_s=feed.age_s, endings=endings, kept=kept, trouble=trouble
-    )
-    shown = feed.latest is not None and not trouble
-    return web.Response(text=text, content_type="text/html", status=200 if shown else 503)
+    """GET /: the shell of the live page. It has no figures in it, so it comes whatever the hub does."""
+    app = request.app
+    text = app[PAGE].render(version=__version__, ws_port=app[FEED].ws_port)
+    return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
 async def asset(request: web.Request) -> web.Response:
-    """GET /static/{name}: a file that was read at start. A name is only a key here, never a path."""
+    """GET /static/{name}: a file that was read at start. A name is only a key here, never a path.
+
+    Under the address that the page gives it, with its version, a browser need never ask again.
+    """
     found = request.app[ASSETS].get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
-    content_type, body = found
-    return web.Response(body=body, content_type=content_type, charset="utf-8")
+    headers = {"Cache-Control": FOR_EVER} if request.query.get("v") == found.version else None
+    return web.Response(body=found.body, content_type=found.content_type, charset="utf-8", headers=headers)
 
 
 async def unknown(_request: web.Request) -> web.Response:
     """Everything else."""
     return problem(
-        404, "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz"
+        404,
+        "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz",
     )

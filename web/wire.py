@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
@@ -27,6 +28,7 @@ from hub.records import ClientRow, Ending, Record, RoomRow
 RUN_ROWS = 500
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
+VIEW_LIMIT_MAX = 500
 NUMBER_DIGITS_MAX = 15
 
 WINDOW_PARAMETERS = ("limit", "offset")
@@ -107,6 +109,22 @@ class ClientsQuery:
     window: Window
 
 
+class View(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a tab of the live page shows: its one kind of message. What it leaves out has the default."""
+
+    sort: str = "id"
+    order: Literal["asc", "desc"] = "asc"
+    q: str = ""
+    offset: Annotated[int, msgspec.Meta(ge=0, lt=10**NUMBER_DIGITS_MAX)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=VIEW_LIMIT_MAX)] = 50
+    paused: bool = False
+
+    @property
+    def query(self) -> ClientsQuery:
+        """The clients in it."""
+        return ClientsQuery(self.sort, self.order == "desc", self.q, Window(self.offset, self.limit))
+
+
 def json_response(body: Record, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """One record as a JSON answer."""
     return web.Response(
@@ -139,11 +157,23 @@ def read_window(parameters: Mapping[str, str]) -> Window:
     )
 
 
+def read_view(text: str) -> View:
+    """A tab's message, checked; raises BadValue or msgspec.DecodeError, whose text says what is allowed."""
+    view = msgspec.json.decode(text, type=View)
+    check_sort(view.sort)
+    return view
+
+
+def check_sort(sort: str) -> None:
+    """Raises BadValue where this is no field of a row."""
+    if sort not in SORT_FIELDS:
+        raise BadValue("sort", sort, f"one of {', '.join(SORT_FIELDS)}")
+
+
 def read_clients_query(parameters: Mapping[str, str]) -> ClientsQuery:
     """All that /api/clients takes, checked; raises BadValue."""
     sort = parameters.get("sort", "id")
-    if sort not in SORT_FIELDS:
-        raise BadValue("sort", sort, f"one of {', '.join(SORT_FIELDS)}")
+    check_sort(sort)
     order = parameters.get("order", "asc")
     if order not in ("asc", "desc"):
         raise BadValue("order", order, "asc or desc")

@@ -33,6 +33,7 @@ def a_row() -> ClientRow:
         lag_bytes=5,
         private_bytes=6,
         state="reading",
+        tag="x",
     )
 
 
@@ -62,6 +63,10 @@ def test_json_holds_every_field_and_reads_back_as_the_same_record() -> None:
     encoded = msgspec.json.encode(a_row())
     assert set(msgspec.json.decode(encoded)) == set(ClientRow.__struct_fields__)
     assert msgspec.json.decode(encoded, type=ClientRow) == a_row()
+
+
+def test_a_row_without_a_tag_does_not_spend_bytes_on_it() -> None:
+    assert b"tag" not in msgspec.json.encode(msgspec.structs.replace(a_row(), tag=""))
 
 
 def test_the_page_finds_in_a_client_row_what_it_was_promised() -> None:

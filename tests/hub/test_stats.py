@@ -48,6 +48,15 @@ def test_a_row_shows_the_client_at_this_moment() -> None:
     )
 
 
+def test_a_row_tells_the_tag_of_a_browser() -> None:
+    assert client_row(a_client(tag="k3j"), now=1.0).tag == "k3j"
+
+
+def test_times_in_a_row_are_cut_to_milliseconds() -> None:
+    row = client_row(a_client(joined_at=1.0, active_at=2.0), now=3.0019)
+    assert (row.age_s, row.idle_s) == (2.001, 1.001)
+
+
 def test_a_client_active_after_the_reading_of_the_clock_is_idle_for_0() -> None:
     assert client_row(a_client(active_at=9.5), now=9.0).idle_s == 0.0
 
@@ -115,7 +124,11 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
         counters.accepted, counters.peak, counters.refused, counters.turns = 4, 3, 1, 50
         counters.lines_in, counters.lines_out, counters.bytes_in, counters.bytes_out = 21, 22, 23, 24
         counters.events_in, counters.events_out, counters.events_rdhup = 31, 32, 33
-        counters.events_hup, counters.events_err = 34, 35
+        counters.events_hup, counters.events_err, counters.events_accept = 34, 35, 36
+        hub.ws_addresses = ("127.0.0.1:9001",)
+        for turn_s in (0.25, 0.002):
+            hub.turn_times.add(turn_s)
+        hub.turn_times.close_interval()
         counters.closed[CloseReason.QUIT] += 2
         hub.clients = {1: a_client(1), 2: a_client(2)}
         hub.by_fd = {**hub.clients, 3: a_client(3)}
@@ -126,10 +139,13 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
     assert (made.mode, made.trigger, made.read) == ("echo", "edge", "drain")
     assert (made.idle_strategy, made.idle_timeout_s, made.max_clients) == ("sweep", 7.0, 9)
     assert made.listeners == ("127.0.0.1:9000",)
+    assert made.ws_listeners == ("127.0.0.1:9001",)
+    assert (made.loop.busy_s, made.loop.turn_max_ms) == (0.252, 250.0)
+    assert made.loop.turn_p99_ms == 250.0
     assert made.clients == records.ClientCounts(open=2, accepted=4, peak=3)
     assert made.lines == records.InOut(in_=21, out=22)
     assert made.bytes == records.InOut(in_=23, out=24)
-    assert made.events == records.EventCounts(in_=31, out=32, rdhup=33, hup=34, err=35)
+    assert made.events == records.EventCounts(in_=31, out=32, rdhup=33, hup=34, err=35, accept=36)
     assert (made.turns, made.refused, made.lingering, made.log_dropped) == (50, 1, 1, 11)
     assert made.closed == {"quit": 2}
     assert (made.account.owed, made.account.queued) == (41, None)

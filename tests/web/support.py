@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hub.mailbox import Mailbox, WantClient, WantEndings, WantRooms, WantRows
 from hub.records import (
     Account,
@@ -19,13 +21,14 @@ from hub.records import (
     Ending,
     EventCounts,
     InOut,
+    LoopTimes,
     RoomRow,
     Summary,
 )
 
 
-def make_summary(*, turns: int = 7, draining: bool = False) -> Summary:
-    return Summary(
+def make_summary(**changed: Any) -> Summary:
+    summary = Summary(
         version="0.0.test",
         uptime_s=3725.5,
         started_wall_s=1_700_000_000.0,
@@ -35,22 +38,24 @@ def make_summary(*, turns: int = 7, draining: bool = False) -> Summary:
         read="drain",
         idle_strategy="deadline",
         idle_timeout_s=300.0,
-        draining=draining,
+        draining=False,
         listeners=("127.0.0.1:9000", "[::1]:9000"),
         max_clients=10_000,
         clients=ClientCounts(open=3, accepted=1234567, peak=40),
         rooms=2,
         lines=InOut(in_=100, out=300),
         bytes=InOut(in_=5_000, out=15_000),
-        events=EventCounts(in_=101, out=11, rdhup=5, hup=4, err=1),
+        events=EventCounts(in_=101, out=11, rdhup=5, hup=4, err=1, accept=9),
         syscalls={"epoll_wait": 900, "recv": 210, "send": 320},
-        turns=turns,
+        turns=7,
+        loop=LoopTimes(busy_s=2.5, turn_p99_ms=0.4, turn_max_ms=1.2),
         refused=2,
         lingering=1,
         account=Account(owed=15_000, replayed=20, delivered=14_000, skipped=0, unsent=1_020),
         closed={"idle": 3, "quit": 8},
         log_dropped=0,
     )
+    return msgspec.structs.replace(summary, **changed)
 
 
 def make_row(client_id: int, **changed: Any) -> ClientRow:

@@ -36,7 +36,7 @@ def test_the_summary_has_the_promised_fields(url: str) -> None:
     assert summary["clients"] == {"open": 3, "accepted": 1234567, "peak": 40}
     assert summary["lines"] == {"in": 100, "out": 300}
     assert summary["bytes"] == {"in": 5000, "out": 15000}
-    assert summary["events"] == {"in": 101, "out": 11, "rdhup": 5, "hup": 4, "err": 1}
+    assert summary["events"] == {"in": 101, "out": 11, "rdhup": 5, "hup": 4, "err": 1, "accept": 9}
     assert summary["closed"] == {"idle": 3, "quit": 8}
 
 

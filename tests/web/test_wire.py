@@ -107,7 +107,7 @@ def test_no_run_is_longer_than_one_call_may_take() -> None:
 
 
 def test_every_field_of_a_row_is_in_the_json() -> None:
-    row = make_row(5, nick='"<é>\u2028', lag_bytes=12)
+    row = make_row(5, nick='"<é>\u2028', lag_bytes=12, tag="t")
     assert pick([row])["clients"] == [{name: getattr(row, name) for name in SORT_FIELDS}]
 
 

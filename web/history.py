@@ -1,0 +1,141 @@
+"""What the last minutes were like: rates and series, from consecutive publications of the hub.
+
+The hub's counters only rise, so a rate is a difference by a time, and the time is the hub's own: how late
+this thread came to look changes nothing. The ring has a fixed length and costs 0.02 ms a second, so it runs
+always, and a page that is opened sees the past.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hub.records import EventCounts, Record, Summary
+
+INTERVAL_S = 1.0
+POINTS_MAX = 300
+SHORTEST_S = 0.5
+"""Publications that come out of turn, at a drain, are no interval of their own."""
+
+NOT_EVICTED = frozenset({"peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown"})
+"""Endings that the hub did not choose; all the others are evictions."""
+
+
+class Rates(Record, frozen=True, kw_only=True):
+    """What happened in a second, over the last interval between two publications."""
+
+    lines_in: int = 0
+    lines_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    turns: int = 0
+    busy: float = 0.0
+    """The part of the time that the loop did not wait, 0 to 1."""
+    evicted: float = 0.0
+    events: EventCounts = EventCounts(in_=0, out=0, rdhup=0, hup=0, err=0, accept=0)
+
+
+class Series(Record, frozen=True, kw_only=True):
+    """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length."""
+
+    interval_s: float
+    lines_in: list[int]
+    lines_out: list[int]
+    bytes_in: list[int]
+    bytes_out: list[int]
+    open: list[int]
+    busy: list[float]
+    evicted: list[int]
+
+
+class Point(NamedTuple):
+    """One step of the series."""
+
+    lines_in: int
+    lines_out: int
+    bytes_in: int
+    bytes_out: int
+    open: int
+    busy: float
+    evicted: int
+
+
+class History:
+    """A ring of points; `rates` is the newest."""
+
+    def __init__(self) -> None:
+        self.rates = Rates()
+        self._newest: Summary | None = None
+        self._points: deque[Point] = deque(maxlen=POINTS_MAX)
+
+    def add(self, summary: Summary) -> None:
+        """One more publication, in the order they were made."""
+        before = self._newest
+        if before is None:
+            self._newest = summary
+            return
+        passed_s = summary.taken_s - before.taken_s
+        if passed_s < SHORTEST_S:
+            return
+        self._newest = summary
+        self.rates = rates_between(before, summary)
+        # After a pause of the hub one difference stands for several steps, so that the steps stay even.
+        steps = min(max(1, round(passed_s / INTERVAL_S)), POINTS_MAX)
+        self._points.extend([point_of(self.rates, summary)] * steps)
+
+    def series(self) -> Series:
+        """All points, by quantity."""
+        points = self._points
+        return Series(
+            interval_s=INTERVAL_S,
+            lines_in=[point.lines_in for point in points],
+            lines_out=[point.lines_out for point in points],
+            bytes_in=[point.bytes_in for point in points],
+            bytes_out=[point.bytes_out for point in points],
+            open=[point.open for point in points],
+            busy=[point.busy for point in points],
+            evicted=[point.evicted for point in points],
+        )
+
+
+def point_of(rates: Rates, summary: Summary) -> Point:
+    """The step that ends with this publication."""
+    return Point(
+        lines_in=rates.lines_in,
+        lines_out=rates.lines_out,
+        bytes_in=rates.bytes_in,
+        bytes_out=rates.bytes_out,
+        open=summary.clients.open,
+        busy=rates.busy,
+        evicted=round(rates.evicted),
+    )
+
+
+def rates_between(before: Summary, after: Summary) -> Rates:
+    """What happened in a second, on average, from one publication to a later one."""
+    passed_s = after.taken_s - before.taken_s
+
+    def rate(first: int, last: int) -> int:
+        return round((last - first) / passed_s)
+
+    return Rates(
+        lines_in=rate(before.lines.in_, after.lines.in_),
+        lines_out=rate(before.lines.out, after.lines.out),
+        bytes_in=rate(before.bytes.in_, after.bytes.in_),
+        bytes_out=rate(before.bytes.out, after.bytes.out),
+        turns=rate(before.turns, after.turns),
+        busy=round(min(1.0, (after.loop.busy_s - before.loop.busy_s) / passed_s), 3),
+        evicted=round((evictions(after.closed) - evictions(before.closed)) / passed_s, 1),
+        events=EventCounts(
+            in_=rate(before.events.in_, after.events.in_),
+            out=rate(before.events.out, after.events.out),
+            rdhup=rate(before.events.rdhup, after.events.rdhup),
+            hup=rate(before.events.hup, after.events.hup),
+            err=rate(before.events.err, after.events.err),
+            accept=rate(before.events.accept, after.events.accept),
+        ),
+    )
+
+
+def evictions(closed: Mapping[str, int]) -> int:
+    """How many of these endings the hub chose."""
+    return sum(count for reason, count in closed.items() if reason not in NOT_EVICTED)

@@ -1,0 +1,214 @@
+"""One tab of the live page: a WebSocket, the view that the browser asked for, and two tasks.
+
+The hub's pace is not the browser's. Nothing is ever queued for a tab: a beat only marks that an update is
+due, and the update is made when the one before it has left this process, so a slow browser skips moments.
+One that does not take an update within TAKE_S is closed with 1013. Everything that goes out is sent by
+the writing task alone, and the answer to a ping is the newest ping's (RFC 6455, 5.5.3).
+
+Whoever floods is slowed down: of more than VIEWS_PER_S views a second only the newest is read, and after
+MESSAGES_PER_S messages no more are taken from the socket in that second.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from web.wire import BadValue, View, read_view
+
+MESSAGE_BYTES_MAX: Final = 4096
+VIEWS_PER_S: Final = 20
+MESSAGES_PER_S: Final = 200
+UPDATES_PER_S: Final = 4
+HEARTBEAT_S: Final = 20.0
+TAKE_S: Final = 10.0
+LINGER_S: Final = 2.0
+"""How long a close frame may take to get through."""
+ERROR_CHARACTERS: Final = 300
+SEND_BUFFER_BYTES: Final = 64 * 1024
+"""In the kernel, which books twice that; its default would take minutes of updates from a tab that sleeps."""
+
+Update = Callable[[View], Awaitable[bytes]]
+
+
+class Problem(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
+    """What was wrong with a view; the one before it stays."""
+
+    error: str
+
+
+class Tab:
+    """One connection. `hello` is its first message, `update` makes what a view shows at this moment."""
+
+    def __init__(self, hello: bytes, update: Update) -> None:
+        self._hello = hello
+        self._update = update
+        # No compression: over loopback it costs both sides time, and aiohttp would do it on more threads.
+        self._ws = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S,
+            timeout=LINGER_S,
+            max_msg_size=MESSAGE_BYTES_MAX + 1,
+            compress=False,
+            autoping=False,
+            writer_limit=0,  # Each send waits until the kernel has taken all of it.
+        )
+        self._view = View()
+        self._unread: str | None = None
+        self._views_at_s = 0.0
+        self._wake = asyncio.Event()
+        self._due = False
+        self._updates_at_s = 0.0
+        self._problem = ""
+        self._ping: bytes | None = None
+        self._leaving = False
+
+    def nudge(self) -> None:
+        """A moment has passed. A paused tab does not care."""
+        if not self._view.paused:
+            self._due = True
+            self._wake.set()
+
+    def leave(self) -> None:
+        """Say that the server goes away, and close."""
+        self._leaving = True
+        self._wake.set()
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Until either side closes. Raises HTTPBadRequest where the request is no WebSocket handshake."""
+        await self._ws.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return self._ws
+        transport.set_write_buffer_limits(high=0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        try:
+            ended, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            await self._close(code_of(request, ended.pop()), reading)
+        finally:
+            await end(reading, writing)
+            transport.abort()  # What is still unsent is for somebody who does not take it.
+        return self._ws
+
+    async def _close(self, code: int, reading: asyncio.Task[int]) -> None:
+        await end(reading)  # Only then can close() itself read the other side's close frame.
+        closing = asyncio.create_task(self._ws.close(code=code))
+        closing.add_done_callback(swallow)
+        await asyncio.wait({closing}, timeout=LINGER_S)
+
+    # From the browser.
+
+    async def _read(self) -> int:
+        """Take messages; returns the code to close with."""
+        while True:
+            for _ in range(MESSAGES_PER_S):
+                message = await self._ws.receive()
+                if message.type is WSMsgType.TEXT:
+                    self._take_text(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    return WSCloseCode.UNSUPPORTED_DATA
+                elif message.type is WSMsgType.PING:
+                    self._ping = message.data
+                    self._wake.set()
+                elif message.type is not WSMsgType.PONG:
+                    return WSCloseCode.OK  # It is closed already, by the browser or for a broken rule.
+            await asyncio.sleep(1.0)
+
+    def _take_text(self, text: str) -> None:
+        """Read it at once, or with the others that come before the next view may be read."""
+        waits, self._unread = self._unread is not None, text
+        if waits:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._views_at_s:
+            self._read_view()
+        else:
+            loop.call_at(self._views_at_s, self._read_view)
+
+    def _read_view(self) -> None:
+        text, self._unread = self._unread, None
+        assert text is not None
+        self._views_at_s = asyncio.get_running_loop().time() + 1 / VIEWS_PER_S
+        try:
+            self._view = read_view(text)
+        except (BadValue, msgspec.MsgspecError) as error:
+            self._problem = str(error)[:ERROR_CHARACTERS]
+            self._wake.set()
+        else:
+            self.nudge()
+
+    # To the browser.
+
+    async def _write(self) -> int:
+        """Send what is due; returns the code to close with."""
+        try:
+            await self._send(self._hello)
+            while not self._leaving:
+                await self._wait()
+                await self._send_small()
+                if self._due and asyncio.get_running_loop().time() >= self._updates_at_s:
+                    await self._send_update()
+        except TimeoutError:
+            return WSCloseCode.TRY_AGAIN_LATER
+        except ConnectionError:
+            return WSCloseCode.OK  # There is nobody left to tell.
+        return WSCloseCode.GOING_AWAY
+
+    async def _wait(self) -> None:
+        """For whatever there is to do; for an update no longer than until it may go."""
+        wait_s = self._updates_at_s - asyncio.get_running_loop().time() if self._due else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _send_small(self) -> None:
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            await self._send(ping, WSMsgType.PONG)
+        problem, self._problem = self._problem, ""
+        if problem:
+            await self._send(msgspec.json.encode(Problem(problem)))
+
+    async def _send_update(self) -> None:
+        self._due = False
+        if self._view.paused:
+            return
+        update = await self._update(self._view)
+        self._updates_at_s = asyncio.get_running_loop().time() + 1 / UPDATES_PER_S
+        await self._send(update)
+
+    async def _send(self, payload: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
+        """Returns when the kernel has it; raises TimeoutError, or ConnectionError when nobody is there."""
+        # Not cancelled at the end of the time: aiohttp shares one future among all who wait for room.
+        sending = asyncio.create_task(self._ws.send_frame(payload, kind))
+        sending.add_done_callback(swallow)
+        if not (await asyncio.wait({sending}, timeout=TAKE_S))[0]:
+            raise TimeoutError
+        sending.result()
+
+
+async def end(*tasks: asyncio.Task[int]) -> None:
+    """Cancel them, and wait until they are over, however they end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def swallow(task: asyncio.Task[Any]) -> None:
+    """What went wrong here has been noticed elsewhere; asyncio need not report it."""
+    if not task.cancelled():
+        task.exception()
+
+
+def code_of(request: web.Request, task: asyncio.Task[int]) -> int:
+    """The code that a task ended with; 1011, and a record of it, when it failed."""
+    error = task.exception()
+    if error is None:
+        return task.result()
+    request.app.logger.error("a live connection failed", exc_info=error)
+    return WSCloseCode.INTERNAL_ERROR
