@@ -12,19 +12,39 @@ expensive views make the page slower, not the hub.
 
 import asyncio
 import math
+from collections.abc import Sequence
 
 import msgspec
 
-from hub.records import Summary
+from hub.records import Ending, Record, Summary
 from web.feed import Feed, HubSilent
 from web.history import History, Rates
-from web.wire import ClientsQuery, ClosedPage, Run, clients_page, encode_each
+from web.wire import ClientsQuery, ClosedPage, Run, clients_page
 
 ENDINGS = 20
+ENDINGS_BYTES_MAX = 5_000
+"""With fifty rows and the totals an update stays under 25 KB; /api/closed has all of the endings."""
 SILENT_S = 2.0
 """The hub publishes once a second; one that missed two is not asked, it would only pile up questions."""
 REST = 4
 REST_MAX_S = 0.5
+
+
+class ShownEnding(Record, frozen=True, kw_only=True):
+    """What the live page shows of an ending; the same names as in records.Ending."""
+
+    id: int
+    peer: str
+    transport: str
+    nick: str
+    room: str
+    reason: str
+    detail: str
+    ended_wall_s: float
+    age_s: float
+    lateness_ms: float | None
+    unsent_bytes: int
+    unsent_private_bytes: int
 
 
 class Moment:
@@ -141,8 +161,21 @@ class Moments:
             endings, kept = await feed.endings(0, ENDINGS)
         except HubSilent as error:
             return Moment(feed.latest, rates, trouble=str(error))
-        closed = msgspec.Raw(msgspec.json.encode(ClosedPage(kept=kept, closed=encode_each(endings))))
-        return Moment(feed.latest, rates, runs=runs, closed=closed)
+        closed = ClosedPage(kept=kept, closed=shown_endings(endings))
+        return Moment(feed.latest, rates, runs=runs, closed=msgspec.Raw(msgspec.json.encode(closed)))
+
+
+def shown_endings(endings: Sequence[Ending]) -> list[msgspec.Raw]:
+    """The newest of them as JSON, as many as fit."""
+    shown: list[msgspec.Raw] = []
+    left = ENDINGS_BYTES_MAX
+    for ending in endings:
+        line = msgspec.json.encode(msgspec.convert(ending, ShownEnding, from_attributes=True))
+        left -= len(line)
+        if left < 0:
+            break
+        shown.append(msgspec.Raw(line))
+    return shown
 
 
 def silence(age_s: float) -> str:

@@ -79,7 +79,10 @@ class Tab:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Until either side closes. Raises HTTPBadRequest where the request is no WebSocket handshake."""
-        await self._ws.prepare(request)
+        try:
+            await self._ws.prepare(request)
+        except ValueError as error:  # A key that is no ASCII: aiohttp does not foresee it.
+            raise web.HTTPBadRequest from error
         transport = request.transport
         if transport is None:
             return self._ws

@@ -6,12 +6,15 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from hub.mailbox import Mailbox, WantClient, WantEndings, WantRooms, WantRows
 from hub.records import (
@@ -183,6 +186,55 @@ def ask(url: str, path: str, method: str = "GET") -> Answer:
         return Answer(response.status, response.headers, response.read())
     finally:
         connection.close()
+
+
+class LiveTab:
+    """A tab of the live page, as far as the wire goes. `origin` None sends none."""
+
+    def __init__(self, url: str, *, origin: str | None = "", **headers: str) -> None:
+        own = url.rstrip("/") if origin == "" else origin
+        self._connecting = connect(
+            url.replace("http", "ws", 1) + "live",
+            origin=Origin(own) if own is not None else None,
+            additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
+            proxy=None,
+            max_size=None,
+            max_queue=None,
+        )
+        self.ws = self._connecting.__enter__()
+        self.hello = self.next("hello")
+
+    def __enter__(self) -> "LiveTab":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ws.close()
+
+    def send(self, **view: object) -> None:
+        """A view."""
+        self.ws.send(json.dumps(view))
+
+    def next(self, kind: str = "update") -> dict[str, Any]:
+        """The next message, which has to be of this kind."""
+        message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
+        assert message["kind"] == kind, message
+        return message
+
+    def until(self, look: Callable[[dict[str, Any]], object], kind: str = "update") -> dict[str, Any]:
+        """The first message of this kind that looks right."""
+        for _ in range(100):
+            message: dict[str, Any] = json.loads(self.ws.recv(timeout=10))
+            if message["kind"] == kind and look(message):
+                return message
+        raise AssertionError("a hundred messages, and not the one")
+
+    def close_code(self) -> int | None:
+        """What the server closes with, after all that it still had to say."""
+        try:
+            while True:
+                self.ws.recv(timeout=10)
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else None
 
 
 def ask_raw(url: str, request: bytes) -> Answer:

@@ -7,7 +7,7 @@ import pytest
 
 from hub.mailbox import Mailbox, WantRows
 from tests.web.support import Clock, StandInHub, make_row, make_summary
-from web.feed import ROWS_FRESH_S, UNANSWERED_MAX, Feed, HubSilent
+from web.feed import ROWS_FRESH_S, UNANSWERED_MAX, UNHEARD_MAX, Feed, HubSilent
 from web.wire import RUN_ROWS
 
 
@@ -28,6 +28,51 @@ def test_the_newest_publication_is_served_and_ages(feed: Feed, clock: Clock) -> 
     clock.now_s += 1.5
     assert feed.latest is newest
     assert feed.age_s == 1.5
+
+
+def test_every_publication_is_heard_once_and_in_order(feed: Feed) -> None:
+    heard: list[list[int]] = []
+
+    async def hear() -> None:
+        feed.publish(make_summary(turns=1))  # Before anybody listens.
+        feed.on_publish(lambda made: heard.append([summary.turns for summary in made]))
+        await asyncio.sleep(0)
+        feed.publish(make_summary(turns=2))
+        feed.publish(make_summary(turns=3))
+        while len(heard) < 2:
+            await asyncio.sleep(0.001)
+        feed.publish(make_summary(turns=4))
+        while len(heard) < 3:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(hear())
+    assert heard == [[1], [2, 3], [4]]
+
+
+def test_a_page_that_is_stuck_or_gone_piles_nothing_up_for_the_hub(feed: Feed) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def listen() -> None:
+        feed.on_publish(lambda made: None)
+        await asyncio.sleep(0)
+        for turns in range(UNHEARD_MAX * 3):  # This loop does not turn meanwhile.
+            feed.publish(make_summary(turns=turns))
+        assert len(loop._ready) <= 1  # type: ignore[attr-defined]  # no public way to count what waits
+
+    loop.run_until_complete(listen())
+    loop.close()
+    for turns in range(3):
+        feed.publish(make_summary(turns=turns))
+    assert feed.latest is not None and feed.latest.turns == 2
+
+
+@pytest.mark.parametrize(
+    ("listeners", "port"), [((), 0), (("127.0.0.1:9001", "[::1]:9001"), 9001), (("[::1]:80",), 80)]
+)
+def test_the_port_for_browsers_is_the_hubs_word(feed: Feed, listeners: tuple[str, ...], port: int) -> None:
+    assert feed.ws_port == 0
+    feed.publish(make_summary(ws_listeners=listeners))
+    assert feed.ws_port == port
 
 
 def test_rows_arrive_in_the_order_of_the_hub_cut_into_runs(feed: Feed, hub: StandInHub) -> None:

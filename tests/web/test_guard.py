@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from hub.names import Hosts
-from tests.web.support import Answer, ask, ask_raw, port_of
+from tests.web.support import Answer, ask, ask_raw, make_summary, port_of
 from web.guard import CONNECTIONS_MAX, SECURITY_HEADERS
+from web.thread import WebThread
 
 # {port} is the page's port, {other} another one. The page also allows hub.example and one.example:7777.
 ALLOWED = [
@@ -212,6 +213,8 @@ EVERY_KIND_OF_ANSWER = [
     (b"GET /api/rooms HTTP/1.1", 200),
     (b"GET /livez HTTP/1.1", 200),
     (b"GET /readyz HTTP/1.1", 200),
+    (b"GET /live HTTP/1.1", 426),
+    (b"GET /live HTTP/1.1\r\nUpgrade: websocket", 403),
     (b"GET /api/clients?limit=0 HTTP/1.1", 400),
     (b"GET /api/clients/99 HTTP/1.1", 404),
     (b"GET /static/nothing.js HTTP/1.1", 404),
@@ -240,8 +243,10 @@ def test_every_answer_carries_the_security_headers_and_no_version(url: str, head
     host = f"\r\nHost: localhost:{port_of(url)}\r\nConnection: close\r\n\r\n".encode()
     answer = ask_raw(url, head + host)
     assert answer.status == status
+    shell = head.startswith(b"GET / HTTP/1.1") and status == 200
     for name, value in SECURITY_HEADERS.items():
-        assert answer.headers.get_all(name) == [value]
+        expected = "no-cache" if shell and name == "Cache-Control" else value
+        assert answer.headers.get_all(name) == [expected]
     everything = (str(answer.headers) + answer.body.decode()).lower()
     assert "aiohttp" not in everything and "python" not in everything
     if status >= 400:
@@ -256,11 +261,37 @@ def test_the_policy_forbids_inline_and_foreign_code() -> None:
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
-        "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
+        "connect-src 'self'",
     ]
+
+
+def policy_for(url: str, host: str) -> str:
+    answer = ask_as(url, host)
+    return str(answer.headers["Content-Security-Policy"]).partition("connect-src ")[2]
+
+
+@pytest.mark.parametrize(
+    ("host", "sources"),
+    [
+        ("localhost:{port}", "'self' ws://localhost:9123"),
+        ("127.0.0.1:{port}", "'self' ws://127.0.0.1:9123"),
+        ("hub.example", "'self' ws://hub.example:9123"),
+        ("[::1]:{port}", "'self' ws:"),
+        ("evil.example", "'self'"),
+        ("localhost:{other}", "'self'"),
+        ("localhost:{port}; script-src *", "'self'"),
+    ],
+)
+def test_the_page_may_connect_to_the_hub_under_the_name_it_was_asked_for(
+    url: str, page: WebThread, host: str, sources: str
+) -> None:
+    page.feed.publish(make_summary(ws_listeners=("127.0.0.1:9123", "[::1]:9123")))
+    assert policy_for(url, host) == sources
+    page.feed.publish(make_summary())
+    assert policy_for(url, host) == "'self'"
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from web.wire import (
     cut,
     read_clients_query,
     read_parameters,
+    read_view,
     read_window,
 )
 
@@ -164,3 +165,44 @@ def test_a_long_bad_value_is_not_repeated_whole() -> None:
     with pytest.raises(BadValue) as caught:
         read_clients_query({"sort": "x" * 100_000})
     assert len(str(caught.value)) < 500
+
+
+# Views.
+
+
+def test_a_view_is_the_same_query_as_that_of_the_address() -> None:
+    view = read_view('{"sort":"lag_bytes","order":"desc","q":"x","offset":7,"limit":3,"paused":true}')
+    assert view.paused
+    assert view.query == read_clients_query(
+        {"sort": "lag_bytes", "order": "desc", "q": "x", "offset": "7", "limit": "3"}
+    )
+
+
+def test_what_a_view_leaves_out_has_its_default() -> None:
+    view = read_view("{}")
+    assert (view.sort, view.order, view.q, view.offset, view.limit, view.paused) == (
+        "id", "asc", "", 0, 50, False
+    )  # fmt: skip
+
+
+BAD_VIEWS = [
+    "", "null", "[]", "5", '"x"', "{", "{}{}", "{'sort':'id'}", '{"sort":"fd"}', '{"sort":"__class__"}',
+    '{"sort":null}', '{"sort":["id"]}', '{"order":"up"}', '{"q":5}', '{"q":null}', '{"q":"\\ud800"}',
+    '{"offset":-1}', '{"offset":1.5}', '{"offset":"1"}', '{"offset":1000000000000000}', '{"offset":1e999}',
+    '{"limit":0}', '{"limit":501}', '{"limit":true}', '{"limit":NaN}', '{"limit":' + "9" * 4000 + "}",
+    '{"paused":1}', '{"paused":"yes"}', '{"pause":true}', '{"":""}', '{"kind":"view"}', "[" * 4000,
+    '{"x":' + "[" * 4000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD_VIEWS)
+def test_a_bad_view_is_refused(text: str) -> None:
+    with pytest.raises((BadValue, msgspec.DecodeError)):
+        read_view(text)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"limit":1}', '{"limit":500}', '{"offset":999999999999999}', '{"q":"\\u0000"}']
+)
+def test_the_limits_of_a_view_are_allowed_themselves(text: str) -> None:
+    read_view(text)

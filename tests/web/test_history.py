@@ -1,0 +1,95 @@
+"""Rates and series from publications that the test makes: no sockets, no loop, no clock."""
+
+import pytest
+
+from hub.reasons import CloseReason
+from hub.records import ClientCounts, EventCounts, InOut, LoopTimes, Summary
+from tests.web.support import make_summary
+from web.history import NOT_EVICTED, POINTS_MAX, History, Rates
+
+
+def at(second: float, **changed: object) -> Summary:
+    """A publication at this second of the hub's clock."""
+    return make_summary(taken_s=second, **changed)
+
+
+def told(*summaries: Summary) -> History:
+    history = History()
+    for summary in summaries:
+        history.add(summary)
+    return history
+
+
+def busy(seconds: float) -> LoopTimes:
+    return LoopTimes(busy_s=seconds, turn_p99_ms=0.0, turn_max_ms=0.0)
+
+
+def test_before_two_publications_every_rate_is_0_and_the_series_are_empty() -> None:
+    for history in (told(), told(at(1))):
+        assert history.rates == Rates()
+        series = history.series()
+        assert (series.interval_s, series.lines_in, series.busy) == (1.0, [], [])
+
+
+def test_a_rate_is_a_difference_by_the_hubs_own_time() -> None:
+    before = at(10, lines=InOut(in_=100, out=1000), bytes=InOut(in_=10, out=20), turns=7, loop=busy(1.0))
+    after = at(12, lines=InOut(in_=120, out=1500), bytes=InOut(in_=50, out=80), turns=27, loop=busy(1.5))
+    rates = told(before, after).rates
+    assert (rates.lines_in, rates.lines_out, rates.bytes_in, rates.bytes_out) == (10, 250, 20, 30)
+    assert (rates.turns, rates.busy) == (10, 0.25)
+
+
+def test_each_kind_of_event_has_its_rate() -> None:
+    before = at(0, events=EventCounts(in_=0, out=0, rdhup=0, hup=0, err=0, accept=0))
+    after = at(1, events=EventCounts(in_=1, out=2, rdhup=3, hup=4, err=5, accept=6))
+    assert told(before, after).rates.events == EventCounts(in_=1, out=2, rdhup=3, hup=4, err=5, accept=6)
+
+
+def test_evictions_are_the_endings_that_the_hub_chose() -> None:
+    before = at(0, closed={"idle": 3, "quit": 8})
+    after = at(2, closed={"idle": 4, "quit": 90, "peer_reset": 5, "slow_consumer": 2, "io_error": 1})
+    assert told(before, after).rates.evicted == 1.5
+
+
+def test_what_is_no_eviction_is_in_the_closed_list_of_reasons() -> None:
+    assert set(CloseReason) >= NOT_EVICTED
+
+
+def test_the_loop_is_never_busier_than_all_the_time() -> None:
+    assert told(at(0, loop=busy(0.0)), at(1, loop=busy(1.7))).rates.busy == 1.0
+
+
+def test_the_series_are_the_last_five_minutes_oldest_first_and_all_of_one_length() -> None:
+    history = told(
+        *[
+            at(second, lines=InOut(in_=second * second, out=0), clients=clients(second))
+            for second in range(POINTS_MAX + 50)
+        ]
+    )
+    series = history.series()
+    assert series.open == list(range(50, POINTS_MAX + 50))
+    assert series.lines_in == [2 * second - 1 for second in series.open]
+    columns = [value for name in series.__struct_fields__ if isinstance(value := getattr(series, name), list)]
+    assert {len(column) for column in columns} == {POINTS_MAX}
+
+
+def clients(count: int) -> ClientCounts:
+    return ClientCounts(open=count, accepted=count, peak=count)
+
+
+def test_a_pause_of_the_hub_stands_in_the_series_as_long_as_it_took() -> None:
+    history = told(
+        *[at(second, lines=InOut(in_=lines, out=0)) for second, lines in ((0, 0), (1, 10), (5, 30), (6, 37))]
+    )
+    assert history.series().lines_in == [10, 5, 5, 5, 5, 7]
+
+
+def test_a_pause_longer_than_the_series_is_all_there_is() -> None:
+    assert len(told(at(0), at(100_000)).series().busy) == POINTS_MAX
+
+
+@pytest.mark.parametrize("second", [1.0, 1.01, 0.5])
+def test_a_publication_out_of_turn_is_no_interval_of_its_own(second: float) -> None:
+    history = told(at(0, turns=0), at(1, turns=10), at(second, turns=11), at(2, turns=20))
+    assert history.series().lines_in == [0, 0]
+    assert history.rates.turns == 10

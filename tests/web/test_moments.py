@@ -1,0 +1,171 @@
+"""What tabs share: a real mailbox, and a stand-in hub or the test itself on the other side."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+import web.moments
+from hub.mailbox import Mailbox
+from tests.web.support import Clock, StandInHub, make_ending, make_row, make_summary
+from web.feed import Feed
+from web.history import History
+from web.moments import ENDINGS, ENDINGS_BYTES_MAX, SILENT_S, Moments, silence
+from web.wire import RUN_ROWS, ClientsQuery, View
+
+ALL = View().query
+
+
+@pytest.fixture
+def feed(mailbox: Mailbox, clock: Clock) -> Feed:
+    made = Feed(mailbox, clock)
+    made.publish(make_summary())
+    return made
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[ClientsQuery]:
+    """Every page that is made."""
+    made: list[ClientsQuery] = []
+    really = web.moments.clients_page
+
+    def noting(runs: Any, query: ClientsQuery) -> Any:
+        made.append(query)
+        return really(runs, query)
+
+    monkeypatch.setattr(web.moments, "clients_page", noting)
+    return made
+
+
+def test_many_tabs_with_two_views_cost_one_question_of_each_kind_and_two_pages(
+    feed: Feed, hub: StandInHub, pages: list[ClientsQuery]
+) -> None:
+    hub.rows = [make_row(number) for number in range(3)]
+    other = View(sort="nick", order="desc").query
+
+    async def look() -> None:
+        moments = Moments(feed, History())
+        seen = await asyncio.gather(*[moments.see(query) for query in [ALL, other] * 20])
+        assert len({id(page) for _, page in seen}) == 2
+
+    asyncio.run(look())
+    assert hub.asked == ["WantRows", "WantEndings"]
+    assert sorted(query.sort for query in pages) == ["id", "nick"]
+
+
+def test_within_a_beat_a_new_view_asks_the_hub_nothing_and_after_it_there_are_new_rows(
+    feed: Feed, hub: StandInHub, clock: Clock
+) -> None:
+    async def look() -> list[list[int]]:
+        moments, seen = Moments(feed, History()), []
+        for number, beats in ((1, False), (2, False), (3, True)):
+            hub.rows = [make_row(number)]
+            clock.now_s += 0.5
+            if beats:
+                moments.beat()
+            _, page = await moments.see(View(offset=0, limit=number).query)
+            assert page is not None
+            seen.append([row["id"] for row in json.loads(bytes(page))["clients"]])
+        return seen
+
+    assert asyncio.run(look()) == [[1], [1], [3]]
+    assert hub.asked == ["WantRows", "WantEndings"] * 2
+
+
+def test_after_a_page_none_is_made_for_a_multiple_of_its_time(
+    feed: Feed, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent_s: list[float] = []
+    really = asyncio.sleep
+
+    async def noting(seconds: float) -> None:
+        spent_s.append(seconds)
+        await really(0)
+
+    hub.rows = [make_row(number, lag_bytes=number * 7919 % 10_007) for number in range(20 * RUN_ROWS)]
+    monkeypatch.setattr(web.moments.asyncio, "sleep", noting)
+
+    async def look() -> None:
+        moments = Moments(feed, History())
+        for sort in ("lag_bytes", "nick", "peer"):
+            await moments.see(View(sort=sort).query)
+
+    asyncio.run(look())
+    assert len(spent_s) == 2
+    assert all(0 < seconds <= web.moments.REST_MAX_S for seconds in spent_s)
+
+
+def test_nobody_watching_means_nothing_is_kept_and_who_comes_back_gets_new_rows(
+    feed: Feed, hub: StandInHub, clock: Clock
+) -> None:
+    async def look() -> None:
+        moments = Moments(feed, History())
+        hub.rows = [make_row(1)]
+        first, _ = await moments.see(ALL)
+        moments.forget()
+        assert first.clients(View(limit=2).query) != first.clients(ALL)  # Its rows are gone.
+        clock.now_s += 1
+        hub.rows = [make_row(2)]
+        _, page = await moments.see(ALL)
+        assert page is not None and b'"id":2' in bytes(page)
+
+    asyncio.run(look())
+
+
+def test_leaving_while_the_hub_is_being_asked_disturbs_nobody_who_comes_then(
+    feed: Feed, mailbox: Mailbox
+) -> None:
+    async def look() -> None:
+        moments = Moments(feed, History())
+        leaving = asyncio.create_task(moments.see(ALL))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        moments.forget()
+        coming = asyncio.create_task(moments.see(ALL))
+        stand_in = StandInHub(mailbox)
+        stand_in.rows = [make_row(1)]
+        while not coming.done():
+            await asyncio.sleep(0.001)
+            stand_in.answer_all()
+        moment, page = coming.result()
+        assert moment.trouble == "" and page is not None
+
+    asyncio.run(look())
+
+
+def test_a_hub_that_does_not_answer_is_trouble_and_not_an_error(feed: Feed, mailbox: Mailbox) -> None:
+    moment, page = asyncio.run(Moments(feed, History()).see(ALL))
+    assert page is None and moment.closed is None
+    assert moment.trouble.startswith("the hub does not answer")
+    assert "\n" not in moment.trouble
+    assert moment.summary is not None
+
+
+def test_a_hub_that_fell_silent_is_not_even_asked(feed: Feed, hub: StandInHub, clock: Clock) -> None:
+    clock.now_s += SILENT_S + 1
+    moment, page = asyncio.run(Moments(feed, History()).see(ALL))
+    assert (moment.trouble, page) == ("the hub has published nothing for 3 s", None)
+    assert hub.asked == []
+
+
+def test_a_hub_that_never_published_is_trouble_of_its_own(mailbox: Mailbox, clock: Clock) -> None:
+    moment, _ = asyncio.run(Moments(Feed(mailbox, clock), History()).see(ALL))
+    assert moment.summary is None
+    assert moment.trouble == silence(float("inf")) == "the hub has not published anything yet"
+
+
+def test_endings_are_the_newest_that_fit(feed: Feed, hub: StandInHub) -> None:
+    async def closed() -> Any:
+        moment, _ = await Moments(feed, History()).see(ALL)
+        assert moment.closed is not None
+        return json.loads(bytes(moment.closed))
+
+    hub.endings = [make_ending(number) for number in range(50, 0, -1)]
+    short = asyncio.run(closed())
+    assert short["kept"] == 50
+    assert [ending["id"] for ending in short["closed"]] == list(range(50, 50 - ENDINGS, -1))
+    hub.endings = [make_ending(number, nick="x" * 1000) for number in range(50, 0, -1)]
+    long = asyncio.run(closed())["closed"]
+    assert [ending["id"] for ending in long] == [50, 49, 48, 47]
+    assert len(json.dumps(long, separators=(",", ":"))) <= ENDINGS_BYTES_MAX + 10
