@@ -27,7 +27,9 @@ UPDATES_PER_S: Final = 4
 HEARTBEAT_S: Final = 20.0
 TAKE_S: Final = 10.0
 LINGER_S: Final = 2.0
-"""How long a close frame may take to get through."""
+"""How long a close frame and the answer to it may take."""
+LEAVE_S: Final = 0.1
+"""The same when the page stops; aiohttp reads no answer any more then."""
 ERROR_CHARACTERS: Final = 300
 SEND_BUFFER_BYTES: Final = 64 * 1024
 """In the kernel, which books twice that; its default would take minutes of updates from a tab that sleeps."""
@@ -65,6 +67,7 @@ class Tab:
         self._problem = ""
         self._ping: bytes | None = None
         self._leaving = False
+        self._writing: asyncio.Task[int] | None = None
 
     def nudge(self) -> None:
         """A moment has passed. A paused tab does not care."""
@@ -73,9 +76,10 @@ class Tab:
             self._wake.set()
 
     def leave(self) -> None:
-        """Say that the server goes away, and close."""
+        """Say that the server goes away, and close, whatever is being waited for."""
         self._leaving = True
-        self._wake.set()
+        if self._writing is not None:
+            self._writing.cancel()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Until either side closes. Raises HTTPBadRequest where the request is no WebSocket handshake."""
@@ -89,6 +93,9 @@ class Tab:
         transport.set_write_buffer_limits(high=0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        self._writing = writing
+        if self._leaving:
+            writing.cancel()
         try:
             ended, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             await self._close(code_of(request, ended.pop()), reading)
@@ -101,7 +108,7 @@ class Tab:
         await end(reading)  # Only then can close() itself read the other side's close frame.
         closing = asyncio.create_task(self._ws.close(code=code))
         closing.add_done_callback(swallow)
-        await asyncio.wait({closing}, timeout=LINGER_S)
+        await asyncio.wait({closing}, timeout=LEAVE_S if self._leaving else LINGER_S)
 
     # From the browser.
 
@@ -150,7 +157,7 @@ class Tab:
         """Send what is due; returns the code to close with."""
         try:
             await self._send(self._hello)
-            while not self._leaving:
+            while True:
                 await self._wait()
                 await self._send_small()
                 if self._due and asyncio.get_running_loop().time() >= self._updates_at_s:
@@ -159,7 +166,6 @@ class Tab:
             return WSCloseCode.TRY_AGAIN_LATER
         except ConnectionError:
             return WSCloseCode.OK  # There is nobody left to tell.
-        return WSCloseCode.GOING_AWAY
 
     async def _wait(self) -> None:
         """For whatever there is to do; for an update no longer than until it may go."""
@@ -210,6 +216,8 @@ def swallow(task: asyncio.Task[Any]) -> None:
 
 def code_of(request: web.Request, task: asyncio.Task[int]) -> int:
     """The code that a task ended with; 1011, and a record of it, when it failed."""
+    if task.cancelled():
+        return WSCloseCode.GOING_AWAY
     error = task.exception()
     if error is None:
         return task.result()

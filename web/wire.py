@@ -196,20 +196,27 @@ def cut(rows: Sequence[ClientRow]) -> list[Run]:
 def clients_page(runs: Sequence[Run], query: ClientsQuery) -> ClientsPage:
     """The page that is asked for. Equal rows stay in the hub's order, whichever way the sort goes."""
     fitting = keep_fitting(runs, query.q) if query.q else runs
+    matched, window = count(fitting), query.window
+    rows = pick(fitting, query) if window.offset < matched else []
+    return ClientsPage(
+        total=count(runs),
+        matched=matched,
+        offset=window.offset,
+        limit=window.limit,
+        clients=encode_each(rows),
+    )
+
+
+def pick(runs: Sequence[Run], query: ClientsQuery) -> list[ClientRow]:
+    """The rows in the window, in order."""
     field = attrgetter(query.sort)
     ordered = heapq.merge(
-        *[sorted(run, key=field, reverse=query.descending) for run in fitting],
+        *[sorted(run, key=field, reverse=query.descending) for run in runs],
         key=field,
         reverse=query.descending,
     )
     window = query.window
-    return ClientsPage(
-        total=count(runs),
-        matched=count(fitting),
-        offset=window.offset,
-        limit=window.limit,
-        clients=encode_each(list(islice(ordered, window.offset, window.offset + window.limit))),
-    )
+    return list(islice(ordered, window.offset, window.offset + window.limit))
 
 
 def keep_fitting(runs: Sequence[Run], q: str) -> list[Run]:

@@ -163,7 +163,7 @@ def test_a_loop_that_hangs_makes_it_unhealthy_while_the_page_still_answers(conta
 
 def test_a_stopped_process_makes_it_unhealthy(container: Container) -> None:
     container.wait_until("healthy")
-    # Not `docker kill --signal STOP`: after any such signal the engine takes an end for one that was asked for.
+    # Not `docker kill --signal STOP`: after such a signal the engine takes an end for one that was asked for.
     os.kill(container.inspect("State.Pid"), signal.SIGSTOP)
     try:
         container.wait_until("unhealthy")

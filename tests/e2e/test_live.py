@@ -1,0 +1,34 @@
+"""The live page's data, from a real hub in a process of its own to a tab."""
+
+from __future__ import annotations
+
+from tests.support import HubProcess
+from tests.web.support import LiveTab
+
+
+def test_a_tab_sees_who_comes_what_is_said_and_who_is_evicted() -> None:
+    with HubProcess("--mode", "chat", "--max-line", "64") as hub, hub.peer() as ann, LiveTab(hub.url) as tab:
+        tab.send(sort="id", order="desc")
+        ann.send(b"/nick ann\nhello\n")
+        row = tab.until(lambda update: "ann" in str(update["clients"]["clients"]))["clients"]["clients"][0]
+        assert (row["nick"], row["room"], "tag" in row) == ("ann", "lobby", False)
+        tab.until(lambda update: update["rates"]["turns"] > 0 and update["summary"]["loop"]["busy_s"] > 0)
+        with hub.peer() as long:
+            long.send(b"x" * 100 + b"\n")
+            long.rest()
+        update = tab.until(lambda update: update["closed"]["closed"])
+        assert update["closed"]["closed"][0]["reason"] == "line_too_long"
+        accepts = tab.until(lambda update: update["summary"]["events"]["accept"] >= 2)["summary"]
+        assert accepts["loop"]["turn_p99_ms"] <= accepts["loop"]["turn_max_ms"]
+
+
+def test_a_page_that_is_watched_by_hostile_tabs_does_not_keep_the_hub_from_its_end() -> None:
+    with HubProcess("--mode", "echo") as hub, hub.peer() as peer:
+        tabs = [LiveTab(hub.url) for _ in range(20)]
+        for number, tab in enumerate(tabs):
+            tab.send(q=str(number), offset=10**14, limit=500)
+            tab.ws.send("[" * 4000)
+        peer.send(b"still here\n")
+        assert peer.line() == b"still here\n"
+        assert hub.stop() == 0
+        assert {tab.close_code() for tab in tabs} == {1001}
