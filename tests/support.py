@@ -231,9 +231,9 @@ class HubProcess:
         arguments = [*prefix, sys.executable, "-m", "hub", command, "--port", "0", *flags]
         if "--line-rate" not in flags:  # Tests talk faster than people.
             arguments += ["--line-rate", "0"]
-        if "--no-web" not in flags:
+        if not {"--no-web", "--web-port"} & set(flags):
             arguments += ["--web-port", "0"]
-        if "--no-ws" not in flags:
+        if not {"--no-ws", "--ws-port"} & set(flags):
             arguments += ["--ws-port", "0"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,88 @@
+/* Numbers, sizes and times as people read them, and clients' text as nobody can abuse it. */
+
+const THIN = "\u202f";
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/**
+ * 12345 as 12 345 (ISO 80000-1: no reader takes a space for a decimal sign).
+ * @param {number} value
+ */
+export function number(value) {
+  return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+
+/**
+ * A rate or a count in few characters: 0.4, 12, 12 345, 1.23 M.
+ * @param {number} value
+ */
+export function brief(value) {
+  if (value >= 1e9) return `${(value / 1e9).toFixed(2)}${THIN}G`;
+  if (value >= 1e6) return `${(value / 1e6).toFixed(2)}${THIN}M`;
+  return value > 0 && value < 10 && !Number.isInteger(value) ? value.toFixed(1) : number(value);
+}
+
+/**
+ * Bytes in the unit that leaves at most four digits: 999 B, 1.2 KiB, 340 MiB.
+ * @param {number} value
+ */
+export function bytes(value) {
+  let unit = 0;
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)}${THIN}${UNITS[unit]}`;
+}
+
+/**
+ * Seconds in the two largest units that say something: 5 s, 3 min 20 s, 2 h 5 min, 4 d 1 h.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole}${THIN}s`;
+  if (whole < 3600) return two(whole, 60, "min", 1, "s");
+  return whole < 86400 ? two(whole, 3600, "h", 60, "min") : two(whole, 86400, "d", 3600, "h");
+}
+
+/** @param {number} whole @param {number} length @param {string} unit @param {number} part @param {string} smaller */
+function two(whole, length, unit, part, smaller) {
+  const rest = Math.floor((whole % length) / part);
+  return `${Math.floor(whole / length)}${THIN}${unit}${rest ? ` ${rest}${THIN}${smaller}` : ""}`;
+}
+
+/**
+ * Milliseconds: 0.04 ms, 4.2 ms, 120 ms, 1.2 s.
+ * @param {number} value
+ */
+export function milliseconds(value) {
+  if (value >= 1000) return `${(value / 1000).toFixed(1)}${THIN}s`;
+  return `${value < 0.095 ? value.toFixed(2) : value < 10 ? value.toFixed(1) : Math.round(value)}${THIN}ms`;
+}
+
+/**
+ * A share of one as per cent, with a digit behind the point while it is small.
+ * @param {number} share
+ */
+export function percent(share) {
+  return `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)}${THIN}%`;
+}
+
+/**
+ * A moment as local time of day.
+ * @param {number} wallSeconds seconds since 1970
+ */
+export function clock(wallSeconds) {
+  return new Date(wallSeconds * 1000).toTimeString().slice(0, 8);
+}
+
+/**
+ * Clients' text with what cannot be seen made visible. Relay modes pass content verbatim, so escape
+ * sequences and direction overrides may come this far; as text they do nothing but mislead the reader.
+ * @param {string} text
+ */
+export function plain(text) {
+  return text
+    .replace(/[\u0000-\u0008\u000a-\u001f]/g, (found) => String.fromCharCode(0x2400 + found.charCodeAt(0)))
+    .replace(/[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}|[\u{e0000}-\u{e007f}]/gu, "\ufffd");
+}

@@ -1,0 +1,117 @@
+/* The table of sockets: who stands in it, and when nobody may move.
+
+A list that jumps under the pointer makes people hit the wrong row. So while the pointer is among the rows,
+or one of them has the focus, order and membership are held; the values go on, and a chip says what waits. */
+
+import { byId, one, setAttribute, setText } from "./dom.js";
+import { number } from "./format.js";
+import { Rows } from "./rows.js";
+
+/** @typedef {import("./types.js").ClientsPage} ClientsPage */
+
+export class Table {
+  /** @param {(id: number) => string} ended the reason why a client that is gone has ended, or "" */
+  constructor(ended) {
+    this.ended = ended;
+    this.table = byId("clients");
+    this.body = one("tbody", this.table);
+    this.heads = [...this.table.querySelectorAll("th")];
+    const columns = this.heads.map((head) => ({ key: head.dataset.key ?? "", label: head.textContent?.trim() ?? "" }));
+    this.rows = new Rows(this.body, columns);
+    this.empty = byId("empty");
+    this.chip = byId("held");
+    this.pointed = false;
+    /** Updates that are shown whatever is held: somebody has just asked for another view. */
+    this.unheld = 1;
+    this.own = "";
+    /** @type {ClientsPage | null} */ this.newest = null;
+    this.watch();
+  }
+
+  /** The names of the columns, which are what can be sorted by. */
+  get keys() {
+    return this.rows.columns.map((column) => column.key);
+  }
+
+  get held() {
+    return this.unheld <= 0 && (this.pointed || this.body.contains(document.activeElement));
+  }
+
+  watch() {
+    this.body.addEventListener("pointerenter", () => (this.pointed = true));
+    this.body.addEventListener("pointerleave", () => {
+      this.pointed = false;
+      this.show();
+    });
+    // Where the focus goes is known only after it has gone.
+    this.body.addEventListener("focusout", () => setTimeout(() => this.show()));
+    one("button", this.chip).addEventListener("click", () => this.arrange());
+    this.table.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    if (!this.body.contains(document.activeElement) || event.ctrlKey || event.altKey || event.metaKey) return;
+    /** @type {Record<string, "next" | "previous" | "first" | "last">} */
+    const moves = { ArrowDown: "next", ArrowUp: "previous", Home: "first", End: "last" };
+    if (event.key in moves) {
+      event.preventDefault();
+      this.rows.focus(moves[event.key]);
+    }
+  }
+
+  /** Another view was asked for: its rows are shown even under the pointer. One update may be under way. */
+  viewChanged() {
+    this.unheld = 2;
+  }
+
+  /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours */
+  update(page, own) {
+    this.own = own;
+    if (!page) return;
+    this.newest = page;
+    this.show();
+    this.unheld -= 1;
+  }
+
+  show() {
+    if (!this.newest) return;
+    if (!this.held) return this.arrange();
+    const ids = this.rows.ids;
+    const wanted = this.newest.clients.map((client) => client.id);
+    const changes = Array.from({ length: Math.max(ids.length, wanted.length) }, (_, place) => place).filter(
+      (place) => ids[place] !== wanted[place],
+    ).length;
+    this.rows.refresh(this.newest.clients, this.own, (id) => this.ended(id) || "off page");
+    this.chip.hidden = false;
+    setText(one("span", this.chip), changes ? `order held · ${number(changes)} changed places` : "order held");
+    one("button", this.chip).hidden = !changes;
+    return undefined;
+  }
+
+  arrange() {
+    const page = this.newest;
+    if (!page) return;
+    this.chip.hidden = true;
+    this.rows.arrange(page.clients, page.offset, this.own);
+    setAttribute(this.table, "aria-rowcount", String(page.matched + 1));
+    this.table.classList.toggle("none", !page.clients.length);
+    this.empty.hidden = page.clients.length > 0;
+    setText(this.empty, whyEmpty(page));
+  }
+
+  /** @param {string} sort @param {string} order */
+  sorted(sort, order) {
+    for (const head of this.heads) {
+      const direction = order === "desc" ? "descending" : "ascending";
+      if (head.dataset.key === sort) setAttribute(head, "aria-sort", direction);
+      else head.removeAttribute("aria-sort");
+    }
+  }
+}
+
+/** @param {ClientsPage} page */
+function whyEmpty(page) {
+  if (!page.total) return "Nobody is connected. telnet to the address above, or connect the chat.";
+  return page.matched ? "This page is behind the last row." : `None of the ${number(page.total)} fits the filter.`;
+}

@@ -1,0 +1,77 @@
+/* The messages of the live page's protocol, version 1, as types for the other modules (web/live.py). */
+
+/** The version of the protocol that this page speaks. */
+export const PROTOCOL = 1;
+
+/**
+ * The series of the last minutes: rates a second, oldest first, equal lengths.
+ * @typedef {Record<"lines_in" | "lines_out" | "bytes_in" | "bytes_out" | "open" | "busy" | "evicted", number[]>} Series
+ *
+ * @typedef {object} Hello
+ * @property {"hello"} kind
+ * @property {number} protocol
+ * @property {string} boot new for each start of the hub
+ * @property {string} version
+ * @property {number} ws_port 0: there is none
+ * @property {Series & {interval_s: number}} series
+ *
+ * @typedef {object} ClientRow
+ * @property {number} id
+ * @property {string} peer
+ * @property {string} transport
+ * @property {string} nick
+ * @property {string} room
+ * @property {string} state
+ * @property {number} age_s
+ * @property {number} idle_s
+ * @property {number} lines_in
+ * @property {number} lines_out
+ * @property {number} bytes_in
+ * @property {number} bytes_out
+ * @property {number} lag_bytes
+ * @property {number} private_bytes
+ * @property {string} [tag] what a browser named itself by
+ *
+ * @typedef {object} ClientsPage
+ * @property {number} total
+ * @property {number} matched
+ * @property {number} offset
+ * @property {number} limit
+ * @property {ClientRow[]} clients
+ *
+ * @typedef {object} Ending
+ * @property {number} id
+ * @property {string} peer
+ * @property {string} transport
+ * @property {string} nick
+ * @property {string} room
+ * @property {string} reason
+ * @property {string} detail
+ * @property {number} ended_wall_s
+ * @property {number} age_s
+ * @property {number | null} lateness_ms
+ * @property {number} unsent_bytes
+ * @property {number} unsent_private_bytes
+ *
+ * @typedef {object} Rates
+ * @property {number} lines_in
+ * @property {number} lines_out
+ * @property {number} bytes_in
+ * @property {number} bytes_out
+ * @property {number} turns
+ * @property {number} busy
+ * @property {number} evicted
+ * @property {Record<string, number>} events
+ *
+ * @typedef {Record<string, any>} Summary the hub's totals, hub/records.py
+ *
+ * @typedef {object} Update
+ * @property {"update"} kind
+ * @property {string} boot
+ * @property {number | null} age_s
+ * @property {string} trouble
+ * @property {Summary | null} summary
+ * @property {Rates | null} rates
+ * @property {ClientsPage | null} clients
+ * @property {{kept: number, closed: Ending[]} | null} closed
+ */

@@ -1,0 +1,34 @@
+"""One browser for all tests of the page, and a tab for each."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.e2e.programs import require
+from tests.page.support import FLAGS, Tab, open_tab
+from tests.support import HubProcess
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. It ends with this package: other tests run event loops of their own."""
+    path = require("chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    """A wide window, nothing loaded yet. A test fails when its console was told of an error."""
+    with open_tab(browser) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hub() -> Iterator[HubProcess]:
+    """A chat hub as a process of its own."""
+    with HubProcess() as process:
+        yield process

@@ -1,0 +1,108 @@
+"""A browser's tab with the live page in it, and what a test asks of it.
+
+The sync interface of playwright keeps an asyncio loop running in the test's thread for as long as the
+browser lives, so nothing in these tests may call asyncio.run in that thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocket, expect
+
+from tests.support import PATIENCE_S, until
+
+PATIENCE_MS: Final = PATIENCE_S * 1000
+FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-component-update",
+)
+WIDE: Final = (1440, 900)
+NARROW: Final = (320, 800)
+HUB_IS_GONE: Final = re.compile(r"WebSocket connection to '.*' failed|net::ERR_CONNECTION_REFUSED")
+"""What the browser itself writes into the console when nobody listens; no page can prevent that."""
+
+
+class Tab:
+    """One tab. Everything that its console was told as an error is in `errors`."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.sent: list[str] = []
+        """The messages that the page sent on /live."""
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._told)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("websocket", self._connected)
+
+    def _told(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def _connected(self, socket: WebSocket) -> None:
+        if socket.url.endswith("/live"):
+            socket.on("framesent", lambda data: self.sent.append(str(data)))
+
+    def open(self, url: str) -> Tab:
+        """Load the page and wait until it is live."""
+        self.page.goto(url)
+        self.wait_for_pill("live")
+        return self
+
+    def __getitem__(self, selector: str) -> Locator:
+        return self.page.locator(selector)
+
+    def wait_for_pill(self, text: str) -> None:
+        expect(self["#pill"]).to_contain_text(text, timeout=PATIENCE_MS)
+
+    def figure(self, name: str) -> Locator:
+        """The number of one figure."""
+        return self[f'[data-figure="{name}"] .value']
+
+    def row(self, client_id: int) -> Locator:
+        return self[f'#clients tbody tr[data-id="{client_id}"]']
+
+    def column(self, key: str) -> list[str]:
+        """What stands in one column, from the top."""
+        return self[f'#clients tbody td[data-key="{key}"] bdi'].all_inner_texts()
+
+    def wait_for_column(self, key: str, wanted: list[str]) -> None:
+        expect(self[f'#clients tbody td[data-key="{key}"] bdi']).to_have_text(wanted, timeout=PATIENCE_MS)
+
+    def sort_by(self, key: str) -> None:
+        self[f'#clients th[data-key="{key}"] button'].click()
+
+    def say(self, line: str) -> None:
+        """Type a line into the chat pane and press Enter."""
+        self["#chat-line"].fill(line)
+        self["#chat-line"].press("Enter")
+
+    def chat_lines(self) -> list[str]:
+        return self["#chat-log p"].all_inner_texts()
+
+    def until(self, expression: str) -> Any:
+        """Wait until this JavaScript is true in the page."""
+        return until(lambda: self.page.evaluate(expression))
+
+
+@contextmanager
+def open_tab(browser: Browser, **options: Any) -> Iterator[Tab]:
+    """A tab in a context of its own: nothing remembered, and nothing wrong in its console at the end."""
+    width, height = options.pop("size", WIDE)
+    expected = options.pop("expected", None)
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    try:
+        tab = Tab(context.new_page())
+        yield tab
+        wrong = [text for text in tab.errors if not (expected and expected.search(text))]
+        assert wrong == [], "the console was told of errors"
+    finally:
+        context.close()

@@ -1,0 +1,128 @@
+"""The page is alive: what happens in the hub is seen on it, and it says how fresh that is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+
+from playwright.sync_api import Browser, expect
+
+from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
+from tests.support import HubProcess, Peer, closing, until
+
+
+def test_the_header_says_what_runs_here(tab: Tab, hub: HubProcess) -> None:
+    summary = hub.get("/api/summary")
+    tab.open(hub.url)
+    header = tab["header"]
+    for fact in (
+        summary["version"],
+        "chat",
+        "level + drain",
+        "idle: deadline 5 min",
+        f"127.0.0.1:{hub.port}",
+    ):
+        expect(header).to_contain_text(fact.replace("5 min", "5\u202fmin"))
+    expect(header).to_contain_text(re.compile(r"up \d+\u202fs"))
+
+
+def test_figures_move_with_what_happens(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    expect(tab.figure("open")).to_have_text("0")
+    with closing([hub.peer() for _ in range(3)]) as peers:
+        expect(tab.figure("open")).to_have_text("3", timeout=PATIENCE_MS)
+        expect(tab.page).to_have_title("3 open · hubbub")
+        peers[0].send(b"one\ntwo\n" * 50)
+        expect(tab.figure("lines_in")).not_to_have_text(re.compile(r"^0(\.0)?$"), timeout=PATIENCE_MS)
+        expect(tab['[data-figure="lines_in"] .range']).to_contain_text("max")
+        tab.until(
+            "Number(document.querySelector('[data-pairs=totals] [data-key=accepted] dd').textContent) == 3"
+        )
+        assert "L" in (tab['[data-figure="open"] .stroke'].get_attribute("d") or "")
+    expect(tab.figure("open")).to_have_text("0", timeout=PATIENCE_MS)
+    expect(tab["[data-books]"]).to_contain_text("adds up")
+    expect(tab["[data-balance]"]).not_to_contain_text("off by")
+
+
+def test_events_are_shown_by_kind(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    for kind in ("in", "out", "rdhup", "hup", "err", "accept"):
+        expect(tab[f'[data-pairs="events"] [data-key="{kind}"] dt']).to_have_text(kind.upper())
+    with hub.peer():
+        accepted = tab['[data-pairs="events"] [data-key="accept"] dt']
+        expect(accepted).to_have_attribute("title", "1 since start", timeout=PATIENCE_MS)
+
+
+def test_a_reload_brings_the_past_along(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    line = tab['[data-figure="open"] .stroke']
+    until(lambda: (line.get_attribute("d") or "").count("L") >= 3)
+    tab.page.reload()
+    tab.wait_for_pill("live")
+    assert (line.get_attribute("d") or "").count("L") >= 3
+
+
+def test_pause_holds_everything_and_going_on_catches_up(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    tab.page.keyboard.press("p")
+    tab.wait_for_pill("paused")
+    expect(tab["#pause"]).to_have_attribute("aria-pressed", "true")
+    assert json.loads(tab.sent[-1])["paused"] is True
+    with hub.peer():
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 1)
+        tab.page.wait_for_timeout(1500)  # Longer than an update takes, to see that none comes.
+        expect(tab.figure("open")).to_have_text("0")
+        tab["#pause"].click()
+        expect(tab.figure("open")).to_have_text("1", timeout=PATIENCE_MS)
+    tab.wait_for_pill("live")
+
+
+def test_a_hidden_tab_asks_for_nothing(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    tab.page.evaluate(hide, True)
+    until(lambda: tab.page.evaluate("1") and json.loads(tab.sent[-1])["paused"] is True)
+    tab.page.evaluate(hide, False)
+    until(lambda: tab.page.evaluate("1") and json.loads(tab.sent[-1])["paused"] is False)
+    tab.wait_for_pill("live")
+
+
+def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    os.kill(hub.process.pid, signal.SIGSTOP)
+    try:
+        tab.wait_for_pill("stale")
+        assert "stale" in tab.page.title()
+        expect(tab["body"]).to_have_class("old")
+    finally:
+        os.kill(hub.process.pid, signal.SIGCONT)
+    tab.wait_for_pill("live")
+    expect(tab["body"]).not_to_have_class("old")
+
+
+def test_a_killed_hub_is_noticed_and_so_is_the_new_one(browser: Browser) -> None:
+    with open_tab(browser, expected=HUB_IS_GONE) as tab:
+        with HubProcess() as hub:
+            tab.open(hub.url)
+            with Peer(hub.port):
+                expect(tab.figure("open")).to_have_text("1", timeout=PATIENCE_MS)
+            port = hub.url.rstrip("/").rpartition(":")[2]
+            hub.process.kill()
+            tab.wait_for_pill("reconnecting in")
+        with HubProcess("--web-port", port):
+            expect(tab["#notice"]).to_contain_text("The hub restarted at", timeout=PATIENCE_MS)
+            tab.until("/live|hub restarted/.test(document.querySelector('#pill').textContent)")
+            expect(tab.figure("open")).to_have_text("0", timeout=PATIENCE_MS)
+            tab["#notice button"].click()
+            expect(tab["#notice"]).to_be_hidden()
+
+
+def test_the_spoken_line_says_little(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    expect(tab["[role=status]"]).to_have_count(1)
+    expect(tab["[role=status]"]).to_have_text("0 open")

@@ -1,0 +1,84 @@
+"""How numbers, sizes and times are written; the modules as the browser loads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.page.support import Tab
+from tests.support import HubProcess
+
+CASES = [
+    ("number", 0, "0"),
+    ("number", 999, "999"),
+    ("number", 1000, "1 000"),
+    ("number", 1234567, "1 234 567"),
+    ("brief", 0, "0"),
+    ("brief", 0.04, "0.0"),
+    ("brief", 9.96, "10.0"),
+    ("brief", 12.5, "13"),
+    ("brief", 999_999, "999 999"),
+    ("brief", 1_234_567, "1.23 M"),
+    ("brief", 2_500_000_000, "2.50 G"),
+    ("bytes", 0, "0 B"),
+    ("bytes", 999, "999 B"),
+    ("bytes", 1000, "1.0 KiB"),
+    ("bytes", 10_240, "10 KiB"),
+    ("bytes", 1_048_576, "1.0 MiB"),
+    ("bytes", 10**18, "888 PiB"),
+    ("duration", -1, "0 s"),
+    ("duration", 59.9, "59 s"),
+    ("duration", 60, "1 min"),
+    ("duration", 200, "3 min 20 s"),
+    ("duration", 3599, "59 min 59 s"),
+    ("duration", 7500, "2 h 5 min"),
+    ("duration", 90_000, "1 d 1 h"),
+    ("milliseconds", 0.04, "0.04 ms"),
+    ("milliseconds", 4.23, "4.2 ms"),
+    ("milliseconds", 120, "120 ms"),
+    ("milliseconds", 1250, "1.3 s"),
+    ("percent", 0, "0.0 %"),
+    ("percent", 0.031, "3.1 %"),
+    ("percent", 0.5, "50 %"),
+    ("percent", 1, "100 %"),
+    ("plain", "héllo \u200d\tשלום", "héllo \u200d\tשלום"),
+    ("plain", "\x00\x1b\x7f\x9b", "\u2400\u241b\ufffd\ufffd"),
+]
+
+
+def test_figures_are_written_as_people_read_them(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    written = tab.page.evaluate(
+        """async cases => {
+            const format = await import("/static/format.js");
+            return cases.map(([name, value]) => format[name](value));
+        }""",
+        [[name, value] for name, value, _ in CASES],
+    )
+    assert [text.replace("\u202f", " ") for text in written] == [text for _, _, text in CASES]
+
+
+@pytest.mark.parametrize("text", ["\\ud800x", "x\\udc00"])
+def test_half_a_character_is_made_visible(tab: Tab, hub: HubProcess, text: str) -> None:
+    tab.open(hub.url)
+    shown = tab.page.evaluate(f'async () => (await import("/static/format.js")).plain("{text}")')
+    assert shown == text.replace("\\ud800", "\ufffd").replace("\\udc00", "\ufffd")
+
+
+def test_a_line_of_points_has_gaps_where_nobody_told(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    drawn = tab.page.evaluate(
+        """async () => {
+            const { Spark, LENGTH } = await import("/static/spark.js");
+            const figure = document.querySelector('[data-figure="turns"]').cloneNode(true);
+            const spark = new Spark(figure, String, 1);
+            spark.load([1, 2, 3]);
+            spark.push(4, 2);
+            for (let i = 0; i < 5; i += 1) spark.push(i);
+            spark.draw("x");
+            return [spark.points.length, LENGTH, figure.querySelector(".stroke").getAttribute("d")];
+        }"""
+    )
+    length, wanted, line = drawn
+    assert length == wanted == 300
+    assert line.count("M") == 2
+    assert line.count("L") == 2 + 5

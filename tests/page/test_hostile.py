@@ -1,0 +1,171 @@
+"""What clients choose is text on the page, whatever it looks like; and foreign pages stay outside."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from hub.mailbox import Mailbox
+from hub.settings import Settings
+from tests.page.support import NARROW, PATIENCE_MS, WIDE, Tab, open_tab
+from tests.support import HubProcess, until
+from tests.web.support import StandInHub, make_ending, make_row, make_summary
+from web.thread import WebThread
+
+PAYLOADS = [
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<script>document.title='owned'</script>",
+    "'\"><svg/onload=document.title='owned'>",
+    "{{7*7}}${7*7}{% raw %}",
+    "javascript:document.title='owned'",
+    "&lt;b&gt;&amp;",
+    "__proto__",
+    "</td></tr></table></textarea></title>",
+    "x" * 300,
+]
+MISLEADING = {
+    "\x1b]0;owned\x07": "\u241b]0;owned\u2407",
+    "\u202egpj.exe": "\ufffdgpj.exe",
+    "a\u2066b\u2069c": "a\ufffdb\ufffdc",
+    "line\u2028end": "line\ufffdend",
+    "tag\U000e0041": "tag\ufffd",
+}
+"""What cannot be seen, or turns what stands beside it, is made visible."""
+
+
+@pytest.fixture
+def stand_in() -> Iterator[tuple[StandInHub, str]]:
+    """The real page over a hub that says what no real one would."""
+    mailbox = Mailbox()
+    hub = StandInHub(mailbox)
+    hub.start()
+    page = WebThread(Settings(web_port=0), mailbox)
+    page.feed.publish(make_summary())
+    try:
+        yield hub, page.start()
+    finally:
+        page.stop()
+        hub.stop()
+        mailbox.close()
+
+
+def assert_nothing_ran(tab: Tab) -> None:
+    assert "owned" not in tab.page.title()
+    assert tab["main img, main script, main iframe, main a"].count() == 0
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_hostile_names_are_text_in_the_table_and_the_endings(
+    browser: Browser, stand_in: tuple[StandInHub, str], size: tuple[int, int]
+) -> None:
+    hub, url = stand_in
+    shown = {payload: payload for payload in PAYLOADS} | MISLEADING
+    hub.rows = [
+        make_row(number, nick=text, room=text, peer=text, transport=text, state=text)
+        for number, text in enumerate(shown)
+    ]
+    hub.endings = [
+        make_ending(number, nick=text, room=text, peer=text, reason=text, detail=text)
+        for number, text in enumerate(shown)
+    ]
+    with open_tab(browser, size=size) as tab:
+        tab.page.goto(url)
+        for key in ("nick", "room", "peer"):
+            expect(tab[f'#clients td[data-key="{key}"] bdi']).to_have_text(list(shown.values()))
+        expect(tab["#endings .who"]).to_have_text(list(shown.values())[::-1][::-1])
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert_nothing_ran(tab)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_hostile_filter_is_text_and_matches_as_text(tab: Tab, hub: HubProcess, payload: str) -> None:
+    with hub.peer():
+        tab.open(hub.url)
+        tab["#filter"].fill(payload)
+        until(lambda: any("offset" in message and payload[:5] in message for message in poll(tab)))
+        expect(tab["#empty"]).to_contain_text("None of the 1 fits", timeout=PATIENCE_MS)
+        tab.page.reload()
+        tab.wait_for_pill("live")
+        expect(tab["#filter"]).to_have_value(payload[:200])
+        assert_nothing_ran(tab)
+
+
+def poll(tab: Tab) -> list[str]:
+    """What the tab has sent; playwright hears of it only while it is asked something."""
+    tab.page.evaluate("0")
+    return tab.sent
+
+
+def test_what_a_real_client_tries_as_its_name_comes_to_nothing(tab: Tab, hub: HubProcess) -> None:
+    with hub.peer() as peer:
+        tab.open(hub.url)
+        for payload in PAYLOADS:
+            peer.send(f"/nick {payload}\n/join {payload}\n{payload}\n".encode())
+        peer.send(b"/quit\n")
+        peer.rest()
+        expect(tab["#endings li"]).to_have_count(1, timeout=PATIENCE_MS)
+        assert_nothing_ran(tab)
+
+
+def test_the_policy_forbids_what_the_page_does_not_need(hub: HubProcess) -> None:
+    with urllib.request.urlopen(hub.url) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        text = answer.read().decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "style=" not in text
+    assert "<style" not in text
+    assert " on" not in {piece[:3] for piece in text.split('"')}
+
+
+def test_an_inline_script_would_not_run(browser: Browser, hub: HubProcess) -> None:
+    with open_tab(browser) as tab:
+        tab.open(hub.url)
+        tab.page.evaluate(
+            """() => {
+                const script = document.createElement("script");
+                script.textContent = "document.title = 'owned'";
+                document.body.append(script);
+            }"""
+        )
+        assert "owned" not in tab.page.title()
+        assert any("Content Security Policy" in text for text in tab.errors), "and nobody would hear of it"
+        tab.errors.clear()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", ""])
+def test_a_foreign_origin_is_refused(hub: HubProcess, origin: str) -> None:
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Origin": origin,
+    }
+    request = urllib.request.Request(f"{hub.url}live", headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    refused.value.close()
+    assert refused.value.code == 403
+
+
+def test_a_page_of_another_origin_gets_no_connection(browser: Browser, hub: HubProcess) -> None:
+    """Another port of the same host is another origin: here that of a second hub."""
+    with HubProcess() as other, open_tab(browser) as tab:
+        tab.open(other.url)
+        outcome = tab.page.evaluate(
+            """url => new Promise(done => {
+                try {
+                    const socket = new WebSocket(url);
+                    socket.onopen = () => done("open");
+                    socket.onerror = () => done("refused");
+                } catch (error) { done("refused"); }
+            })""",
+            hub.url.replace("http", "ws") + "live",
+        )
+        assert outcome == "refused"
+        tab.errors.clear()
