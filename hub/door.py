@@ -27,6 +27,8 @@ from hub.websocket import WebSocket
 if TYPE_CHECKING:
     import socket
 
+MESSAGE_BYTES: Final = 64 * 1024
+"""A message may be several lines, a text that was pasted; each of them is held to --max-line."""
 SHUT_S: Final = 0.25
 """How long the door stays shut when no descriptor can be had."""
 
@@ -154,10 +156,11 @@ class Door:
         return client
 
     def _websocket(self, port: int) -> WebSocket:
-        hub = self._hub
+        hub, whole, most = self._hub, self._hub.settings.mode == "echo", self._hub.settings.max_line_bytes
         return WebSocket(
-            max_message_bytes=hub.settings.max_line_bytes,
-            whole=hub.settings.mode == "echo",
+            max_message_bytes=most if whole or not most else max(most, MESSAGE_BYTES),
+            max_line_bytes=most,
+            whole=whole,
             hosts=self._hosts,
             page_hosts=self._page_hosts,
             port=port,

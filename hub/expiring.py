@@ -103,11 +103,11 @@ class Expirer:
     def _ping(self, client: Client, due: float, now: float) -> None:
         """Ask who said nothing whether it is there; who did not answer the last time is not.
 
-        Whoever is owed output has other clocks: nothing may stand in line behind bytes that it does not take.
+        Not while its kernel refuses bytes: the question would stand behind them. TCP has a clock for that.
         """
         hub = self._hub
         assert client.websocket is not None
-        if client.pinged and not hub.sockets.has_input(client.sock):
+        if client.pinged and not client.blocked and not hub.sockets.has_input(client.sock):
             after = f"ping={hub.limits.ping_s:g}s"
             hub.marks.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)
             return

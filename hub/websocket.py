@@ -14,6 +14,7 @@ No extension is accepted: compression costs 56 KiB a connection, and without it 
 import struct
 from codecs import IncrementalDecoder, getincrementaldecoder
 from http import HTTPStatus
+from itertools import takewhile
 from typing import Final
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
@@ -97,11 +98,12 @@ class WebSocket:
 
     `max_message_bytes` limits a message over all its fragments, 0 is no limit; up to twice that is held while
     one comes in. With `whole` (echo mode) every message comes out as a frame that is ready to be sent back;
-    without, text comes out as lines and binary is an offence. The others are those of `handshake.Terms`.
+    without, text comes out as lines of at most `max_line_bytes` each, and binary is an offence. The others
+    are those of `handshake.Terms`.
     """
 
     __slots__ = (
-        "_code", "_handshake", "_limit_bytes", "_message", "_peer_code", "_protocol", "_whole",
+        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_peer_code", "_protocol", "_whole",
         "data_bytes", "frames", "offence", "opened", "peer_closed", "replies", "tag",
     )  # fmt: skip
 
@@ -109,6 +111,7 @@ class WebSocket:
         self,
         *,
         max_message_bytes: int,
+        max_line_bytes: int = 0,
         whole: bool,
         hosts: Hosts,
         page_hosts: Hosts,
@@ -131,6 +134,7 @@ class WebSocket:
         self.peer_closed: str | None = None
         """Such as `code=1001`, once the peer's Close frame came; code=1005 when it gave none."""
         self._limit_bytes = max_message_bytes
+        self._line_bytes = max_line_bytes
         self._whole = whole
         terms = Terms(hosts=hosts, port=port, page_hosts=page_hosts, page_port=page_port, hint=hint)
         # A limit below a control frame's size is kept by `_join` alone.
@@ -252,9 +256,15 @@ class WebSocket:
         payload = b"".join(message.parts)
         if self._whole:
             lines.append(frame(payload, message.opcode))
-        else:
-            # Of bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
-            lines += payload.splitlines() or [b""]
+            return
+        # Of bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
+        found, limit = payload.splitlines() or [b""], self._line_bytes
+        if limit and len(payload) > limit:
+            good = list(takewhile(lambda line: len(line) <= limit, found))
+            if len(good) < len(found):
+                self._offend(CloseReason.LINE_TOO_LONG, f"limit={limit}")
+                found = good
+        lines += found
 
     def _violated(self, protocol: Protocol, fault: Exception) -> None:
         """The library has found a frame that breaks the protocol. Its texts quote nothing of the client."""

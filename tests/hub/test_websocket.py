@@ -168,6 +168,14 @@ def test_the_limit_is_for_the_message_over_all_its_fragments(limit: int) -> None
         assert close_code(socket) == CloseCode.MESSAGE_TOO_BIG
 
 
+def test_a_message_may_be_longer_than_each_of_its_lines() -> None:
+    pasted = text(b"\n".join([b"x" * 100] * 50))
+    assert lines_of(pasted, max_line_bytes=100) == [b"x" * 100] * 50
+    socket = let_in(max_line_bytes=100)
+    assert socket.feed(text(b"a\r\n" + b"x" * 101 + b"\nb")) == [b"a"]
+    assert socket.offence == (CloseReason.LINE_TOO_LONG, "limit=100")
+
+
 def test_a_frame_that_is_too_long_is_refused_at_its_header() -> None:
     assert offence_of(text(b"x" * 2**17)[:10]) == (CloseReason.LINE_TOO_LONG, f"limit={LIMIT}")
 
