@@ -13,6 +13,9 @@ help: ## this list
 run: $(READY) ## the hub: telnet localhost 9000, page on http://127.0.0.1:8080/
 	@exec $(BIN)/hubbub serve $(ARGS)
 
+demo: $(READY) ## the hub with made-up clients: telnet in, or open http://127.0.0.1:8080/
+	@exec $(BIN)/hubbub demo $(ARGS)
+
 test: $(TOOLS) ## the quick tests (a few minutes)
 	$(BIN)/pytest -m "not long and not docker" $(ARGS)
 
@@ -52,4 +55,4 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-.PHONY: help run test test-long test-docker lint types check format clean
+.PHONY: help run demo test test-long test-docker lint types check format clean

@@ -46,8 +46,11 @@ def endings(hub: HubProcess) -> list[dict[str, Any]]:
 def test_serve_says_where_it_listens_one_line_for_each_listener() -> None:
     with HubProcess() as hub:
         *listeners, page, limit = hub.start_lines
-        assert listeners[0] == f"hubbub: lines on 127.0.0.1:{hub.port}\n"
-        assert listeners[1:] in ([], [f"hubbub: lines on [::1]:{hub.port}\n"])
+        expected = [f"hubbub: lines on 127.0.0.1:{hub.port}\n", f"hubbub: lines on [::1]:{hub.port}\n"]
+        expected += [
+            line.replace("lines", "websockets").replace(str(hub.port), str(hub.ws_port)) for line in expected
+        ]
+        assert listeners in (expected, expected[::2])  # There may be no IPv6.
         assert page == f"hubbub: page on {hub.url}\n"
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", hub.url)
         assert re.fullmatch(r"hubbub: at most \d+ clients \(\d+ descriptors\)\n", limit)
@@ -56,7 +59,13 @@ def test_serve_says_where_it_listens_one_line_for_each_listener() -> None:
 
 @pytest.mark.parametrize(
     ("target", "command"),
-    [("run", "bin/hubbub serve"), ("test", "bin/pytest"), ("lint", "bin/ruff check"), ("types", "bin/mypy")],
+    [
+        ("run", "bin/hubbub serve"),
+        ("demo", "bin/hubbub demo"),
+        ("test", "bin/pytest"),
+        ("lint", "bin/ruff check"),
+        ("types", "bin/mypy"),
+    ],
 )
 def test_make_has_the_targets_that_a_newcomer_is_told_of(target: str, command: str) -> None:
     plan = subprocess.run(
