@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
 from tests.support import HubProcess
 from tests.web.support import LiveTab
 
@@ -20,6 +23,17 @@ def test_a_tab_sees_who_comes_what_is_said_and_who_is_evicted() -> None:
         assert update["closed"]["closed"][0]["reason"] == "line_too_long"
         accepts = tab.until(lambda update: update["summary"]["events"]["accept"] >= 2)["summary"]
         assert accepts["loop"]["turn_p99_ms"] <= accepts["loop"]["turn_max_ms"]
+
+
+def test_a_browser_that_chats_finds_its_own_row_by_its_tag() -> None:
+    with HubProcess("--mode", "chat") as hub, LiveTab(hub.url) as tab:
+        assert tab.hello["ws_port"] == hub.ws_port != 0
+        own = Origin(hub.url.rstrip("/"))
+        with connect(f"ws://127.0.0.1:{hub.ws_port}/?tag=k3j9", origin=own, proxy=None) as chat:
+            chat.send("hello")
+            tab.send()
+            update = tab.until(lambda update: update["clients"]["clients"])
+            assert [row["tag"] for row in update["clients"]["clients"]] == ["k3j9"]
 
 
 def test_a_page_that_is_watched_by_hostile_tabs_does_not_keep_the_hub_from_its_end() -> None:
