@@ -32,8 +32,8 @@ class Hosts:
         if not host.isascii():
             return False
         name, given = split_port(host.lower())
-        if name in self._own:
-            return (given or "80") == str(port)
+        if name in self._own and (given or "80") == str(port):
+            return True
         return name in self._any_port or f"{name}:{given or '80'}" in self._one_port
 
     def allow_origin(self, origin: str, port: int) -> bool:

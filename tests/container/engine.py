@@ -32,9 +32,10 @@ def reason_for_none() -> str:
     return ""
 
 
-def docker(*arguments: str, timeout_s: float = COMMAND_S) -> str:
+def docker(*arguments: str, timeout_s: float = COMMAND_S, **variables: str) -> str:
     """What `docker` prints, without blanks around it; AssertionError with everything it said if it fails."""
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
+    environment |= variables
     if _run(["docker", "buildx", "version"], timeout=COMMAND_S).returncode:
         environment["DOCKER_BUILDKIT"] = "0"  # The engine's own builder, where BuildKit's client is missing.
     result = _run(["docker", *arguments], timeout=timeout_s, env=environment)
@@ -42,9 +43,9 @@ def docker(*arguments: str, timeout_s: float = COMMAND_S) -> str:
     return str(result.stdout).strip()
 
 
-def compose(*arguments: str, timeout_s: float = COMMAND_S) -> str:
+def compose(*arguments: str, timeout_s: float = COMMAND_S, **variables: str) -> str:
     """What `docker compose` prints for this project."""
-    return docker("compose", "-p", PROJECT, *arguments, timeout_s=timeout_s)
+    return docker("compose", "-p", PROJECT, *arguments, timeout_s=timeout_s, **variables)
 
 
 def patiently(look: Callable[[], bool], patience_s: float) -> None:

@@ -22,7 +22,8 @@ from tests.support_ws import WsPeer
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-LINES, WEBSOCKETS, PAGE = 9000, 9001, "http://localhost:8080/"
+LINES, WEBSOCKETS, PAGE = 9000, 9001, 8080
+MOVED = {"HUBBUB_PORT": "19000", "HUBBUB_WS_PORT": "19001", "HUBBUB_WEB_PORT": "18080"}
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,16 @@ def container(built: None) -> Container:
     return Container()
 
 
-def is_up() -> bool:
+def is_up(port: int = PAGE) -> bool:
     try:
-        return bool(json.loads(get("readyz"))["ready"])
+        return bool(json.loads(get("/readyz", port=port))["ready"])
     except OSError:
         return False
 
 
-def get(path: str, host: str = "localhost:8080") -> bytes:
-    request = urllib.request.Request(PAGE + path, headers={"Host": host})
+def get(path: str, *, host: str = "", port: int = PAGE) -> bytes:
+    address = f"localhost:{port}"
+    request = urllib.request.Request(f"http://{address}{path}", headers={"Host": host or address})
     with urllib.request.urlopen(request, timeout=10) as answer:
         body: bytes = answer.read()
         return body
@@ -77,12 +79,21 @@ def test_a_script_talks_through_the_published_port(container: Container) -> None
 
 
 def test_the_page_is_served_under_the_published_name_and_no_foreign_one(container: Container) -> None:
-    assert b"hubbub" in get("")
-    assert json.loads(get("readyz")) == {"ready": True, "alive": True, "draining": False}
-    assert get("livez", host="127.0.0.1:8080")
+    assert b"hubbub" in get("/")
+    assert json.loads(get("/readyz")) == {"ready": True, "alive": True, "draining": False}
+    assert get("/livez", host="127.0.0.1:8080")
     with pytest.raises(urllib.error.HTTPError, match="421") as refused:
-        get("", host="hub.example:8080")
+        get("/", host="hub.example:8080")
     refused.value.close()
+
+
+def test_on_other_ports_everything_works_as_well(built: None) -> None:
+    compose("up", "--detach", **MOVED)
+    until(lambda: is_up(18080))
+    with Peer(19000) as peer, WsPeer(19001, origin="http://localhost:18080", host="localhost") as browser:
+        peer.send(b"moved\n")
+        assert "moved" in str(browser.read_until("moved")[-1])
+    Container().wait_until("healthy")
 
 
 def test_nothing_is_published_beyond_loopback(container: Container) -> None:
@@ -156,14 +167,14 @@ def test_a_loop_that_hangs_makes_it_unhealthy_while_the_page_still_answers(conta
         code, said = container.last_check()
         assert code == 1 and "the loop hangs, it was heard of " in said
         with pytest.raises(urllib.error.HTTPError, match="503") as refused:
-            get("livez")
+            get("/livez")
         refused.value.close()
     container.wait_until("healthy")
 
 
 def test_a_stopped_process_makes_it_unhealthy(container: Container) -> None:
     container.wait_until("healthy")
-    # Not `docker kill --signal STOP`: after such a signal the engine takes an end for one that was asked for.
+    # Not by `docker kill`: after any signal of its own the engine takes an end for one that was asked for.
     os.kill(container.inspect("State.Pid"), signal.SIGSTOP)
     try:
         container.wait_until("unhealthy")

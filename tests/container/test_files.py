@@ -28,7 +28,7 @@ FILES = ["Dockerfile", "docker-compose.yml", ".dockerignore", "constraints.txt"]
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    services = YAML(typ="safe", pure=True).load(COMPOSE_FILE)["services"]
+    services = YAML(typ="safe", pure=True).load(as_composed(COMPOSE_FILE.read_text()))["services"]
     assert list(services) == ["hub"]
     found: dict[str, Any] = services["hub"]
     return found
@@ -37,6 +37,11 @@ def service() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def as_composed(text: str) -> str:
+    """What compose makes of ${NAME:-default} where no such variable is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
 def instructions(name: str) -> list[str]:
@@ -63,12 +68,24 @@ def test_every_default_port_is_published_and_only_on_loopback(service: dict[str,
     assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in ports]
 
 
+@pytest.mark.parametrize("name", ["HUBBUB_PORT", "HUBBUB_WS_PORT", "HUBBUB_WEB_PORT"])
+def test_one_variable_moves_a_port_on_both_sides_and_in_the_hub(name: str) -> None:
+    moved = COMPOSE_FILE.read_text().replace(f"${{{name}:-", "${_:-1")
+    service = YAML(typ="safe", pure=True).load(as_composed(moved))["services"]["hub"]
+    default = getattr(DEFAULTS, name.removeprefix("HUBBUB_").lower())
+    assert f"127.0.0.1:1{default}:1{default}" in service["ports"]
+    assert service["environment"][name] == int(f"1{default}")
+
+
 def test_every_published_port_is_named_in_the_dockerfile() -> None:
     assert instructions("EXPOSE") == [f"{DEFAULTS.port} {DEFAULTS.ws_port} {DEFAULTS.web_port}"]
 
 
 def test_the_hub_listens_on_all_addresses_of_the_container(service: dict[str, Any]) -> None:
     assert service["environment"] == {
+        "HUBBUB_PORT": DEFAULTS.port,
+        "HUBBUB_WS_PORT": DEFAULTS.ws_port,
+        "HUBBUB_WEB_PORT": DEFAULTS.web_port,
         "HUBBUB_HOST": "0.0.0.0",
         "HUBBUB_WEB_HOST": "0.0.0.0",
         "HUBBUB_MAX_PER_IP": 0,

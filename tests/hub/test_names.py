@@ -56,6 +56,14 @@ def test_a_browser_leaves_out_the_port_that_its_scheme_has_anyway() -> None:
     assert not HOSTS.allow_origin("https://localhost", 80)
 
 
+def test_loopback_on_another_port_counts_once_the_user_has_added_it() -> None:
+    """So it is behind a forwarded port: the browser sees another number than the listener has."""
+    assert not Hosts("0.0.0.0", ()).allow("localhost:18080", 8080)
+    assert Hosts("0.0.0.0", ("localhost:18080",)).allow("localhost:18080", 8080)
+    assert Hosts("0.0.0.0", ("localhost",)).allow("localhost:18080", 8080)
+    assert not Hosts("0.0.0.0", ("localhost:18080",)).allow("localhost:18081", 8080)
+
+
 @pytest.mark.parametrize(
     ("listened", "shown"),
     [
