@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -23,7 +25,6 @@ from tests.support_ws import WsPeer
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 LINES, WEBSOCKETS, PAGE = 9000, 9001, 8080
-MOVED = {"HUBBUB_PORT": "19000", "HUBBUB_WS_PORT": "19001", "HUBBUB_WEB_PORT": "18080"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,12 @@ def get(path: str, *, host: str = "", port: int = PAGE) -> bytes:
         return body
 
 
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        doors = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(door.getsockname()[1]) for door in doors]
+
+
 def test_telnet_and_a_browser_meet_through_the_published_ports(container: Container) -> None:
     with telnet_window(LINES) as window, WsPeer(WEBSOCKETS, origin="http://localhost:8080") as browser:
         window.wait_for("* welcome to hubbub")
@@ -88,9 +95,12 @@ def test_the_page_is_served_under_the_published_name_and_no_foreign_one(containe
 
 
 def test_on_other_ports_everything_works_as_well(built: None) -> None:
-    compose("up", "--detach", **MOVED)
-    until(lambda: is_up(18080))
-    with Peer(19000) as peer, WsPeer(19001, origin="http://localhost:18080", host="localhost") as browser:
+    lines, websockets, page = free_ports(3)
+    moved = {"HUBBUB_PORT": lines, "HUBBUB_WS_PORT": websockets, "HUBBUB_WEB_PORT": page}
+    compose("up", "--detach", **{name: str(port) for name, port in moved.items()})
+    until(lambda: is_up(page))
+    origin = f"http://localhost:{page}"
+    with Peer(lines) as peer, WsPeer(websockets, origin=origin, host="localhost") as browser:
         peer.send(b"moved\n")
         assert "moved" in str(browser.read_until("moved")[-1])
     Container().wait_until("healthy")
