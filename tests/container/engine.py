@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.support import ROOT
 
-PROJECT = "hubbub-test"
+PROJECT = f"hubbub-test-{os.getpid()}"
+"""Of this run alone: two at a time get into each other's way over the ports, and not over the containers."""
 BUILD_S, COMMAND_S = 600.0, 60.0
 CHECKED_S = 90.0
 """Three failed checks in a row, 10 s apart, of at most 10 s each, and then some."""

@@ -22,7 +22,7 @@ from tests.ptrace import held_still
 from tests.support import Peer, closing, until
 from tests.support_ws import WsPeer
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(900)]
 
 LINES, WEBSOCKETS, PAGE = 9000, 9001, 8080
 
