@@ -128,11 +128,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         """Whether this client is sent what that one says."""
         return self.SELF_ECHO or client.id != speaker
 
-    @rule(room=st.integers(0, 1), contents=CONTENTS, sealed=st.booleans(), who=CLIENTS, outside=st.booleans())
-    def somebody_talks(self, room: int, contents: list[bytes], sealed: bool, who: int, outside: bool) -> None:
+    @rule(room=st.integers(0, 1), contents=CONTENTS, sealed=st.booleans(), speaker=st.just(SPEAKER))
+    def somebody_talks(self, room: int, contents: list[bytes], sealed: bool, speaker: int) -> None:
         where = self.rooms[room]
-        inside = self.clients[who].room is where and not outside
-        speaker = self.clients[who].id if inside else SPEAKER
         for content in contents:
             where.append(content, speaker)
             self.past[where].append((speaker, content + b"\n"))
@@ -141,6 +139,14 @@ class DeliveryMachine(RuleBasedStateMachine):
                     model.put(content + b"\n", of_room=True)
         if sealed:
             where.seal()
+
+    @rule(who=CLIENTS, contents=CONTENTS, sealed=st.booleans())
+    def it_talks(self, who: int, contents: list[bytes], sealed: bool) -> None:
+        client = self.clients[who]
+        if client.room is None:
+            self.it_goes_to_a_room(who, 0, 0)
+        assert client.room is not None
+        self.somebody_talks(self.rooms.index(client.room), contents, sealed, client.id)
 
     @rule(who=CLIENTS, contents=CONTENTS, owed=st.booleans())
     def the_hub_answers(self, who: int, contents: list[bytes], owed: bool) -> None:

@@ -143,6 +143,15 @@ def test_who_waits_for_its_rate_and_for_its_room_is_read_when_both_let_it() -> N
         assert take_all(talker) == numbered(5 + 5)
 
 
+def test_nothing_but_its_time_brings_back_who_waits_for_its_rate() -> None:
+    with SteppedHub(line_rate=SLOW) as hub, closing(hub.join(1)) as (talker,):
+        client = hub.deliver(talker, numbered(12))
+        hub.turns(3)
+        hub.hub.resume(client)
+        assert client.id not in hub.hub.marks.readable
+        assert not client.reading
+
+
 def test_who_waits_for_its_rate_is_not_idle() -> None:
     with SteppedHub(line_rate=Rate(1, "m", 1), idle_timeout_s=10) as hub, closing(hub.join(1)) as (talker,):
         client = hub.deliver(talker, numbered(3))
