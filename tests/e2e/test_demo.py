@@ -131,6 +131,7 @@ def test_killing_the_hub_ends_its_clients() -> None:
 def test_a_second_signal_leaves_no_clients_behind() -> None:
     with demo() as hub:
         child = child_of(hub)
+        until(lambda: hub.get("/api/clients")["total"])  # Before its exec(2) the hub would stop with it.
         child.suspend()  # So that it cannot follow the hub's end on its own.
         hub.process.send_signal(signal.SIGINT)
         hub.process.send_signal(signal.SIGINT)
