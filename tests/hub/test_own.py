@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hub.own import Runs, note, spans
 from tests.hub.support_turns import SMALL_LAG, RecordingSockets, SteppedHub, take_all
-from tests.support import PAIRS, ThreadHub, closing
+from tests.support import PAIRS, ThreadHub, closing, until
+from tests.support_ws import WsPeer
 
 BULK = b"".join(b"bulk %04d\n" % number for number in range(800))
 
@@ -223,3 +224,19 @@ def test_what_waits_goes_along_to_another_room_without_ones_own() -> None:
         hub.deliver(ann, b"mine\n/join den\nalone\n")
         hub.turns(4)
         assert take_all(ann).splitlines()[-1] == b"* you are now in den, with nobody else"
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_a_browser_and_a_telnet_window_hear_each_other_and_not_themselves(trigger: str, read: str) -> None:
+    with (
+        ThreadHub(trigger=trigger, read=read, self_echo=False) as hub,
+        WsPeer(hub.ws_port) as browser,
+        hub.peer() as window,
+    ):
+        until(lambda: len(hub.loop.hub.rooms.lobby.hearers) == 2)
+        for number in range(50):
+            browser.say(f"b{number}\nb{number} again")
+            window.send(b"w%d\n" % number)
+        assert browser.read_until("w49") == [f"w{number}" for number in range(50)]
+        expected = b"".join(b"b%d\nb%d again\n" % (number, number) for number in range(50))
+        assert window.read_until(b"b49 again\n") == expected

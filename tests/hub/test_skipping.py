@@ -17,6 +17,7 @@ from hub.stats import queued_bytes
 from tests.hub.support_turns import SMALL_LAG, SteppedHub, reading, take_all
 from tests.hub.test_client import a_client, a_room
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
+from tests.support_ws import WsPeer
 
 GAP = re.compile(rb"\* skipped (\d+) lines\r?\n")
 
@@ -273,3 +274,24 @@ def test_a_reader_that_comes_and_goes_sees_where_its_gaps_are(trigger: str, read
             got += slow.read_until(line(said))
             missed = assert_whole(got, said + 1)
             assert missed == client.skipped_lines
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_a_browser_that_does_not_keep_up_gets_whole_messages_and_the_notice(trigger: str) -> None:
+    with (
+        ThreadHub(slow="skip", max_lag_bytes=SMALL_LAG, trigger=trigger) as hub,
+        WsPeer(hub.ws_port, receive_buffer=4096) as browser,
+    ):
+        until(lambda: hub.loop.hub.rooms.lobby.hearers)
+        (talker, *others) = hub.peers(4)
+        with closing([talker, *others]), reading(talker, *others):
+            client, said = hub.loop.hub.clients[1], 0
+            while not client.skipped_lines:
+                talker.send(line(said))
+                said += 1
+                until(partial(arrived, hub, said))
+            until(lambda: hub.loop.hub.counters.lines_in == said)
+            talker.send(line(said))
+            messages = browser.read_until(line(said).decode().rstrip("\n"))
+            got = b"".join(str(message).encode() + b"\n" for message in messages)
+            assert assert_whole(got, said + 1) == client.skipped_lines
