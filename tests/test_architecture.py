@@ -28,9 +28,12 @@ MODULE_LINES = 320
 
 UPWARD = {
     "hub.loop", "hub.state", "hub.door", "hub.reading", "hub.sending", "hub.endings", "hub.observing",
-    "hub.poller", "hub.sockets",
+    "hub.rate", "hub.poller", "hub.sockets",
 }  # fmt: skip
-MEANING = ["hub.rooms", "hub.modes", "hub.chat", "hub.commands", "hub.client", "hub.marks", "hub.delivery"]
+MEANING = [
+    "hub.rooms", "hub.chunks", "hub.own", "hub.modes", "hub.chat", "hub.commands", "hub.answers",
+    "hub.client", "hub.marks", "hub.delivery", "hub.skipping",
+]  # fmt: skip
 CLOCKS = {
     "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
     "clock_gettime", "now", "utcnow", "today",
