@@ -131,8 +131,8 @@ def test_a_large_file_is_delivered_though_the_feed_closes_with_its_own_lines_unr
 def test_who_feeds_a_large_file_and_reads_knows_of_every_line_of_its_own() -> None:
     heard, feed = feed_large_file(lambda port: command_of("socat", port))
     assert heard == LARGE_FEED
-    own = re.sub(rb"(?m)^\* skipped \d+ lines while .*\n", b"", feed.stdout).splitlines()
-    skipped = re.findall(rb"(?m)^\* skipped (\d+) lines while", feed.stdout)
+    own = re.sub(rb"(?m)^\* skipped \d+ lines\n", b"", feed.stdout).splitlines()
+    skipped = re.findall(rb"(?m)^\* skipped (\d+) lines$", feed.stdout)
     assert own == sorted(set(own))
     assert len(own) + sum(map(int, skipped)) == LARGE_FEED.count(b"\n")
 
