@@ -9,6 +9,9 @@ import { Rows } from "./rows.js";
 
 /** @typedef {import("./types.js").ClientsPage} ClientsPage */
 
+/** An update that was under way when another view was asked for is not yet its answer; this is. */
+const ANSWER_MS = 600;
+
 export class Table {
   /** @param {(id: number) => string} ended the reason why a client that is gone has ended, or "" */
   constructor(ended) {
@@ -21,8 +24,9 @@ export class Table {
     this.empty = byId("empty");
     this.chip = byId("held");
     this.pointed = false;
-    /** Updates that are shown whatever is held: somebody has just asked for another view. */
-    this.unheld = 1;
+    /** Somebody has just asked for another view: what comes next is shown, whatever is held. */
+    this.fresh = true;
+    this.askedAt = 0;
     this.own = "";
     /** @type {ClientsPage | null} */ this.newest = null;
     this.watch();
@@ -34,7 +38,8 @@ export class Table {
   }
 
   get held() {
-    return this.unheld <= 0 && (this.pointed || this.body.contains(document.activeElement));
+    if (this.fresh || performance.now() - this.askedAt < ANSWER_MS) return false;
+    return this.pointed || this.body.contains(document.activeElement);
   }
 
   watch() {
@@ -60,9 +65,10 @@ export class Table {
     }
   }
 
-  /** Another view was asked for: its rows are shown even under the pointer. One update may be under way. */
+  /** Another view was asked for: its rows are shown even under the pointer. */
   viewChanged() {
-    this.unheld = 2;
+    this.fresh = true;
+    this.askedAt = performance.now();
   }
 
   /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours */
@@ -71,7 +77,7 @@ export class Table {
     if (!page) return;
     this.newest = page;
     this.show();
-    this.unheld -= 1;
+    this.fresh = false;
   }
 
   show() {

@@ -9,11 +9,11 @@ from tests.support import HubProcess, closing
 
 
 def test_an_evicted_client_leaves_the_table_and_stands_in_the_endings(tab: Tab) -> None:
-    with HubProcess("--max-line", "64") as hub, closing([hub.peer(), hub.peer()]) as (abuser, _):
+    with HubProcess("--max-line", "256") as hub, closing([hub.peer(), hub.peer()]) as (abuser, _):
         abuser.send(b"/nick mallory\n")
         tab.open(hub.url)
         tab.wait_for_column("nick", ["mallory", "guest-2"])
-        abuser.send(b"x" * 100 + b"\n")
+        abuser.send(b"x" * 300 + b"\n")
         tab.wait_for_column("nick", ["guest-2"])
         ending = tab['#endings li[data-id="1"]']
         for text in ("mallory", "line too long", "{}:{}".format(*abuser.sock.getsockname())):
@@ -33,10 +33,10 @@ def test_an_idle_client_is_shown_with_how_late_that_was(tab: Tab) -> None:
 
 
 def test_who_left_by_itself_is_told_from_who_was_put_out(tab: Tab) -> None:
-    with HubProcess("--max-line", "64") as hub, closing([hub.peer(), hub.peer()]) as (quitter, abuser):
+    with HubProcess("--max-line", "256") as hub, closing([hub.peer(), hub.peer()]) as (quitter, abuser):
         tab.open(hub.url)
         quitter.send(b"/quit\n")
-        abuser.send(b"x" * 100 + b"\n")
+        abuser.send(b"x" * 300 + b"\n")
         expect(tab["#endings li"]).to_have_count(2, timeout=PATIENCE_MS)
         tab["#chosen-only"].check()
         expect(tab["#endings li"]).to_have_count(1)

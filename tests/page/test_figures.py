@@ -59,8 +59,7 @@ def test_a_reload_brings_the_past_along(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     line = tab['[data-figure="open"] .stroke']
     until(lambda: (line.get_attribute("d") or "").count("L") >= 3)
-    tab.page.reload()
-    tab.wait_for_pill("live")
+    tab.reload()
     assert (line.get_attribute("d") or "").count("L") >= 3
 
 

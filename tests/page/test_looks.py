@@ -70,7 +70,7 @@ def test_a_theme_that_was_chosen_stays(browser: Browser, hub: HubProcess) -> Non
         tab["#theme"].select_option("dark")
         dark = tab.page.evaluate(ground)
         assert dark != light
-        tab.page.reload()
+        tab.reload()
         expect(tab["#theme"]).to_have_value("dark")
         assert tab.page.evaluate(ground) == dark
         tab["#theme"].select_option("auto")

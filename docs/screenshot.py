@@ -1,0 +1,47 @@
+"""Make the README's picture of the live page anew: python docs/screenshot.py [FILE [SECONDS]].
+
+Starts `hubbub demo` on free ports, lets it run for a while (90 s unless told), and takes a picture with
+Debian's Chromium. Needs what the tests need.
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+from playwright.sync_api import sync_playwright
+
+SIZE = {"width": 1440, "height": 900}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+DEMO = [sys.executable, "-m", "hub", "demo", "--port", "0", "--ws-port", "0", "--web-port", "0"]
+
+
+def main(path: str = "docs/page.png", seconds: str = "90") -> None:
+    """Run the demo, look at it, end it."""
+    with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
+        assert demo.stdout is not None
+        try:
+            for line in demo.stdout:
+                if found := re.search(r"page on (\S+)", line):
+                    take(found[1], path, float(seconds))
+                    break
+        finally:
+            demo.send_signal(signal.SIGINT)
+
+
+def take(url: str, path: str, seconds: float) -> None:
+    """The page after so many seconds, with somebody in the chat."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page.goto(url)
+        page.click("#chat-connect")
+        page.wait_for_timeout(1000 * seconds)
+        page.evaluate("document.activeElement.blur()")
+        page.screenshot(path=path)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,177 @@
+"""The chat pane is a client like any other: it and telnet see the same lines in the same order."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.programs import telnet_window
+from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
+from tests.page.test_hostile import MISLEADING, PAYLOADS
+from tests.support import HubProcess, until
+
+
+def connect(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    tab["#chat-connect"].click()
+    wait_for_state(tab, "connected")
+
+
+def wait_for_state(tab: Tab, text: str) -> None:
+    expect(tab["#chat-state"]).to_have_text(text, timeout=PATIENCE_MS)
+
+
+def wait_for_line(tab: Tab, text: str) -> None:
+    expect(tab["#chat-log"]).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+def said(tab: Tab) -> list[str]:
+    """The lines of people in the pane, without the hub's and the page's own."""
+    return [line for line in tab.chat_lines() if line.startswith("<")]
+
+
+def test_the_pane_and_a_line_client_see_the_same_lines_in_the_same_order(tab: Tab, hub: HubProcess) -> None:
+    with hub.peer() as peer:
+        peer.send(b"/nick ada\n")
+        peer.read_until(b"ada\n")
+        connect(tab, hub)
+        tab.say("/nick grace")
+        wait_for_line(tab, "grace")
+        for number in range(20):
+            tab.say(f"from the page {number}")
+            peer.send(f"from the line {number}\n".encode())
+        until(lambda: len(said(tab)) == 40)
+        seen = []
+        while len(seen) < 40:
+            line = peer.line().decode().rstrip("\n")
+            if line.startswith("<"):
+                seen.append(line)
+        assert said(tab) == seen
+        assert [line for line in seen if "page" in line] == [f"<grace> from the page {n}" for n in range(20)]
+
+
+def test_the_pane_talks_with_a_telnet_window(tab: Tab, hub: HubProcess) -> None:
+    with telnet_window(hub.port) as window:
+        window.type("/nick tel\n")
+        window.wait_for("tel")
+        connect(tab, hub)
+        tab.say("/nick page")
+        window.wait_for("page")
+        window.type("hello page\n")
+        wait_for_line(tab, "<tel> hello page")
+        tab.say("hello telnet")
+        window.wait_for("<page> hello telnet")
+        window.type("last word\n")
+        window.wait_for("<tel> last word")
+        wait_for_line(tab, "<tel> last word")
+        shown = re.findall(r"<(?:tel|page)> [a-z ]+", window.printed.decode())
+        assert shown == said(tab) == ["<tel> hello page", "<page> hello telnet", "<tel> last word"]
+
+
+def test_the_own_row_is_marked_as_long_as_one_is_connected(tab: Tab, hub: HubProcess) -> None:
+    with hub.peer():
+        connect(tab, hub)
+        mine = tab["#clients tr.own"]
+        expect(mine).to_have_count(1, timeout=PATIENCE_MS)
+        expect(mine.locator(".you")).to_be_visible()
+        expect(mine.locator('[data-key="transport"]')).to_have_text("websocket")
+        expect(tab["#clients .you:visible"]).to_have_count(1)
+        tab["#chat-connect"].click()
+        until(lambda: tab["#chat-connect"].inner_text() == "connect")
+        expect(mine).to_have_count(0, timeout=PATIENCE_MS)
+
+
+def test_enter_connects_first_and_says_it_then(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    tab.page.keyboard.press("c")
+    expect(tab["#chat-line"]).to_be_focused()
+    tab.say("first words")
+    wait_for_line(tab, "> first words")
+    expect(tab["#chat-line"]).to_have_value("")
+
+
+def test_a_close_says_why(tab: Tab) -> None:
+    with HubProcess("--max-line", "256") as hub:
+        connect(tab, hub)
+        tab.say("x" * 300)
+        wait_for_line(tab, "line_too_long")
+        expect(tab["#chat-state"]).to_contain_text("closed: 10")
+        expect(tab["#chat-state"]).to_contain_text("line_too_long")
+        expect(tab["#chat-connect"]).to_have_text("connect")
+        expect(tab['#endings [data-reason="line_too_long"]']).to_have_count(1, timeout=PATIENCE_MS)
+        tab["#chat-connect"].click()
+        wait_for_state(tab, "connected")
+
+
+def test_quitting_is_an_orderly_end(tab: Tab, hub: HubProcess) -> None:
+    connect(tab, hub)
+    tab.say("/quit")
+    wait_for_line(tab, "closed: 1000")
+    expect(tab["#chat-connect"]).to_have_text("connect")
+
+
+def test_without_a_port_the_pane_says_so(tab: Tab) -> None:
+    with HubProcess("--no-ws") as hub:
+        tab.open(hub.url)
+        wait_for_state(tab, "this hub has no WebSocket port")
+        expect(tab["#chat-connect"]).to_be_disabled()
+        expect(tab["#chat-line"]).to_be_disabled()
+
+
+def test_a_hub_that_dies_ends_the_conversation(browser: Browser, hub: HubProcess) -> None:
+    with open_tab(browser, expected=HUB_IS_GONE) as tab:
+        connect(tab, hub)
+        hub.process.kill()
+        expect(tab["#chat-state"]).to_contain_text("closed: 1006", timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize("mode", ["broadcast", "echo"])
+def test_relay_modes_show_what_was_sent(tab: Tab, mode: str) -> None:
+    with HubProcess("--mode", mode) as hub, hub.peer() as peer:
+        connect(tab, hub)
+        tab.say("verbatim")
+        wait_for_line(tab, "verbatim")
+        if mode == "broadcast":
+            assert peer.line() == b"verbatim\n"
+            peer.send("* not the hub, \N{RIGHT-TO-LEFT OVERRIDE}me\x1b[2J\n".encode())
+            wait_for_line(tab, "* not the hub, \ufffdme\u241b[2J")
+
+
+@pytest.mark.parametrize("mode", ["chat", "broadcast"])
+def test_hostile_lines_are_text(tab: Tab, mode: str) -> None:
+    with HubProcess("--mode", mode) as hub, hub.peer() as peer:
+        connect(tab, hub)
+        for payload in [*PAYLOADS, *MISLEADING]:
+            peer.send(payload.encode() + b"\n")
+        peer.send(b"the end\n")
+        wait_for_line(tab, "the end")
+        shown = "\n".join(tab.chat_lines())
+        for payload in PAYLOADS:
+            assert payload in shown
+        assert not any(character in shown for character in "\x1b\x07\u202e\u2066\u2069\u2028")
+        assert "owned" not in tab.page.title()
+        assert tab["#chat-log *:not(p)"].count() == 0
+
+
+def test_the_pane_is_bounded_and_stays_where_its_reader_is(tab: Tab) -> None:
+    with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
+        connect(tab, hub)
+        peer.send(b"".join(b"line %d\n" % number for number in range(2000)))
+        wait_for_line(tab, "line 1999")
+        assert tab["#chat-log p"].count() <= 500
+        at_end = "(() => { const l = document.querySelector('#chat-log');"
+        at_end += " return l.scrollHeight - l.scrollTop - l.clientHeight < 8; })()"
+        assert tab.page.evaluate(at_end)
+        tab.page.evaluate("document.querySelector('#chat-log').scrollTop = 0")
+        peer.send(b"one more\n")
+        wait_for_line(tab, "one more")
+        assert not tab.page.evaluate(at_end)
+
+
+def test_a_very_long_line_is_cut_for_the_eye_and_says_so(tab: Tab) -> None:
+    with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
+        connect(tab, hub)
+        peer.send(b"y" * 5000 + b"\n")
+        wait_for_line(tab, "y… (3\u202f000 more)")
