@@ -26,7 +26,7 @@ export class Table {
     this.pointed = false;
     /** Somebody has just asked for another view: what comes next is shown, whatever is held. */
     this.fresh = true;
-    this.askedAt = 0;
+    this.askedAt = -ANSWER_MS;
     this.own = "";
     /** @type {ClientsPage | null} */ this.newest = null;
     this.watch();
@@ -68,7 +68,7 @@ export class Table {
   /** Another view was asked for: its rows are shown even under the pointer. */
   viewChanged() {
     this.fresh = true;
-    this.askedAt = performance.now();
+    this.askedAt = this.newest ? performance.now() : -ANSWER_MS; // Nothing is under way before the first.
   }
 
   /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours */
