@@ -32,7 +32,10 @@ export class Controls {
   listen() {
     this.filter.addEventListener("input", () => {
       clearTimeout(this.typing);
-      this.typing = setTimeout(() => this.view.set({ q: this.filter.value }), TYPING_MS);
+      this.typing = setTimeout(() => {
+        this.typing = 0;
+        this.view.set({ q: this.filter.value });
+      }, TYPING_MS);
     });
     this.filter.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowDown") return;
@@ -46,6 +49,8 @@ export class Controls {
     this.previous.addEventListener("click", () => this.turn(-1));
     this.next.addEventListener("click", () => this.turn(1));
     this.reset.addEventListener("click", () => {
+      clearTimeout(this.typing);
+      this.typing = 0;
       this.view.reset();
       this.filter.focus(); // The button that was pressed is gone.
     });
@@ -68,7 +73,8 @@ export class Controls {
   /** Show what the view says, wherever it came from. */
   show() {
     const { sort, order, q, limit } = this.view.fields;
-    if (this.filter.value !== q) this.filter.value = q;
+    // What is being typed is not taken away by a sort or a page that was asked for meanwhile.
+    if (!this.typing && this.filter.value !== q) this.filter.value = q;
     this.limit.value = String(limit);
     this.reset.hidden = this.view.isDefault;
     for (const button of this.presets) {
