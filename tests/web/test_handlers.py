@@ -207,7 +207,7 @@ def test_the_style_sheet_is_served_as_css(url: str) -> None:
     answer = ask(url, "/static/hubbub.css")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
-    assert b"prefers-color-scheme: dark" in answer.body
+    assert b"color-scheme: light dark" in answer.body
 
 
 def test_an_asset_under_its_own_version_is_kept_for_ever_and_no_other(url: str) -> None:
