@@ -143,7 +143,10 @@ class Room:
     def lines_between(self, offset: int, stop: int, but: int = 0) -> list[Piece]:
         """The sealed lines from `offset` up to `stop` as pieces that are owed; but for a client's own."""
         pieces = []
-        for chunk in self.chunks[self.index(offset) :]:
+        for index in range(self.index(offset), len(self.chunks)):
+            chunk = self.chunks[index]
+            if chunk.start >= stop:
+                break
             for start, end, own in spans(chunk.own, but, max(offset, chunk.start), min(stop, chunk.end)):
                 if not own:
                     data = chunk.lf[start - chunk.start : end - chunk.start]

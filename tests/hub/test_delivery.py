@@ -12,16 +12,18 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from hub import rooms
 from hub.client import Client, Piece
 from hub.delivery import BATCH_BYTES, BATCH_PARTS, next_parts, pass_own, rest_for, take
 from hub.forms import Form, encode
+from hub.own import spans
 from hub.pacing import Pacing
 from hub.poller import Poller
 from hub.rooms import Room
@@ -488,3 +490,23 @@ def test_who_needs_several_offers_to_catch_up_gets_every_line() -> None:
             sender.slice(0.0)
         assert len(got) == len(expected)
         assert got == expected
+
+
+def test_what_is_still_owed_at_an_end_costs_lines_and_answers_and_not_their_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, looks = a_client(), 0
+    room = a_room(client)
+
+    def look(*arguments: Any) -> Iterator[tuple[int, int, bool]]:
+        nonlocal looks
+        looks += 1
+        return spans(*arguments)
+
+    monkeypatch.setattr(rooms, "spans", look)
+    for _ in range(100):
+        room.append(b"line", SPEAKER)
+        room.seal()
+        client.put(b"* answer\n")
+    assert b"".join(piece.data for piece in rest_for(client)) == b"line\n* answer\n" * 100
+    assert looks <= 200
