@@ -17,7 +17,7 @@ from hub.delivery import rest_for
 from hub.marks import Marks
 from hub.modes import Intake
 from hub.rooms import Room, Rooms, RoomsFull
-from hub.text import NameRefused, check_name, clean, name_key
+from hub.text import NameRefused, check_name, clean, may_be_name, name_key
 
 _RESERVED = re.compile(r"guest-\d+|hubbub|you")
 
@@ -119,7 +119,7 @@ class Chat:
 
     def find(self, nick: str) -> Client | None:
         """Who has this nick, whatever its case."""
-        return self._by_nick.get(name_key(nick))
+        return self._by_nick.get(name_key(nick)) if may_be_name(nick) else None
 
     def say(self, client: Client, text: bytes) -> None:
         """A line to everyone in the client's room."""

@@ -86,7 +86,7 @@ def check_name(text: str, what: str) -> str:
     and Cyrillic share many shapes, so one name takes letters from one of them. Two whole words that look
     alike in two scripts remain two names: to know them takes the tables of UTS #39.
     """
-    name = unicodedata.normalize("NFKC", text) if len(text) <= _RAW_NAME_LENGTH else ""
+    name = unicodedata.normalize("NFKC", text) if may_be_name(text) else ""
     if not 1 <= len(name) <= NAME_LENGTH:
         raise NameRefused(f"a {what} has 1 to {NAME_LENGTH} characters: letters, digits, and any of - _ .")
     if _INVISIBLE.search(text) or not all(map(_may_stand_in_name, name)):
@@ -101,6 +101,11 @@ def check_name(text: str, what: str) -> str:
     if len(_look_alike_scripts(name)) > 1:
         raise NameRefused(f"a {what} has letters from only one of Latin, Greek and Cyrillic")
     return name
+
+
+def may_be_name(text: str) -> bool:
+    """Whether this is short enough to be looked at: the cost of `name_key` grows with the square of length."""
+    return len(text) <= _RAW_NAME_LENGTH
 
 
 def name_key(name: str) -> str:

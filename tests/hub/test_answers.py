@@ -7,13 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from hub import chat
 from hub.answers import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN, span
 from hub.client import Client
 from hub.modes import Intake
+from hub.text import NAME_LENGTH, name_key
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.hub.test_chat import Talk
 from tests.hub.test_client import a_client
 from tests.support import PAIRS, ThreadHub, closing
+
+MARKS = "\N{COMBINING GRAVE ACCENT BELOW}\N{COMBINING ACUTE ACCENT}"
 
 
 def asked(talk: Talk, client: Client, line: str) -> list[str]:
@@ -252,3 +256,16 @@ def test_stats_name_no_address() -> None:
         got = take_all(ann).decode()
         assert "* endings: none" in got
         assert "127.0.0.1" not in got and str(bob.sock.getsockname()[1]) not in got
+
+
+@pytest.mark.parametrize("command", ["/whois", "/msg"])
+def test_a_name_that_nobody_can_have_is_not_even_normalised(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four thousand marks take 20 ms, and a turn may have a hundred commands."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(chat, "name_key", lambda name: looked_at.append(name) or name_key(name))
+    talk = Talk()
+    ann = talk.join("ann")
+    assert asked(talk, ann, f"{command} a{2000 * MARKS} hello")[-1].startswith("* nobody here is called a")
+    assert max(map(len, looked_at)) <= 4 * NAME_LENGTH
