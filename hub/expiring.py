@@ -104,9 +104,12 @@ class Expirer:
         """Ask who said nothing whether it is there; who did not answer the last time is not.
 
         Not while its kernel refuses bytes: the question would stand behind them. TCP has a clock for that.
+        And not whose end is known: behind its Close it may not answer, and lines of its may still wait.
         """
         hub = self._hub
         assert client.websocket is not None
+        if client.last is not None or client.gone is not None:
+            return
         if client.pinged and not client.blocked and not hub.sockets.has_input(client.sock):
             after = f"ping={hub.limits.ping_s:g}s"
             hub.marks.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)

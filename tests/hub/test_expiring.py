@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hub.client import Client
-from tests.hub.support_turns import SteppedHub
-from tests.support import Peer, ThreadHub, until
+from hub.kinds import Rate
+from tests.hub.support_turns import SteppedHub, take_all
+from tests.hub.support_websocket import close, text
+from tests.support import Peer, ThreadHub, closing, until
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 MASKED_PONG = b"\x8a\x80\0\0\0\0"
+LINES = [b"line %d" % number for number in range(50)]
 
 
 def test_a_warning_comes_before_the_end_and_the_farewell_names_the_timeout() -> None:
@@ -111,3 +116,22 @@ def test_pongs_are_no_activity() -> None:
             hub.now_s += 3
             hub.turns()
             assert client.reason == "idle"
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [(close(1000), "peer_closed"), (text(b"x" * 9000), "line_too_long"), (b"", "peer_closed")],
+    ids=["close", "offence", "fin"],
+)
+def test_whose_end_waits_behind_its_lines_is_not_asked_whether_it_is_there(end: bytes, reason: str) -> None:
+    """A peer answers nothing behind its Close, so that it says nothing is no sign."""
+    with SteppedHub(idle_timeout_s=0, line_rate=Rate(1, "s", 1)) as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer, closing(hub.join(1)) as (listener,):
+            hub.deliver(peer, b"".join(map(text, LINES)) + end, fin=not end)
+            for _ in LINES:
+                hub.turns(3)
+                hub.now_s += 1
+            hub.turns(3)
+            assert take_all(listener) == b"".join(b"%b\n" % line for line in LINES)
+            assert client.reason == reason
