@@ -107,7 +107,7 @@ class Sender:
             elif client.bulk and client.websocket is None and room.is_only_itself_to(client):
                 self._withhold(client, room)
             elif client.fresh:
-                room.slow[client.id] = client
+                self._wait_or_start(client, room)
             elif newest is not None and client.offset == newest.start and not (client.rest or client.private):
                 self._give(client, newest, now)
             elif client.offset != room.end:
@@ -143,10 +143,19 @@ class Sender:
             pass_own(client)
         if limit and client.lag_bytes > limit:
             if not self._hub.settings.notices:  # It could not be told: so it gets them.
-                client.bulk = False
-                self._hub.marks.flush[client.id] = client
+                self._hub.start_output(client)
                 return
             skip(client, room, self._hub.account)
+        else:
+            room.slow[client.id] = client
+
+    def _wait_or_start(self, client: Client, room: Room) -> None:
+        """A newcomer gets nothing before its first line or a pause, but one that talks on may never pause.
+
+        So lines of others end the waiting of who has said its first line; and nobody may hold the log back.
+        """
+        if client.opening is None or client.lag_bytes > self._hub.limits.behind_bytes:
+            self._hub.start_output(client)
         else:
             room.slow[client.id] = client
 
