@@ -11,6 +11,7 @@ and an offset per replica.)
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -157,7 +158,12 @@ class Room:
         """The last lines that the log has, at most so many of them, and whole ones of so many bytes."""
         self.seal()
         _, offset = self._back(lines)
-        text = b"".join(piece.data for piece in self.lines_between(offset, self.end))
+        parts: deque[bytes] = deque()
+        for chunk in reversed(self.chunks):
+            if chunk.end <= max(offset, self.end - most_bytes - 1):  # One byte more, to find the border.
+                break
+            parts.appendleft(chunk.lf[max(0, offset - chunk.start) :])
+        text = b"".join(parts)
         return text[text.index(b"\n", len(text) - most_bytes - 1) + 1 :] if len(text) > most_bytes else text
 
     def is_only_itself_to(self, client: Client) -> bool:

@@ -104,7 +104,7 @@ def check_name(text: str, what: str) -> str:
 
 
 def may_be_name(text: str) -> bool:
-    """Whether this is short enough to be looked at: the cost of `name_key` grows with the square of length."""
+    """Whether this is short enough to be looked at: the cost of `name_key` grows with its square."""
     return len(text) <= _RAW_NAME_LENGTH
 
 

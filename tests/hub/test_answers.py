@@ -269,3 +269,15 @@ def test_a_name_that_nobody_can_have_is_not_even_normalised(
     ann = talk.join("ann")
     assert asked(talk, ann, f"{command} a{2000 * MARKS} hello")[-1].startswith("* nobody here is called a")
     assert max(map(len, looked_at)) <= 4 * NAME_LENGTH
+
+
+@pytest.mark.parametrize("command", ["/history", "/join tea", "/leave"])
+def test_looking_back_costs_the_more_of_a_turn_the_more_lines_may_be_kept(command: str) -> None:
+    taken = []
+    for history in (20, 10_000):
+        talk = Talk(history=history)
+        ann = talk.join("ann")
+        ann.backlog, ann.backlog_at = [command.encode()] * 100, 0
+        talk.chat.lines(ann)
+        taken.append(ann.backlog_at)
+    assert taken == [32, 2]

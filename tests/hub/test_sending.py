@@ -436,36 +436,45 @@ def test_who_talks_and_never_reads_becomes_a_feed_instead_of_being_cut() -> None
 
 @pytest.mark.parametrize("notices", [True, False])
 def test_a_newcomer_that_never_pauses_holds_no_log_back(notices: bool) -> None:
-    with SteppedHub(mode="chat", announce=0, max_lag_bytes=SMALL_LAG, notices=notices) as hub:
-        with closing(hub.join(1)) as (other,), closing(hub.join(1, fresh=True)) as (feed,):
-            client, room = hub.client(feed), hub.hub.rooms.lobby
-            for _ in range(60):
-                hub.say(feed, BULK)
-                hub.say(other, b"x" * 2000 + b"\n")
-                take_all(other)
-                assert sum(len(chunk.lf) for chunk in room.chunks) < 5 * SMALL_LAG
-            assert not client.fresh or client.reason
+    with (
+        SteppedHub(mode="chat", announce=0, max_lag_bytes=SMALL_LAG, notices=notices) as hub,
+        closing(hub.join(1)) as (other,),
+        closing(hub.join(1, fresh=True)) as (feed,),
+    ):
+        client, room = hub.client(feed), hub.hub.rooms.lobby
+        for _ in range(60):
+            hub.say(feed, BULK)
+            hub.say(other, b"x" * 2000 + b"\n")
+            take_all(other)
+            assert sum(len(chunk.lf) for chunk in room.chunks) < 5 * SMALL_LAG
+        assert not client.fresh or client.reason
 
 
 def test_a_newcomer_that_waits_for_its_rate_hears_the_others() -> None:
-    with SteppedHub(mode="chat", announce=0, line_rate=Rate(1, "s", 5)) as hub:
-        with closing(hub.join(1)) as (other,), closing(hub.join(1, fresh=True)) as (paster,):
-            client = hub.deliver(paster, b"a page\n" * 1000)
-            hub.turns(3)
-            assert client.throttled and client.fresh and paster.nothing_waits()
-            hub.say(other, b"hello\n")
-            assert b"<guest-2> a page\n<guest-1> hello\n" in paster.read_until(b"hello\n")
+    with (
+        SteppedHub(mode="chat", announce=0, line_rate=Rate(1, "s", 5)) as hub,
+        closing(hub.join(1)) as (other,),
+        closing(hub.join(1, fresh=True)) as (paster,),
+    ):
+        client = hub.deliver(paster, b"a page\n" * 1000)
+        hub.turns(3)
+        assert client.throttled and client.fresh and paster.nothing_waits()
+        hub.say(other, b"hello\n")
+        assert b"<guest-2> a page\n<guest-1> hello\n" in paster.read_until(b"hello\n")
 
 
 def test_a_newcomer_that_has_said_nothing_yet_holds_no_log_back() -> None:
-    with SteppedHub(mode="chat", announce=0, max_lag_bytes=SMALL_LAG) as hub:
-        with closing(hub.join(1)) as (other,), closing(hub.join(1, fresh=True)) as (silent,):
-            client = hub.client(silent)
-            while client.fresh:
-                hub.say(other, b"x" * 2000 + b"\n")
-                take_all(other)
-                assert client.lag_bytes < SMALL_LAG
-            assert b"welcome" in silent.line()
+    with (
+        SteppedHub(mode="chat", announce=0, max_lag_bytes=SMALL_LAG) as hub,
+        closing(hub.join(1)) as (other,),
+        closing(hub.join(1, fresh=True)) as (silent,),
+    ):
+        client = hub.client(silent)
+        while client.fresh:
+            hub.say(other, b"x" * 2000 + b"\n")
+            take_all(other)
+            assert client.lag_bytes < SMALL_LAG
+        assert b"welcome" in silent.line()
 
 
 def test_who_ends_behind_a_gap_is_told_of_it_though_it_is_owed_nothing_else() -> None:
