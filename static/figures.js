@@ -29,12 +29,10 @@ export class Figures {
     this.takenAt = 0;
   }
 
-  /** @param {Series} series the server's memory; what it does not remember keeps its own unless the hub is new @param {boolean} restarted */
+  /** @param {Series} series the server's memory @param {boolean} restarted whether it is another hub than a moment ago */
   load(series, restarted) {
     for (const [name, spark] of Object.entries(this.sparks)) {
-      const known = series[/** @type {keyof Series} */ (name)];
-      if (known) spark.load(known);
-      else if (restarted) spark.load([]);
+      spark.load(series[/** @type {keyof Series} */ (name)] ?? []);
     }
     if (restarted) this.takenAt = 0;
   }

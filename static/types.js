@@ -5,7 +5,8 @@ export const PROTOCOL = 1;
 
 /**
  * The series of the last minutes: rates a second, oldest first, equal lengths.
- * @typedef {Record<"lines_in" | "lines_out" | "bytes_in" | "bytes_out" | "open" | "busy" | "evicted", number[]>} Series
+ * @typedef {"open" | "lines_in" | "lines_out" | "bytes_in" | "bytes_out" | "turns" | "turn_p99_ms" | "busy" | "evicted"} Figure
+ * @typedef {Record<Figure, number[]>} Series
  *
  * @typedef {object} Hello
  * @property {"hello"} kind

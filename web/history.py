@@ -43,6 +43,8 @@ class Series(Record, frozen=True, kw_only=True):
     bytes_in: list[int]
     bytes_out: list[int]
     open: list[int]
+    turns: list[int]
+    turn_p99_ms: list[float]
     busy: list[float]
     evicted: list[int]
 
@@ -55,6 +57,8 @@ class Point(NamedTuple):
     bytes_in: int
     bytes_out: int
     open: int
+    turns: int
+    turn_p99_ms: float
     busy: float
     evicted: int
 
@@ -92,6 +96,8 @@ class History:
             bytes_in=[point.bytes_in for point in points],
             bytes_out=[point.bytes_out for point in points],
             open=[point.open for point in points],
+            turns=[point.turns for point in points],
+            turn_p99_ms=[point.turn_p99_ms for point in points],
             busy=[point.busy for point in points],
             evicted=[point.evicted for point in points],
         )
@@ -105,6 +111,8 @@ def point_of(rates: Rates, summary: Summary) -> Point:
         bytes_in=rates.bytes_in,
         bytes_out=rates.bytes_out,
         open=summary.clients.open,
+        turns=rates.turns,
+        turn_p99_ms=round(summary.loop.turn_p99_ms, 2),
         busy=rates.busy,
         evicted=round(rates.evicted),
     )

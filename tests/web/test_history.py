@@ -1,5 +1,6 @@
 """Rates and series from publications that the test makes: no sockets, no loop, no clock."""
 
+import msgspec
 import pytest
 
 from hub.reasons import CloseReason
@@ -18,6 +19,31 @@ def told(*summaries: Summary) -> History:
     for summary in summaries:
         history.add(summary)
     return history
+
+
+def test_the_series_remember_the_turns_as_well() -> None:
+    times = [LoopTimes(busy_s=0.0, turn_p99_ms=p99, turn_max_ms=9.0) for p99 in (0.5, 0.1284, 7.0)]
+    history = told(*[at(second, turns=10 * second**2, loop=times[second]) for second in range(3)])
+    assert history.series().turns == [10, 30]
+    assert history.series().turn_p99_ms == [0.13, 7.0]
+
+
+def test_a_hello_of_a_busy_hub_stays_small() -> None:
+    """Five minutes of a hub with a thousand readers, every figure at its longest."""
+    history = told(at(0))
+    for second in range(1, POINTS_MAX + 1):
+        history.add(
+            at(
+                second,
+                lines=InOut(in_=50_123 * second, out=1_501_234 * second),
+                bytes=InOut(in_=5_123_456 * second, out=150_123_456 * second),
+                turns=12_345 * second,
+                loop=LoopTimes(busy_s=0.987 * second, turn_p99_ms=12.34, turn_max_ms=99.0),
+                clients=clients(10_000),
+                closed={"idle": 123 * second},
+            )
+        )
+    assert len(msgspec.json.encode(history.series())) < 20_000
 
 
 def busy(seconds: float) -> LoopTimes:
