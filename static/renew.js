@@ -9,11 +9,11 @@ const RESTARTED_KEY = "hubbub.restarted";
  * @param {import("./types.js").Hello} hello
  * @param {boolean} restarted whether it is another hub than a moment ago
  */
-export async function reloadIfOutdated(hello, restarted) {
-  const { version, wsPort } = document.documentElement.dataset;
+export function reloadIfOutdated(hello, restarted) {
+  const { version, files, wsPort } = document.documentElement.dataset;
+  const same = hello.protocol === PROTOCOL && hello.version === version && hello.files === files;
   // The port stands in the page's Content-Security-Policy: a page made for another one cannot connect.
-  const outdated = hello.protocol !== PROTOCOL || hello.version !== version || String(hello.ws_port) !== wsPort;
-  if (!(outdated || (restarted && (await filesChanged()))) || !firstTimeFor(hello.boot)) return;
+  if ((same && String(hello.ws_port) === wsPort) || !firstTimeFor(hello.boot)) return;
   if (restarted) sessionStorage.setItem(RESTARTED_KEY, String(Date.now()));
   location.reload();
 }
@@ -38,21 +38,4 @@ function firstTimeFor(boot) {
   } catch {
     return false; // Without a memory it could go on for ever.
   }
-}
-
-/** Whether the page as it is served now names other files; their URLs carry a hash of what is in them. */
-async function filesChanged() {
-  try {
-    const answer = await fetch("/", { cache: "no-store" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    return answer.ok && files(page) !== files(document);
-  } catch {
-    return false;
-  }
-}
-
-/** @param {Document} page */
-function files(page) {
-  const found = page.querySelectorAll("script[src], link[rel=stylesheet]");
-  return [...found].map((element) => element.getAttribute("src") ?? element.getAttribute("href")).join(" ");
 }

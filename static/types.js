@@ -13,6 +13,7 @@ export const PROTOCOL = 1;
  * @property {number} protocol
  * @property {string} boot new for each start of the hub
  * @property {string} version
+ * @property {string} files the version of all files that the page is made of
  * @property {number} ws_port 0: there is none
  * @property {Series & {interval_s: number}} series
  *

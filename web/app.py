@@ -21,8 +21,9 @@ def build_app(settings: Settings, feed: Feed) -> web.Application:
     app[guard.HOSTS] = Hosts(settings.web_host, settings.allowed_hosts)
     app[FEED] = feed
     app[handlers.ASSETS] = read_assets(find_files("static"))
-    app[handlers.PAGE] = templates(app[handlers.ASSETS]).get_template("page.html")
-    app[LIVE] = Live(feed)
+    files = files_version(app[handlers.ASSETS], find_files("templates"))
+    app[handlers.PAGE] = templates(app[handlers.ASSETS], files).get_template("page.html")
+    app[LIVE] = Live(feed, files)
     app.on_startup.append(app[LIVE].start)
     app.on_shutdown.append(app[LIVE].stop)
     app.add_routes(routes())
@@ -68,10 +69,19 @@ def read_asset(path: Path) -> handlers.Asset:
     return handlers.Asset(content_type, body, hashlib.sha256(body).hexdigest()[:16])
 
 
-def templates(assets: handlers.Assets) -> jinja2.Environment:
+def files_version(assets: handlers.Assets, directory: Path) -> str:
+    """Changes with every byte that the page is made of: modules import each other without a version."""
+    made_of = {f"static/{name}": asset.body for name, asset in assets.items()}
+    made_of |= {f"templates/{path.name}": path.read_bytes() for path in directory.iterdir()}
+    digests = [f"{name} {hashlib.sha256(body).hexdigest()}\n" for name, body in sorted(made_of.items())]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def templates(assets: handlers.Assets, files: str = "") -> jinja2.Environment:
     """The templates: everything escaped, a misspelt name an error, nothing looked up again after start.
 
-    In a template `asset("app.js")` is the address of a static file, with its version.
+    In a template `asset("app.js")` is the address of a static file, with its version, and `files` the
+    version of all of them.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(find_files("templates")),
@@ -81,5 +91,6 @@ def templates(assets: handlers.Assets) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["files"] = files
     environment.globals["asset"] = lambda name: f"/static/{name}?v={assets[name].version}"
     return environment

@@ -34,11 +34,15 @@ LATE_S: Final = 1.5
 
 
 class Hello(Record, frozen=True, kw_only=True, tag_field="kind", tag="hello"):
-    """The first message to a tab. `boot` is another one after each start of the process."""
+    """The first message to a tab. `boot` is another one after each start of the process.
+
+    `files` is another one when any file of the page is.
+    """
 
     protocol: int
     boot: str
     version: str
+    files: str
     ws_port: int
     series: Series
 
@@ -58,8 +62,9 @@ class Update(Record, frozen=True, kw_only=True, tag_field="kind", tag="update"):
 class Live:
     """The tabs and what they share."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, files: str) -> None:
         self._feed = feed
+        self._files = files
         self._history = History()
         self._moments = Moments(feed, self._history)
         self._boot = secrets.token_hex(8)
@@ -119,6 +124,7 @@ class Live:
                 protocol=PROTOCOL,
                 boot=self._boot,
                 version=__version__,
+                files=self._files,
                 ws_port=self._feed.ws_port,
                 series=self._history.series(),
             )

@@ -8,7 +8,7 @@ import pytest
 
 from hub.mailbox import Mailbox
 from hub.settings import Settings
-from web.app import build_app, find_files, read_assets, templates
+from web.app import build_app, files_version, find_files, read_assets, templates
 from web.feed import Feed
 
 
@@ -61,6 +61,26 @@ def test_the_address_of_an_asset_changes_with_its_bytes(tmp_path: Path) -> None:
     second = templates(read_assets(tmp_path)).from_string("{{ asset('a.js') }}").render()
     assert first.startswith("/static/a.js?v=") and second.startswith("/static/a.js?v=")
     assert first != second
+
+
+def test_the_version_of_all_files_changes_with_any_of_them(tmp_path: Path) -> None:
+    static, made = tmp_path / "static", tmp_path / "templates"
+    for path, text in ((static / "a.js", "1"), (static / "b.js", "2"), (made / "page.html", "3")):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def version() -> str:
+        return files_version(read_assets(static), made)
+
+    seen = [version(), version()]
+    assert seen[0] == seen[1]
+    (static / "b.js").write_text("other")
+    seen.append(version())
+    (static / "b.js").rename(static / "c.js")
+    seen.append(version())
+    (made / "page.html").write_text("other")
+    seen.append(version())
+    assert len(set(seen)) == 4
 
 
 def test_an_asset_that_is_not_there_is_an_error() -> None:

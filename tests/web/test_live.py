@@ -39,6 +39,7 @@ def test_hello_comes_first_and_says_whose_page_it_is(tab: LiveTab) -> None:
     assert tab.hello["protocol"] == 1
     assert re.fullmatch("[0-9a-f]{16}", tab.hello["boot"])
     assert re.fullmatch(r"\d+\.\d+\.\d+", tab.hello["version"])
+    assert re.fullmatch("[0-9a-f]{16}", tab.hello["files"])
     assert tab.hello["ws_port"] == 0
     assert tab.hello["series"] == {
         "interval_s": 1.0, "lines_in": [], "lines_out": [], "bytes_in": [], "bytes_out": [],
