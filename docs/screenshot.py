@@ -1,18 +1,21 @@
 """Make the README's picture of the live page anew: python docs/screenshot.py [FILE [SECONDS]].
 
 Starts `hubbub demo` on free ports, lets it run for a while (90 s unless told), and takes a picture with
-Debian's Chromium. Needs what the tests need.
+Debian's Chromium. Needs what the tests need, and Pillow, which makes the file small.
 """
 
+import io
 import re
 import shutil
 import signal
 import subprocess
 import sys
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 SIZE = {"width": 1440, "height": 900}
+COLOURS = 128
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DEMO = [sys.executable, "-m", "hub", "demo", "--port", "0", "--ws-port", "0", "--web-port", "0"]
 
@@ -24,14 +27,14 @@ def main(path: str = "docs/page.png", seconds: str = "90") -> None:
         try:
             for line in demo.stdout:
                 if found := re.search(r"page on (\S+)", line):
-                    take(found[1], path, float(seconds))
+                    write_small(take(found[1], float(seconds)), path)
                     break
         finally:
             demo.send_signal(signal.SIGINT)
 
 
-def take(url: str, path: str, seconds: float) -> None:
-    """The page after so many seconds, with somebody in the chat."""
+def take(url: str, seconds: float) -> bytes:
+    """The page as PNG after so many seconds, with somebody in the chat."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport=SIZE, color_scheme="light")
@@ -39,8 +42,15 @@ def take(url: str, path: str, seconds: float) -> None:
         page.click("#chat-connect")
         page.wait_for_timeout(1000 * seconds)
         page.evaluate("document.activeElement.blur()")
-        page.screenshot(path=path)
+        picture = page.screenshot()
         browser.close()
+        return picture
+
+
+def write_small(picture: bytes, path: str) -> None:
+    """The same with a palette: the page has few colours, so nobody sees the difference."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,14 @@ class Summary(Record, frozen=True, kw_only=True):
     listeners: tuple[str, ...]
     ws_listeners: tuple[str, ...] = ()
     """The same of the port for browsers; empty where there is none."""
+    read_only_listeners: tuple[str, ...] = ()
+    """The same of the port for viewers."""
     max_clients: int
     clients: ClientCounts
     rooms: int
     lines: InOut
+    lines_discarded: int = 0
+    """What viewers sent, in lines; they do not count as lines in."""
     bytes: InOut
     events: EventCounts
     syscalls: dict[str, int]

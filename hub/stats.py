@@ -95,10 +95,12 @@ def summary(hub: Hub, now: float) -> records.Summary:
         draining=hub.draining,
         listeners=hub.addresses,
         ws_listeners=hub.ws_addresses,
+        read_only_listeners=hub.read_only_addresses,
         max_clients=settings.max_clients,
         clients=records.ClientCounts(open=len(hub.clients), accepted=counters.accepted, peak=counters.peak),
         rooms=len(hub.rooms),
         lines=records.InOut(in_=counters.lines_in, out=counters.lines_out),
+        lines_discarded=counters.lines_discarded,
         bytes=records.InOut(in_=counters.bytes_in, out=counters.bytes_out),
         events=records.EventCounts(
             in_=counters.events_in,

@@ -1,7 +1,6 @@
 /* The chat pane: a client of the hub like any other, on its WebSocket port. One line is one text message. */
 
 import { byId, setText } from "./dom.js";
-import { number } from "./format.js";
 import { Lines } from "./lines.js";
 
 /** What the browser tells of a close when the other side gave no reason (RFC 6455, 7.4.1). @type {Record<number, string>} */
@@ -81,10 +80,9 @@ export class Chat {
     this.offer(this.port, this.mode ?? "");
   }
 
-  /** @param {string | ArrayBuffer} data */
+  /** A line that is not UTF-8 comes as a binary message. @param {string | ArrayBuffer} data */
   take(data) {
-    if (typeof data === "string") this.lines.add(data);
-    else this.lines.note(`${number(data.byteLength)} bytes of binary`);
+    this.lines.add(typeof data === "string" ? data : new TextDecoder().decode(data));
   }
 
   /** Enter in an unconnected pane connects first: whoever types wants to talk. */
@@ -107,6 +105,7 @@ export class Chat {
   /** @param {string} text */
   say(text) {
     setText(this.state, text);
+    this.state.title = text;
   }
 }
 

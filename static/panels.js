@@ -75,7 +75,11 @@ function facts(summary) {
   fact("reads", `${summary.trigger} + ${summary.read}`);
   fact("idle", `idle: ${summary.idle_strategy}${limit}`);
   fact("uptime", `up ${duration(summary.uptime_s)}`);
-  const sockets = [["lines on", summary.listeners], ["ws on", summary.ws_listeners ?? []]];
+  const sockets = [
+    ["lines on", summary.listeners],
+    ["viewers on", summary.read_only_listeners ?? []],
+    ["ws on", summary.ws_listeners ?? []],
+  ];
   const texts = sockets.filter(([, list]) => list.length).map(([name, list]) => `${name} ${list.join(", ")}`);
   fact("listeners", texts.join(" · ") || "listening nowhere");
   one('[data-fact="draining"]').hidden = !summary.draining;
@@ -133,8 +137,10 @@ function totals(summary) {
     lingering: number(summary.lingering),
     rooms: number(summary.rooms),
     log_dropped: number(summary.log_dropped),
+    lines_discarded: number(summary.lines_discarded ?? 0),
   };
   for (const [key, text] of Object.entries(texts)) setText(one("dd", pair("totals", key)), text);
+  pair("totals", "lines_discarded").hidden = !summary.read_only_listeners?.length;
   const books = one("[data-books]");
   books.classList.toggle("warn", missing !== 0);
   setText(books, missing ? `off by ${number(missing)}` : "accepted = open + ended: adds up");

@@ -119,8 +119,9 @@ export class Rows {
       const text = document.createTextNode("");
       const holder = make("bdi"); // A name in another direction does not turn its neighbours round.
       holder.append(text);
-      cell.append(holder);
+      // In front, where a long name cannot push it out of sight.
       if (key === "nick") cell.append((you = make("b", "you", "you")));
+      cell.append(holder);
       cells.set(key, text);
       element.append(cell);
     }

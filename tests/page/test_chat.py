@@ -78,6 +78,11 @@ def test_the_own_row_is_marked_as_long_as_one_is_connected(tab: Tab, hub: HubPro
         expect(mine.locator(".you")).to_be_visible()
         expect(mine.locator('[data-key="transport"]')).to_have_text("websocket")
         expect(tab["#clients .you:visible"]).to_have_count(1)
+        tab.say("/nick " + "W" * 32)
+        until(lambda: "W" * 32 in tab.column("nick"))
+        right = "element => element.getBoundingClientRect().right"
+        mark, cell = mine.locator(".you"), mine.locator('[data-key="nick"]')
+        assert mark.evaluate(right) < cell.evaluate(right)
         tab["#chat-connect"].click()
         until(lambda: tab["#chat-connect"].inner_text() == "connect")
         expect(mine).to_have_count(0, timeout=PATIENCE_MS)
@@ -137,6 +142,23 @@ def test_relay_modes_show_what_was_sent(tab: Tab, mode: str) -> None:
             assert peer.line() == b"verbatim\n"
             peer.send("* not the hub, \N{RIGHT-TO-LEFT OVERRIDE}me\x1b[2J\n".encode())
             wait_for_line(tab, "* not the hub, \ufffdme\u241b[2J")
+
+
+def test_a_line_that_is_not_utf_8_is_shown_as_far_as_it_can_be_read(tab: Tab) -> None:
+    with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
+        connect(tab, hub)
+        peer.send(b"caf\xe9 \x80 au lait\n")
+        wait_for_line(tab, "caf\ufffd \ufffd au lait")
+
+
+def test_an_empty_line_is_as_high_as_any(tab: Tab) -> None:
+    with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
+        connect(tab, hub)
+        peer.send(b"\none\n")
+        wait_for_line(tab, "one")
+        heights = "lines => lines.map(line => line.getBoundingClientRect().height)"
+        first, second = tab["#chat-log p"].evaluate_all(heights)
+        assert first == second
 
 
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])

@@ -28,6 +28,22 @@ def test_the_header_says_what_runs_here(tab: Tab, hub: HubProcess) -> None:
     expect(header).to_contain_text(re.compile(r"up \d+\u202fs"))
 
 
+def test_viewers_are_told_of_where_they_have_a_port(tab: Tab) -> None:
+    with HubProcess("--read-only-port", "0") as hub, Peer(hub.read_only_port) as viewer:
+        viewer.send(b"nobody\nhears this\n")
+        tab.open(hub.url)
+        expect(tab["header"]).to_contain_text(f"viewers on 127.0.0.1:{hub.read_only_port}")
+        discarded = tab['[data-pairs="totals"] [data-key="lines_discarded"]']
+        expect(discarded.locator("dd")).to_have_text("2", timeout=PATIENCE_MS)
+        assert hub.get("/api/summary")["lines"]["in"] == 0
+
+
+def test_viewers_are_no_matter_where_they_have_none(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    expect(tab['[data-pairs="totals"] [data-key="lines_discarded"]']).to_be_hidden()
+    expect(tab["header"]).not_to_contain_text("viewers")
+
+
 def test_figures_move_with_what_happens(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     expect(tab.figure("open")).to_have_text("0")

@@ -217,3 +217,15 @@ def test_a_client_keeps_its_row_while_others_come_and_go(tab: Tab, hub: HubProce
             tab.wait_for_column("id", ids(2, 3, 4))
             marked = tab["#clients tbody tr"].evaluate_all("rows => rows.map(row => row.marked === true)")
             assert marked == [False, True, False]
+
+
+def test_who_is_not_read_for_its_line_rate_is_marked(tab: Tab) -> None:
+    with HubProcess("--line-rate", "1/s:1") as hub, hub.peer() as peer:
+        peer.send(b"x\n" * 60)
+        tab.open(hub.url)
+        state = tab['#clients tbody td[data-key="state"]']
+        expect(state).to_have_text("throttled", timeout=PATIENCE_MS)
+        mark, fits = state.evaluate(
+            "cell => [getComputedStyle(cell, '::before').content, cell.scrollWidth <= cell.clientWidth]"
+        )
+        assert mark == '"‖ "' and fits
