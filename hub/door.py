@@ -19,7 +19,7 @@ from hub.framing import LineBuffer
 from hub.ledger import ending_of
 from hub.names import Hosts
 from hub.reasons import CloseReason
-from hub.sockets import Address, NotAccepted, PeerGone, SpareDescriptor, show_address
+from hub.sockets import Address, NotAccepted, PeerGone, show_address
 from hub.state import Hub
 from hub.telnet import TelnetFilter
 from hub.websocket import WebSocket
@@ -47,7 +47,7 @@ class Door:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._listeners: dict[int, Listener] = {}
-        self._spare = SpareDescriptor()
+        self._spare = hub.sockets.spare()
         self._next_id = 1
         self._opens_at: float | None = None
         settings = hub.settings

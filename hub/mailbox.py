@@ -82,8 +82,7 @@ class Mailbox:
     def post(self, command: Command) -> None:
         """Leave a command and ring. Safe from any thread and from a signal handler; never blocks."""
         self._commands.append(command)
-        with contextlib.suppress(BlockingIOError):  # Where the counter is full, the bell is ringing already.
-            os.eventfd_write(self._doorbell, 1)
+        self._ring()
 
     def take(self, budget: int) -> list[Command]:
         """At most `budget` commands in the order they came. Stops the bell once nothing is left."""
@@ -91,15 +90,22 @@ class Mailbox:
         while self._commands and len(taken) < budget:
             taken.append(self._commands.popleft())
         if not self._commands:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._doorbell)
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._signalled, 4096)
+            self._silence()
             if self._commands:  # Posted between the look and the reading: ring again for the next turn.
-                os.eventfd_write(self._doorbell, 1)
+                self._ring()
         return taken
 
     def close(self) -> None:
         """Give the descriptors back. Nobody may post afterwards."""
         for fd in (self._doorbell, self._signalled, self.signal_fd):
             os.close(fd)
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # Where the counter is full, the bell is ringing already.
+            os.eventfd_write(self._doorbell, 1)
+
+    def _silence(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._doorbell)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._signalled, 4096)

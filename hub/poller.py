@@ -21,12 +21,12 @@ ERR = select.EPOLLERR
 
 
 class Poller:
-    """One epoll instance. `trigger` is "level" or "edge"."""
+    """One epoll instance. `trigger` is "level" or "edge"; `epoll` is given where the network is simulated."""
 
     EVENTS_PER_WAIT = 1024
 
-    def __init__(self, trigger: str) -> None:
-        self._epoll = select.epoll()
+    def __init__(self, trigger: str, epoll: select.epoll | None = None) -> None:
+        self._epoll = epoll or select.epoll()
         self._edge = select.EPOLLET if trigger == "edge" else 0
         self._masks: dict[int, int] = {}
         self.calls = {"epoll_wait": 0, "epoll_ctl": 0}

@@ -11,6 +11,8 @@ it accepts (tcp(7), socket(7); a test holds the kernel to it):
 - SO_OOBINLINE: telnet sends its interrupts as urgent data, which would otherwise leave the stream.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -75,6 +77,10 @@ class Sockets:
                 listener.close()
             raise
         return listeners
+
+    def spare(self) -> SpareDescriptor:
+        """A descriptor to keep back."""
+        return SpareDescriptor()
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
         """One waiting connection, non-blocking, with the address that accept itself reported.
