@@ -168,6 +168,7 @@ class Reader:
         """The handshake is done: from here on it is a client like any other."""
         timers = self._hub.timers
         client.tag = websocket.tag
+        self._hub.marks.heard.append(client)  # Its idle time starts here, however long the handshake took.
         timers.handshake.forget(client.id)
         timers.ping.touch(client.id, self._now)
         self._hub.guarded(client, self._hub.mode.joined)

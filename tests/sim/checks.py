@@ -1,0 +1,305 @@
+"""What must be true after every turn, whatever happens; each method looks at one promise.
+
+Where it can, a check counts for itself: what kernels took and gave, who came, what was said. The hub's own books
+are then held against that. Violation says what is wrong; `run` in world.py adds nothing to it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hub.client import Client, Phase
+from hub.expiry import Deadline, Poll, Sweep
+from hub.reasons import CloseReason
+from hub.stats import queued_bytes
+from tests.sim.kernel import OUT, Violation
+from tests.sim.seams import SimSpare
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+IDLE_TURNS = 12
+"""So many turns in a row may pass in which no time passes and nothing changes; with budgets of one, more."""
+
+
+def must(true: bool, *what: object) -> None:
+    """Raise Violation unless it is so."""
+    if not true:
+        raise Violation(" ".join(map(str, what)))
+
+
+class Checks:
+    """Looks at one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._still = 0
+        self._overdue: dict[int, int] = {}
+        self._calls: dict[str, int] = {}
+        self._bytes_in = 0
+        self._waited = False
+        self._state: object = None
+        self._timers = {name: getattr(world.hub.timers, name) for name in world.hub.timers.__slots__}
+
+    # Around a turn.
+
+    def before_turn(self) -> None:
+        """What is counted anew in each turn."""
+        hub = self._world.hub
+        self._calls = hub.sockets.calls.copy()
+        self._bytes_in = hub.counters.bytes_in
+        self._settled = sum(hub.counters.closed.values())
+
+    def after_turn(self) -> None:
+        """All of it."""
+        self._faults()
+        self._registered()
+        self._write_interest()
+        self._connections()
+        self._idle()
+        self._rooms()
+        self._limits()
+        self._books()
+        self._progress()
+        self._deadlines()
+        self._work()
+        if self._world.turns % 8 == 0:
+            self._heaps()
+
+    # One promise each.
+
+    def _faults(self) -> None:
+        for event, fields in self._world.log:
+            must(event != "fault", fields.get("trace"))
+
+    def _registered(self) -> None:
+        """What epoll has is what is open: clients, listeners while the door is open, the bell."""
+        world, hub = self._world, self._world.hub
+        door = world.loop._door
+        wanted = set(hub.by_fd) | set(world.mailbox.bells)
+        listeners = set(door._listeners)
+        if door._opens_at is None:
+            wanted |= listeners
+        found = set(world.kernel.epoll.items)
+        must(found == wanted, "epoll has", found, "and open is", wanted)
+        spare = door._spare
+        assert isinstance(spare, SimSpare)
+        held = len(hub.by_fd) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
+        must(len(world.kernel.fds) == held, f"{len(world.kernel.fds)} descriptors, {held} are accounted for")
+
+    def _write_interest(self) -> None:
+        """OUT is wanted exactly of those whose kernel refused bytes, and their last write was."""
+        items = self._world.kernel.epoll.items
+        for fd, client in self._world.hub.by_fd.items():
+            armed = bool(items[fd].mask & OUT)
+            refused = client.sock.refused  # type: ignore[attr-defined]
+            must(armed == client.blocked, f"{client.peer} is armed: {armed}, blocked: {client.blocked}")
+            must(not armed or refused, f"{client.peer} is armed, and its kernel took all")
+            writes = client.phase in (Phase.OPEN, Phase.FLUSHING) and not (client.deaf or client.gone)
+            if refused and writes and not armed:
+                must(False, f"{client.peer} was refused bytes, and nobody waits for room")
+
+    def _connections(self) -> None:
+        """Accepted = open + closed, one reason and one ending each."""
+        hub, world = self._world.hub, self._world
+        closed = sum(hub.counters.closed.values())
+        must(hub.counters.accepted == len(hub.clients) + closed, "accepted", hub.counters.accepted, "open",
+             len(hub.clients), "closed", closed)  # fmt: skip
+        must(hub.counters.accepted == world.kernel.accepted, "accept was called", world.kernel.accepted, "times")
+        ends = [fields for event, fields in world.log if event == "end"]
+        must(len({fields["id"] for fields in ends}) == len(ends), "somebody ended twice")
+        must(len(ends) + len(hub.ended) == closed, "closed", closed, "in the ledger", len(ends), "ending",
+             len(hub.ended))  # fmt: skip
+        both = {client.fd: client for group in (hub.clients, hub.ended) for client in group.values()}
+        must(both == hub.by_fd, "by number", list(hub.by_fd), "by id", list(both))
+        must(all((client.reason is None) for client in hub.clients.values() if client.id not in hub.marks.ended),
+             "somebody has a reason and is forgotten")  # fmt: skip
+        addresses = sum(hub.per_address.values())
+        must(addresses == len(hub.clients), "addresses count", addresses, "clients", len(hub.clients))
+
+    def _idle(self) -> None:
+        """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
+        hub = self._world.hub
+        for client in hub.ended.values():
+            if client.reason is CloseReason.IDLE and client.phase is Phase.FLUSHING and client.decided:
+                quiet_s = client.decided - client.sock.heard_at  # type: ignore[attr-defined]
+                must(quiet_s >= hub.settings.idle_timeout_s, f"{client.peer} ended idle after {quiet_s} s")
+
+    def _rooms(self) -> None:
+        """Who is in a room is open, and every list of a room is a part of the one before."""
+        hub = self._world.hub
+        for room in hub.rooms.all():
+            for name in ("hearers", "held"):
+                must(getattr(room, name).keys() <= room.members.keys(), name, "of", room.name)
+            for name in ("slow", "behind", "stalled", "pressed"):
+                must(getattr(room, name).keys() <= room.hearers.keys(), name, "of", room.name)
+            must(room.stalled.keys() <= room.behind.keys(), "stalled of", room.name)
+            must(room.pressed.keys() <= room.behind.keys(), "pressed of", room.name)
+            must(room.held.keys() == {c.id for c in room.members.values() if c.held}, "held in", room.name)
+            must(room.members.keys() <= hub.clients.keys(), "the dead in", room.name)
+            must(all(client.room is room for client in room.members.values()), "members of", room.name)
+            must(sum(len(chunk.lf) for chunk in room.chunks) <= room.end, "log of", room.name)
+            starts = [chunk.start for chunk in room.chunks] + [room.end]
+            must(all(chunk.end == stop for chunk, stop in zip(room.chunks, starts[1:], strict=True)), "log torn")
+            lowest = starts[0]
+            must(all(c.offset >= lowest for c in room.hearers.values()), "somebody needs what was trimmed")
+
+    def _limits(self) -> None:
+        """Unfinished input, private output and lag are bounded."""
+        hub = self._world.hub
+        settings, budgets, share = hub.settings, hub.budgets, hub.intake.room_bytes
+        line = max(settings.max_line_bytes, 1) + 200
+        for client in hub.by_fd.values():
+            size = client.lines.unfinished_bytes
+            must(size <= settings.max_line_bytes + 1, f"{client.peer} has {size} bytes of unfinished input")
+            private = sum(len(piece.data) for piece in client.private)
+            must(private == client.private_bytes, f"{client.peer} has {private}, and counts {client.private_bytes}")
+            must(client.lag_bytes >= client.own_bytes >= 0, f"{client.peer} lags {client.lag_bytes}")
+            most = hub.limits.lag_bytes + 2 * (share + line) + 20_000
+            must(client.lag_bytes <= most, f"{client.peer} lags {client.lag_bytes}, at most {most}")
+            most = hub.intake.private_bytes + hub.limits.lag_bytes + budgets.client_bytes + 20_000
+            must(private <= most, f"{client.peer} has {private} of its own, at most {most}")
+            must(len(client.rest) <= 2 * line + 20_000, f"{client.peer} has a rest of {len(client.rest)}")
+
+    def _books(self) -> None:
+        """Promise 6: the hub's two sides, and delivered once more from what the kernels took."""
+        hub, account = self._world.hub, self._world.hub.account
+        queued = queued_bytes(hub.by_fd.values())
+        left, right = account.owed + account.replayed, account.delivered + account.skipped + account.unsent
+        must(left == right + queued, f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}")
+        least = most = 0
+        for peer in self._world.peers:
+            hearer = peer.hearer
+            hearer.read(peer.tcp.taken)
+            low, high = hearer.partial()
+            least, most = least + hearer.delivered + low, most + hearer.delivered + high
+        must(least <= account.delivered <= most, f"delivered {account.delivered}, kernels took {least} to {most}")
+
+    def _progress(self) -> None:
+        """Turns that do not wait move something."""
+        world, hub = self._world, self._world.hub
+        counters, marks = hub.counters, hub.marks
+        state = (
+            world.kernel.useful, hub.poller.calls["epoll_ctl"], counters.lines_in, counters.accepted,
+            sum(counters.closed.values()), hub.account.delivered, hub.account.skipped, hub.account.unsent,
+            sum(client.backlog_at + client.position for client in hub.clients.values()), len(world.log),
+            len(marks.readable), len(marks.flush), len(marks.rooms), len(world._steps), len(hub.by_fd),
+        )  # fmt: skip
+        self._still = self._still + 1 if state == self._state and not self._waited else 0
+        self._state = state
+        most = IDLE_TURNS + 4 * len(hub.by_fd)
+        must(self._still <= most, f"{self._still} turns without a wait and without progress; marked:",
+             list(marks.readable), list(marks.flush), [room.name for room in marks.rooms])  # fmt: skip
+
+    def before_wait(self, timeout_s: float) -> None:
+        """No wait is longer than to the next deadline, worked out from the tables and not from the heaps."""
+        self._waited = timeout_s > 0
+        now = self._world.kernel.now
+        must(timeout_s >= 0 and not math.isnan(timeout_s), "a wait of", timeout_s)
+        for name, timer in self._timers.items():
+            due = _due(timer)
+            must(now + timeout_s <= max(now, due) + 1e-3, f"a wait of {timeout_s} s, and {name} is due in {due - now}")
+
+    def _deadlines(self) -> None:
+        """Nothing that is due stays undone for more than a few turns."""
+        hub, now = self._world.hub, self._world.kernel.now
+        most = 4 + (2 * len(hub.by_fd)) // hub.budgets.expiries
+        for name, timer in self._timers.items():
+            overdue = timer.timeout(now) == 0.0
+            count = self._overdue[id(timer)] = self._overdue.get(id(timer), 0) + 1 if overdue else 0
+            must(count <= most, f"{name} is due for {count} turns")
+
+    def _heaps(self) -> None:
+        """No heap is later than its table; nothing is kept about who is not there."""
+        hub = self._world.hub
+        for name, timer in self._timers.items():
+            if isinstance(timer, Deadline):
+                must(len(timer._heap) <= 2 * len(timer._last_s) + 64, f"{name} keeps {len(timer._heap)} entries")
+                must(not timer._last_s or timer._heap[0][0] <= _due(timer), f"{name} wakes up too late")
+                known = hub.clients.keys() | hub.ended.keys()
+                must(timer._last_s.keys() <= known, f"{name} keeps the dead", timer._last_s.keys() - known)
+
+    def _work(self) -> None:
+        """A turn makes no more calls than its budgets allow."""
+        hub, before, budgets = self._world.hub, self._calls, self._world.hub.budgets
+        calls = {name: count - before[name] for name, count in hub.sockets.calls.items()}
+        doors = len(self._world.sockets.listeners)
+        must(calls["accept"] <= doors * (2 * budgets.accepts + 1), "accepts in a turn:", calls["accept"])
+        settled = sum(hub.counters.closed.values()) - self._settled
+        must(settled <= budgets.endings + doors * budgets.accepts * 2, "endings in a turn:", settled)
+        most = budgets.sends + budgets.sends_between_clock_readings + settled + doors * budgets.accepts * 2
+        must(calls["send"] <= most, "sends in a turn:", calls["send"])
+        read = hub.counters.bytes_in - self._bytes_in
+        most = budgets.turn_bytes + budgets.client_bytes + 2 * max(budgets.read_bytes, 4096)
+        must(read <= most, "bytes read in a turn:", read, "at most", most)
+
+    # At the end.
+
+    def unsettled(self) -> str:
+        """What is not as it should be once everybody has read everything; nothing when all is."""
+        world, hub = self._world, self._world.hub
+        if any(listener.waiting for listener in world.sockets.listeners) and not hub.draining:
+            return "somebody waits at the door"
+        for client in hub.clients.values():
+            tcp = client.sock
+            if tcp.lost:  # type: ignore[attr-defined]
+                continue
+            unread = tcp.input and not client.read_only  # type: ignore[attr-defined]
+            if unread or client.has_backlog or not client.owes_nothing or client.fresh or client.bulk:
+                return f"{client.peer} is left with something: {_show(client)}"
+        return ""
+
+    def is_settled(self) -> bool:
+        """Whether everybody has what it is owed."""
+        return not self.unsettled()
+
+    def when_settled(self) -> None:
+        """Everybody heard everything, and everything that was said got through."""
+        world, hub = self._world, self._world.hub
+        alive = {client.peer: client for client in hub.clients.values()}
+        for peer in world.peers:
+            client = alive.get(peer.name)
+            if client is not None and not (client.deaf or peer.tcp.lost or client.reason):
+                must(peer.hearer.heard_all(), f"{peer.name} did not hear everything")
+                if peer.spotless and not peer.read_only and world.plan.mode != "echo":
+                    self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
+
+    def when_drained(self) -> None:
+        """Everybody is gone, for a reason that is known, and nothing is left behind."""
+        world, hub = self._world, self._world.hub
+        must(world.loop.is_drained, "the drain did not end:", [_show(c) for c in hub.by_fd.values()])
+        must(len(world.kernel.fds) == 4 + len(world.mailbox.bells), "descriptors are left:", len(world.kernel.fds))
+        ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
+        for peer in world.peers:
+            end = ends.get(peer.name)
+            if end is None:
+                continue
+            if peer.spotless and world.plan.mode != "echo":
+                self._was_heard(peer.number, peer.said, whole=False)
+
+    def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
+        """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
+        heard = sorted(self._world.journal.said.get(number, []))
+        must([at for at, _ in heard] == list(range(len(heard))), f"lines of peer {number}:", [at for at, _ in heard])
+        must(all(line.endswith(said[at]) for at, line in heard), f"a line of peer {number} is changed")
+        must(not whole or len(heard) == len(said), f"of peer {number} {len(heard)} of {len(said)} lines were heard")
+
+
+def _due(timer: object) -> float:
+    """When this has to be looked at, from its table."""
+    if isinstance(timer, Deadline):
+        return min(timer._last_s.values(), default=math.inf) + timer._timeout_s
+    if isinstance(timer, Sweep):
+        return timer._next_sweep_s if timer._last_s else math.inf
+    if isinstance(timer, Poll):
+        return timer._last_event_s + timer._timeout_s if timer._alive else math.inf
+    return math.inf
+
+
+def _show(client: Client) -> str:
+    return (
+        f"{client.id} {client.peer} {client.phase} {client.reason} paused={client.choked, client.held, client.throttled} "
+        f"fresh={client.fresh} bulk={client.bulk} blocked={client.blocked} deaf={client.deaf} lag={client.lag_bytes} "
+        f"private={client.private_bytes} rest={len(client.rest)} backlog={client.has_backlog} eof={client.eof}"
+    )

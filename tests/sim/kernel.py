@@ -1,0 +1,235 @@
+"""The part of a kernel that the hub talks to: descriptors, epoll, an eventfd, and a clock.
+
+What it imitates, each held against the real thing in test_kernel.py: the lowest free number is given out,
+and at once again (open(2)); EMFILE comes before anything else is looked at (accept(2)); epoll keeps a ready
+list, an event is what is true when it is reported, so several changes merge into one (epoll(7)); a
+level-triggered item stays on the list until it is found not ready, an edge-triggered one leaves it when it
+is reported; HUP and ERR are reported whatever the mask says; changing a mask looks anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import select
+from collections.abc import Callable
+from itertools import count
+
+IN, OUT, ERR, HUP, RDHUP = (
+    select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP, select.EPOLLRDHUP
+)  # fmt: skip
+EVERYTHING = 0xFFFFFFFF
+"""The key of a wake-up that says nothing more exact."""
+CALL_S = 1e-6
+"""What a system call takes."""
+
+
+class Violation(AssertionError):
+    """Something happened that must never happen."""
+
+
+def error(number: int) -> OSError:
+    """What Python raises for it: OSError, or the class that it has for this number."""
+    return OSError(number, os.strerror(number))
+
+
+class Description:
+    """What a descriptor stands for. Its state is asked for with `events`, its changes are told to epoll."""
+
+    def __init__(self) -> None:
+        self.watchers: list[Item] = []
+        self.was_watched = False
+
+    def events(self) -> int:
+        """What poll(2) would say."""
+        return 0
+
+    def release(self) -> None:
+        """The last descriptor of it is closed."""
+
+    def wake(self, key: int = EVERYTHING) -> None:
+        """Something changed that whoever waits for `key` may want to know."""
+        for item in self.watchers:
+            if item.mask & key or key == EVERYTHING:
+                item.epoll.ready[item] = None
+
+
+class Item:
+    """One descriptor in an epoll, and what is wanted of it."""
+
+    def __init__(self, epoll: Epoll, fd: int, of: Description, mask: int) -> None:
+        self.epoll, self.fd, self.of = epoll, fd, of
+        self.mask = mask
+
+    def set(self, mask: int) -> None:
+        """HUP and ERR are always in it."""
+        self.mask = mask | ERR | HUP
+        if self.of.events() & self.mask:
+            self.epoll.ready[self] = None
+
+
+class Bell(Description):
+    """An eventfd(2)."""
+
+    rung = 0
+
+    def events(self) -> int:
+        """Readable while it has rung."""
+        return IN if self.rung else 0
+
+    def ring(self) -> None:
+        """Add one."""
+        self.rung += 1
+        self.wake(IN)
+
+
+class Epoll(Description):
+    """An epoll(7), with the methods of select.epoll."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__()
+        self._kernel = kernel
+        self.items: dict[int, Item] = {}
+        self.ready: dict[Item, None] = {}
+
+    def register(self, fd: int, mask: int) -> None:
+        """EPOLL_CTL_ADD."""
+        self._kernel.called("epoll_add", fd, mask)
+        if fd in self.items:
+            raise error(errno.EEXIST)
+        item = self.items[fd] = Item(self, fd, self._kernel.open_at(fd), mask)
+        item.of.watchers.append(item)
+        item.of.was_watched = True
+        item.set(mask)
+
+    def modify(self, fd: int, mask: int) -> None:
+        """EPOLL_CTL_MOD."""
+        self._kernel.called("epoll_mod", fd, mask)
+        self._item(fd).set(mask)
+
+    def unregister(self, fd: int) -> None:
+        """EPOLL_CTL_DEL."""
+        self._kernel.called("epoll_del", fd)
+        self._drop(self._item(fd))
+
+    def poll(self, timeout_s: float | None = None, most: int = -1) -> list[tuple[int, int]]:
+        """What is ready, after a wait in which the network goes on."""
+        self._kernel.wait(timeout_s)
+        events = self.collect(most)
+        self._kernel.called("epoll_wait", len(events), *(value for event in events for value in event))
+        return events
+
+    def collect(self, most: int = -1) -> list[tuple[int, int]]:
+        """One walk over the ready list."""
+        found: list[tuple[int, int]] = []
+        items, self.ready = self.ready, {}
+        for item in items:
+            if len(found) == most:
+                self.ready[item] = None
+                continue
+            events = item.of.events() & item.mask
+            if events:
+                found.append((item.fd, events))
+                if not item.mask & select.EPOLLET:
+                    self.ready[item] = None
+        return found
+
+    def has_events(self) -> bool:
+        """Whether a walk would find something."""
+        return any(item.of.events() & item.mask for item in self.ready)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def let_go(self, of: Description) -> None:
+        """A description that is closed for good leaves by itself."""
+        for item in [item for item in of.watchers if item.epoll is self]:
+            self._drop(item)
+
+    def _item(self, fd: int) -> Item:
+        self._kernel.open_at(fd)
+        if fd not in self.items:
+            raise error(errno.ENOENT)
+        return self.items[fd]
+
+    def _drop(self, item: Item) -> None:
+        del self.items[item.fd]
+        item.of.watchers.remove(item)
+        self.ready.pop(item, None)
+
+
+class Kernel:
+    """Descriptors and time. Everything that the hub calls is counted, and goes into the trace."""
+
+    def __init__(self, most_descriptors: int = 1 << 20) -> None:
+        self.now = 1000.0
+        self.most_descriptors = most_descriptors
+        self.calls = 0
+        self.useful = 0
+        """Calls that moved something: the opposite of spinning."""
+        self.fds: dict[int, Description] = {fd: Description() for fd in range(3)}
+        self.epoll = Epoll(self)
+        self.epoll_fd = self.open(self.epoll)
+        self.accept_errors: list[int] = []
+        """What the next accepts fail with."""
+        self.accepted = 0
+        self.on_wait: Callable[[float | None], None] = lambda timeout_s: None
+        self.on_call: Callable[[], None] | None = None
+        """Something that happens while the hub is in the middle of a turn."""
+        self.may_close = True
+        """Whether this is the step in which the descriptor of a client may be closed."""
+        self._trace = hashlib.blake2b(digest_size=8)
+
+    # Descriptors.
+
+    def open(self, of: Description) -> int:
+        """The lowest number that is free; EMFILE when there is none."""
+        if len(self.fds) >= self.most_descriptors:
+            raise error(errno.EMFILE)
+        fd = next(number for number in count() if number not in self.fds)
+        self.fds[fd] = of
+        return fd
+
+    def open_at(self, fd: int) -> Description:
+        """What stands behind a number; EBADF when nothing does."""
+        if fd not in self.fds:
+            raise error(errno.EBADF)
+        return self.fds[fd]
+
+    def close(self, fd: int) -> None:
+        """Give the number back, for whoever comes next."""
+        of = self.open_at(fd)
+        if of.watchers and not isinstance(of, Bell):
+            raise Violation(f"descriptor {fd} is closed while epoll still has it")
+        del self.fds[fd]
+        self.epoll.let_go(of)
+        of.release()
+
+    # The hub's calls.
+
+    def called(self, name: str, *values: object) -> None:
+        """One system call of the hub: it takes time, and others do something meanwhile."""
+        self.calls += 1
+        self.now += CALL_S
+        self.note(name, *values)
+        if self.on_call is not None:
+            self.on_call()
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Let the network go on for as long as the hub waits."""
+        self.on_wait(timeout_s)
+
+    def clock(self) -> float:
+        """Seconds; it never goes back, and two looks at it differ."""
+        self.now += CALL_S / 10
+        return self.now
+
+    def note(self, *values: object) -> None:
+        """Into the trace."""
+        self._trace.update(repr(values).encode())
+
+    @property
+    def trace(self) -> str:
+        """A hash over all that happened."""
+        return self._trace.hexdigest()

@@ -1,0 +1,312 @@
+"""TCP in memory: the hub's end as a socket with its calls, the other end as a peer's kernel.
+
+Each direction has a buffer on each side. `pump` moves what fits; while the link stands still nothing moves.
+The events are those of tcp_poll() in the kernel: RDHUP with IN at the peer's end of stream, HUP once both
+directions are shut or after a reset, OUT while a third of the send buffer is free. Errors as in tcp(7): after a
+reset one call says ECONNRESET (EPIPE where an end of stream came first), then reads say end of stream and
+writes EPIPE; what had come before the reset can still be read.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
+
+USER_TIMEOUT_S = 30.0
+"""TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone (hub/sockets.py)."""
+KEEPALIVE_S = 90.0
+
+
+class Remote:
+    """The peer's kernel: what it has got, what it still has to send."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.inbox = bytearray()
+        """Arrived, and not read by its program."""
+        self.outbox = bytearray()
+        """Sent by its program, and not arrived at the hub."""
+        self.fin_sent = False
+        self.closed = False
+        """Its program has closed the socket: what still arrives is answered with a reset."""
+        self.got_fin = False
+        self.got_reset = False
+
+
+class Tcp(Description):
+    """The hub's end of one connection, with the methods of a socket."""
+
+    def __init__(self, kernel: Kernel, remote: Remote, address: tuple[str, int], sndbuf: int, rcvbuf: int):
+        super().__init__()
+        self._kernel, self.remote, self.address = kernel, remote, address
+        self._sndbuf, self._rcvbuf = sndbuf, rcvbuf
+        self.fd = -1
+        self.input = bytearray()
+        self.output = bytearray()
+        self.taken = bytearray()
+        """Everything that this kernel took from the hub, for whoever wants to compare."""
+        self.refused = False
+        """The last write was not taken whole."""
+        self.heard_at = self.took_at = kernel.now
+        self.stalled = False
+        self.lost = False
+        self._moved_at = kernel.now
+        self._error = 0
+        self._fin_came = self._dead = self._nospace = False
+        self._shut_in = self._shut_out = self._fin_left = False
+
+    # What epoll asks.
+
+    def events(self) -> int:
+        """As in tcp_poll()."""
+        found = ERR if self._error else 0
+        if self._shut_in:
+            found |= IN | RDHUP
+            if self._shut_out or self._dead:
+                found |= HUP
+        if self.input:
+            found |= IN
+        if self._shut_out or self._writeable():
+            return found | OUT
+        self._nospace = True
+        return found
+
+    def _writeable(self) -> bool:
+        return self._sndbuf - len(self.output) >= len(self.output) // 2
+
+    # The hub's calls.
+
+    def fileno(self) -> int:
+        """Its number, -1 once it is closed."""
+        return self.fd
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks."""
+        assert not flag
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """recv(2), also with MSG_PEEK."""
+        self._kernel.called("recv", self.fd, size, len(self.input))
+        self._is_open()
+        if self.input:
+            data = bytes(self.input[:size])
+            if not flags & socket.MSG_PEEK:
+                self._took_input(len(data))
+            return data
+        if self._fin_came:
+            self._kernel.useful += not flags
+            return b""
+        if self._error:
+            self._fail()
+        if self._shut_in:
+            self._kernel.useful += not flags
+            return b""
+        raise error(errno.EAGAIN)
+
+    def send(self, data: bytes) -> int:
+        """send(2)."""
+        self._kernel.called("send", self.fd, len(data))
+        self._is_open()
+        if not data:
+            raise Violation("an empty send")
+        if self._error or self._shut_out or self._dead:
+            if self._error:
+                self._fail()
+            raise error(errno.EPIPE)
+        room = self._sndbuf - len(self.output)
+        took = min(room, len(data))
+        self.refused = took < len(data)
+        if self.refused:
+            self._nospace = True
+        if took <= 0:
+            raise error(errno.EAGAIN)
+        if not self.output:
+            self._moved_at = self._kernel.now
+        self.output += data[:took]
+        self.taken += data[:took]
+        self.took_at = self._kernel.now
+        self._kernel.useful += 1
+        self.pump()
+        return took
+
+    def sendmsg(self, buffers: Sequence[bytes]) -> int:
+        """sendmsg(2), without ancillary data."""
+        if len(buffers) > 1024:
+            raise error(errno.EMSGSIZE)
+        return self.send(b"".join(buffers))
+
+    def shutdown(self, how: int) -> None:
+        """Only SHUT_WR is ever asked for."""
+        self._kernel.called("shutdown", self.fd)
+        assert how == socket.SHUT_WR
+        self._is_open()
+        if self._dead:
+            raise error(errno.ENOTCONN)
+        self._shut_out = True
+        self._kernel.useful += 1
+        self.wake()
+        self.pump()
+
+    def close(self) -> None:
+        """close(2)."""
+        self._kernel.called("close", self.fd)
+        self._is_open()
+        if self.was_watched and not self._kernel.may_close:
+            raise Violation(f"descriptor {self.fd} is closed inside a batch")
+        self._kernel.close(self.fd)
+        self._kernel.useful += 1
+        self.fd = -1
+
+    def release(self) -> None:
+        """With unread input it is a reset, and what was to be sent is thrown away."""
+        if (self.input or (self.remote.outbox and not self.lost)) and not self._dead:
+            self._dead = True
+            self.output.clear()
+            self.remote.got_reset = not self.lost
+        self._shut_out = True
+        self.pump()
+
+    def _is_open(self) -> None:
+        if self.fd < 0:
+            raise error(errno.EBADF)
+
+    def _fail(self) -> None:
+        number, self._error = self._error, 0
+        self._kernel.useful += 1
+        raise error(number)
+
+    def _took_input(self, size: int) -> None:
+        del self.input[:size]
+        self.heard_at = self._kernel.now
+        self._kernel.useful += 1
+        self.pump()
+
+    # The network's side.
+
+    def pump(self) -> None:
+        """Move what fits, in both directions."""
+        if self.stalled or self.lost:
+            return
+        self._pump_out()
+        self._pump_in()
+
+    def _pump_out(self) -> None:
+        remote = self.remote
+        if remote.closed and self.output:
+            self.reset()
+            return
+        size = min(len(self.output), remote.capacity - len(remote.inbox))
+        if size > 0:
+            remote.inbox += self.output[:size]
+            del self.output[:size]
+            self._moved_at = self._kernel.now
+            if self._nospace and self._writeable() and self.fd >= 0:
+                self._nospace = False
+                self.wake(OUT)
+        if self._shut_out and not self.output and not self._fin_left and not self._dead:
+            self._fin_left = remote.got_fin = True
+
+    def _pump_in(self) -> None:
+        remote = self.remote
+        if remote.outbox:
+            if self.fd < 0 and self._shut_out:
+                remote.got_reset = True
+                remote.outbox.clear()
+                return
+            size = min(len(remote.outbox), self._rcvbuf - len(self.input))
+            if size > 0 and not self._dead:
+                self.input += remote.outbox[:size]
+                del remote.outbox[:size]
+                self.wake(IN)
+        if remote.fin_sent and not remote.outbox and not self._fin_came and not self._dead:
+            self._fin_came = self._shut_in = True
+            self.wake()
+
+    def widen(self) -> None:
+        """The link moves, and its buffers are large."""
+        self.stalled = False
+        self._sndbuf = self._rcvbuf = self.remote.capacity = 1 << 20
+        if self.fd >= 0 and self._nospace and not self._dead:
+            self.wake(OUT)
+        self.pump()
+
+    def reset(self) -> None:
+        """A RST arrives."""
+        if self._dead:
+            return
+        if self._fin_came and self._shut_out and self._fin_left:
+            self._dead = True  # Both ends of stream were exchanged: nothing is left to be reset.
+            return
+        self._die(errno.EPIPE if self._fin_came else errno.ECONNRESET)
+
+    def _die(self, number: int) -> None:
+        self._error = number
+        self._dead = self._shut_in = self._shut_out = True
+        self.output.clear()
+        self.wake()
+
+    def time_out(self) -> None:
+        """Who does not acknowledge for too long is gone."""
+        if self._dead or not (self.lost or self.output):
+            return
+        if self._kernel.now - self._moved_at >= (USER_TIMEOUT_S if self.output else KEEPALIVE_S):
+            self._die(errno.ETIMEDOUT)
+
+
+class Listener(Description):
+    """A listening socket; `address` is what the hub sees of itself."""
+
+    def __init__(self, kernel: Kernel, port: int) -> None:
+        super().__init__()
+        self._kernel = kernel
+        self.port = port
+        self.waiting: deque[Tcp] = deque()
+        self.fd = kernel.open(self)
+
+    def events(self) -> int:
+        """Readable while somebody waits."""
+        return IN if self.waiting else 0
+
+    def fileno(self) -> int:
+        """Its number."""
+        return self.fd
+
+    def getsockname(self) -> tuple[str, int]:
+        """Loopback."""
+        return ("127.0.0.1", self.port)
+
+    def arrive(self, tcp: Tcp) -> None:
+        """A handshake is done."""
+        self.waiting.append(tcp)
+        self.wake(IN)
+
+    def accept(self) -> tuple[Tcp, tuple[str, int]]:
+        """accept(2): a number first, then somebody."""
+        kernel = self._kernel
+        kernel.called("accept", self.fd, len(self.waiting))
+        if kernel.accept_errors and self.waiting:
+            number = kernel.accept_errors.pop(0)
+            if number == errno.ECONNABORTED:
+                self.waiting.popleft().remote.got_reset = True
+            raise error(number)
+        if len(kernel.fds) >= kernel.most_descriptors:
+            raise error(errno.EMFILE)
+        if not self.waiting:
+            raise error(errno.EAGAIN)
+        tcp = self.waiting.popleft()
+        tcp.fd = kernel.open(tcp)
+        kernel.useful += 1
+        kernel.accepted += 1
+        return tcp, tcp.address
+
+    def close(self) -> None:
+        """Whoever still waits is reset."""
+        self._kernel.called("close", self.fd)
+        self._kernel.close(self.fd)
+        for tcp in self.waiting:
+            tcp.remote.got_reset = True
+        self.waiting.clear()

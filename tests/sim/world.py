@@ -1,0 +1,263 @@
+"""One run: the hub's own loop on a simulated kernel, peers that do what the plan says, and a look after every turn.
+
+While the hub waits, the world goes on: the steps up to the next `turn` happen, then whatever is ready is
+reported. Where nothing is, time passes, and more steps happen. A step under `meanwhile` happens in the middle
+of a turn, just before the hub's n-th system call from then on. When the plan is over, all peers read, all links
+move and time passes until everybody has what it is owed; then the hub is asked to stop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from hub.loop import Loop
+from hub.mailbox import Stop, WantClient, WantRows
+from hub.records import Summary
+from hub.state import Budgets
+from tests.sim.checks import Checks
+from tests.sim.hearing import Journal, keep_journal
+from tests.sim.kernel import Kernel, Violation
+from tests.sim.peers import Peer
+from tests.sim.plan import Plan, Step
+from tests.sim.seams import SimMailbox, SimPoller, SimSockets
+
+SETTLING_TURNS = 6000
+"""So many turns after the plan is over everybody has what it is owed."""
+
+
+class World:
+    """Runs one plan. `run` returns the trace hash, or raises Violation."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.kernel = Kernel(plan.descriptors)
+        self.sockets = SimSockets(self.kernel)
+        self.mailbox = SimMailbox(self.kernel)
+        self.peers: list[Peer] = []
+        self.log: list[tuple[str, dict[str, object]]] = []
+        self.summaries: list[Summary] = []
+        self.turns = 0
+        self.settling = False
+        self._steps: deque[Step] = deque(plan.steps)
+        self._meanwhile: list[tuple[int, Step]] = []
+        self._quiet_s = 0.0
+        self.loop = Loop(
+            plan.of_hub(),
+            self.sockets,
+            SimPoller(plan.trigger, self.kernel),
+            self.kernel.clock,
+            self.mailbox,
+            lambda event, **fields: self.log.append((event, fields)),
+            self.summaries.append,
+            wall_clock=lambda: 0.0,
+            budgets=plan.of_turns(),
+        )
+        self.hub = self.loop.hub
+        self.journal = Journal()
+        self._make_small()
+        self._watch_the_reap()
+        self.loop.listen()
+        self.checks = Checks(self)
+        self.kernel.on_wait = self._wait
+        self.kernel.on_call = self._during_a_call
+
+    def _make_small(self) -> None:
+        """Limits that are no settings, so that they are met with in a short run."""
+        hub = self.hub
+        hub.limits = replace(hub.limits, bulk_bytes=self.plan.bulk_bytes)
+        hub.intake = replace(hub.intake, private_bytes=self.plan.private_bytes)
+        if hasattr(hub.mode, "_intake"):
+            hub.mode._intake = hub.intake
+        keep_journal(hub.rooms, self.journal)
+
+    def _watch_the_reap(self) -> None:
+        """Only there the descriptor of a client may be closed: everywhere else a batch may still hold it."""
+        reap = self.loop._endings.reap
+
+        def watched(now: float) -> None:
+            self.kernel.may_close = True
+            reap(now)
+            self.kernel.may_close = False
+
+        self.loop._endings.reap = watched  # type: ignore[method-assign]
+
+    def run(self) -> str:
+        """The whole of it."""
+        while self._steps and not self.loop.is_drained:
+            self.turn()
+        self._settle()
+        self.checks.when_settled()
+        self.mailbox.post(Stop())
+        for _ in range(SETTLING_TURNS):
+            if self.loop.is_drained:
+                break
+            self.turn()
+        self.checks.when_drained()
+        return self.kernel.trace
+
+    def turn(self) -> None:
+        """One turn, and a look at everything."""
+        self.turns += 1
+        self.checks.before_turn()
+        self.kernel.may_close = False
+        self.loop.turn()
+        self.checks.after_turn()
+
+    def _settle(self) -> None:
+        """From here on nothing is scarce, and time is short: what is left over has to go."""
+        self.settling = True
+        self.hub.budgets = Budgets()
+        self.kernel.accept_errors.clear()
+        self.kernel.most_descriptors = 1 << 20
+        for peer in self.peers:
+            peer.greedy = True
+            peer.push()
+            peer.tcp.widen()
+        for _ in range(SETTLING_TURNS):
+            if self.checks.is_settled():
+                return
+            self.turn()
+        raise Violation(f"after {SETTLING_TURNS} turns {self.checks.unsettled()}")
+
+    # Time.
+
+    def _wait(self, timeout_s: float | None) -> None:
+        kernel = self.kernel
+        timeout_s = math.inf if timeout_s is None else timeout_s
+        self.checks.before_wait(timeout_s)
+        deadline = kernel.now + math.ceil(timeout_s * 1000) / 1000 if timeout_s < math.inf else math.inf
+        self._go_on()
+        while timeout_s > 0 and not kernel.epoll.has_events():
+            if not self._quiet_s and self._steps:
+                self._go_on()
+                continue
+            passing = max(0.0, min(self._quiet_s or math.inf, deadline - kernel.now))
+            assert passing < math.inf, "the hub waits for ever"
+            kernel.now += passing
+            self._quiet_s = max(0.0, self._quiet_s - passing)
+            self._time_passed()
+            if kernel.now >= deadline:
+                return
+
+    def _time_passed(self) -> None:
+        for peer in self.peers:
+            peer.tcp.time_out()
+
+    def _go_on(self) -> None:
+        """The steps up to the next turn, unless it is quiet."""
+        while self._steps and not self._quiet_s:
+            step = self._steps.popleft()
+            if step[0] == "turn":
+                break
+            self._do(step)
+        self._live()
+
+    def _live(self) -> None:
+        for peer in self.peers:
+            if peer.greedy and peer.websocket:
+                peer.hearer.read(peer.tcp.taken)
+            peer.live()
+
+    def _during_a_call(self) -> None:
+        if not self._meanwhile:
+            return
+        due = [step for calls, step in self._meanwhile if calls <= self.kernel.calls]
+        self._meanwhile = [entry for entry in self._meanwhile if entry[0] > self.kernel.calls]
+        for step in due:
+            self._do(step)
+
+    # Deeds.
+
+    def _do(self, step: Step) -> None:
+        self.kernel.note(*map(str, step))
+        name, *numbers = step
+        if name == "meanwhile":
+            self._meanwhile.append((self.kernel.calls + numbers[0], numbers[1]))
+        elif name in _DEEDS:
+            _DEEDS[name](self, *numbers)
+        elif self.peers:
+            self._peer_does(self.peers[-1 - numbers[0] % len(self.peers)], name, numbers[1:])
+
+    def _connect(self, which: int, greedy: int, out: int, into: int, its: int, host: int) -> None:
+        listener = self.sockets.listeners[which]
+        if self.hub.draining:
+            return
+        peer = Peer(self.kernel, listener, len(self.peers), sizes=(out, into, its), host=host)
+        peer.follow(self.journal, own_too=self.plan.self_echo, echo=self.plan.mode == "echo")
+        if which == 2:
+            peer.hearer.echoes = [] if self.plan.mode == "echo" else None
+        peer.hearer.strips_telnet = self.plan.settings["telnet"]
+        peer.greedy = bool(greedy)
+        peer.spotless = which != 2
+        self.peers.append(peer)
+        peer.push()
+
+    def _wait_for(self, seconds: float) -> None:
+        self._quiet_s = seconds
+
+    def _jump(self, seconds: float) -> None:
+        self.kernel.now += seconds
+        self._time_passed()
+
+    def _ask(self, which: int) -> None:
+        self.mailbox.post(WantRows(lambda rows: None) if which % 2 else WantClient(1, lambda row: None))
+
+    def _errno(self, number: int) -> None:
+        self.kernel.accept_errors.append(number)
+
+    def _limit(self, count: int) -> None:
+        self.kernel.most_descriptors = count
+
+    def _stop(self) -> None:
+        self.mailbox.post(Stop())
+
+    def _peer_does(self, peer: Peer, name: str, numbers: list[int]) -> None:
+        settings, echo = self.plan.settings, self.plan.mode == "echo"
+        if name == "say":
+            peer.say(numbers[0], numbers[1])
+            peer.push(numbers[2])
+        elif name == "read":
+            peer.read(numbers[0])
+        elif name == "greedy":
+            peer.greedy = bool(numbers[0])
+        elif name == "command":
+            if self.plan.mode == "chat":
+                peer.command(numbers[0], history=settings["notices"])
+                peer.push()
+        elif name == "telnet":
+            if settings["telnet"]:
+                peer.negotiate(numbers[0])
+                peer.push()
+        elif name in ("blank", "spoil", "unfinished"):
+            if self.plan.self_echo and not echo:  # Else it could not be told whose line that is.
+                getattr(peer, name)(*numbers)
+                peer.push()
+        elif name == "control":
+            peer.control(numbers[0] % (3 if echo else 5))
+            peer.push()
+        else:
+            self._peer_moves(peer, name, numbers)
+
+    def _peer_moves(self, peer: Peer, name: str, numbers: list[int]) -> None:
+        if name in ("stall", "go"):
+            peer.stall(name == "stall")
+        elif name == "half":
+            peer.half_close()
+        elif name == "crlf":
+            peer.crlf = True
+        else:
+            getattr(peer, name)(*numbers)
+
+
+_DEEDS: dict[str, Callable[..., None]] = {
+    "wait": World._wait_for,
+    "jump": World._jump,
+    "ask": World._ask,
+    "errno": World._errno,
+    "limit": World._limit,
+    "stop": World._stop,
+    "connect": World._connect,
+}
