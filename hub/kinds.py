@@ -7,11 +7,14 @@ fields; a flag, a variable and a line of hubbub.toml come through the same kind.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar, get_args
 
 from cyclopts import CoercionError, Token
+
+from hub.names import in_url, split_port
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HOUR_S, YEAR_S = 3600, 8760 * 3600
@@ -196,6 +199,18 @@ def _read_host(text: str) -> str:
     return text
 
 
+def _read_name_in_url(text: str) -> str:
+    """As browsers have it in Host and Origin: IPv6 compressed and in brackets (RFC 3986, 3.2.2)."""
+    with suppress(ValueError):
+        return in_url(str(ip_address(text)))
+    name, port = split_port(text)
+    if name.startswith("[") and name.endswith("]"):
+        name = in_url(str(IPv6Address(name[1:-1])))
+    else:
+        _read_host(name)
+    return f"{name}:{PORT.read(port)}" if port else name
+
+
 def _read_text(text: str) -> str:
     if len(text) > 400 or any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in text):
         raise ValueError(text)
@@ -215,7 +230,13 @@ OPTIONAL_PORT = Kind(
     lambda port: "none" if port is None else str(port),
 )
 HOST = Kind("HOST", "a host name or an IP address", _read_host)
-HOSTS = replace(HOST, show=_show_many, many=True)
+NAMES_IN_URLS = Kind(
+    "HOST[:PORT]",
+    "a host name or an IP address, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443",
+    _read_name_in_url,
+    _show_many,
+    many=True,
+)
 NETWORKS = Kind(
     "CIDR",
     "an IP network such as 10.0.0.0/8 or fd00::/8",

@@ -17,9 +17,9 @@ from hub.kinds import (
     FLAG,
     GIB,
     HOST,
-    HOSTS,
     HOUR_S,
     KIB,
+    NAMES_IN_URLS,
     NETWORKS,
     OPTIONAL_PORT,
     PORT,
@@ -105,8 +105,8 @@ class Settings:
     """Where the page is served."""
     web_port: Annotated[int, _page("--web-port", PORT)] = 8080
     """Port of the page. 0 picks a free one."""
-    allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", HOSTS)] = ()
-    """A name that browsers may use for the page, besides loopback. May be repeated."""
+    allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", NAMES_IN_URLS)] = ()
+    """A name that browsers may use for the page and the WebSockets, besides loopback. May be repeated."""
     trigger: Annotated[Trigger, _loop("--trigger", choice(Trigger))] = "level"
     """level: epoll reports a client while bytes wait. edge: only when more arrive."""
     read: Annotated[Read, _loop("--read", choice(Read))] = "drain"

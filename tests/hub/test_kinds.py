@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hub.kinds import (
     FLAG,
     HOST,
+    NAMES_IN_URLS,
     NETWORKS,
     NO_RATE,
     TEXT,
@@ -23,6 +24,7 @@ from hub.kinds import (
     show_time,
     size,
 )
+from hub.names import Hosts
 from hub.settings import Settings
 
 TIME = duration(0.01, 8760 * 3600, off=True)
@@ -63,6 +65,12 @@ RATE = rate("whatever fits")
         (HOST, "a.example.", "a.example."),
         (HOST, "::1", "::1"),
         (HOST, "fe80::1%lo", "fe80::1%lo"),
+        (NAMES_IN_URLS, "chat.example", "chat.example"),
+        (NAMES_IN_URLS, "chat.example:8443", "chat.example:8443"),
+        (NAMES_IN_URLS, "192.0.2.1:8443", "192.0.2.1:8443"),
+        (NAMES_IN_URLS, "FD00:0:0::1", "[fd00::1]"),
+        (NAMES_IN_URLS, "[fd00:0::1]", "[fd00::1]"),
+        (NAMES_IN_URLS, "[fd00::1]:8443", "[fd00::1]:8443"),
         (NETWORKS, "10.1.2.3/8", "10.0.0.0/8"),
         (NETWORKS, "192.168.0.1", "192.168.0.1/32"),
         (TEXT, "grüß dich \N{WAVING HAND SIGN}", "grüß dich \N{WAVING HAND SIGN}"),
@@ -114,6 +122,13 @@ def test_a_value_is_read_in_its_units(kind: Kind, text: str, value: object) -> N
         (HOST, "a" * 64),
         (HOST, "127.0.0.1:9000"),
         (HOST, "a\n"),
+        (NAMES_IN_URLS, ""),
+        (NAMES_IN_URLS, "chat.example:"),
+        (NAMES_IN_URLS, "chat.example:65536"),
+        (NAMES_IN_URLS, "chat.example:٥"),
+        (NAMES_IN_URLS, ":8443"),
+        (NAMES_IN_URLS, "[chat.example]:8443"),
+        (NAMES_IN_URLS, "http://chat.example"),
         (NETWORKS, "10.0.0.0/33"),
         (NETWORKS, "everyone"),
         (TEXT, "two\nlines"),
@@ -177,3 +192,16 @@ def test_a_toml_value_becomes_the_texts_of_flags(value: object, texts: list[str]
 def test_a_toml_type_that_no_single_flag_has_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match=re.escape(str(value))):
         HOST.texts(value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("chat.example", "chat.example:1234"),
+        ("Chat.Example:8443", "chat.example:8443"),
+        ("fd00::1", "[fd00::1]:1234"),
+        ("[FD00::1]:8443", "[fd00::1]:8443"),
+    ],
+)
+def test_a_name_that_is_allowed_is_the_one_that_browsers_send(typed: str, sent: str) -> None:
+    assert Hosts("localhost", [str(NAMES_IN_URLS.read(typed))]).allow(sent, 9001)
