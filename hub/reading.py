@@ -145,6 +145,8 @@ class Reader:
         """Frames cost work of their own, so they are read a little at a time while they are small."""
         hub, frames, heard, was_open = self._hub, websocket.frames, websocket.data_bytes, websocket.opened
         client.pinged = False
+        if was_open:
+            hub.timers.ping.touch(client.id, self._now)
         lines = websocket.feed(data)
         replies = websocket.take_replies()
         if replies:

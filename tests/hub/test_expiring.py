@@ -105,6 +105,19 @@ def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
             assert client.reason == "peer_timeout"
 
 
+def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
+    with SteppedHub(idle_timeout_s=0) as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer:
+            for _ in range(5):
+                hub.now_s += 15
+                hub.say(peer, text("here"))
+                assert not client.pinged
+            hub.now_s += 20.1
+            hub.turns(2)
+            assert client.pinged
+
+
 def test_pongs_are_no_activity() -> None:
     with SteppedHub(idle_timeout_s=50, mode="broadcast") as hub:
         peer, client = knock(hub, HANDSHAKE % hub.ws_port)
