@@ -134,11 +134,12 @@ class Loop:
 
     def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
         """Events are hints about whom to look at: mark them, and let in who waits at the door."""
-        by_fd, doors, others = self.hub.by_fd, [], 0
+        by_fd, doors, others, answers = self.hub.by_fd, [], 0, 0
         for fd, mask in events:
             client = by_fd.get(fd)
             if client is not None:
                 self._mark(client, mask)
+                answers += client.pinged  # Should it be more than a pong, reading it tells.
             elif self._door.is_listener(fd):
                 doors.append(fd)
                 self.hub.counters.events_accept += 1
@@ -147,7 +148,7 @@ class Loop:
         self._rung = others > 0
         for fd in doors:
             self._door.admit(fd, now)
-        if self._counts_events and len(events) > others:
+        if self._counts_events and len(events) > others + answers:
             self.hub.timers.idle.touch(EVENT, now)
 
     def _mark(self, client: Client, mask: int) -> None:

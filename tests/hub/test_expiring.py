@@ -118,15 +118,20 @@ def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
             assert client.pinged
 
 
-def test_pongs_are_no_activity() -> None:
-    with SteppedHub(idle_timeout_s=50, mode="broadcast") as hub:
+@pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
+def test_pongs_are_no_activity(strategy: str) -> None:
+    with SteppedHub(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy) as hub:
         peer, client = knock(hub, HANDSHAKE % hub.ws_port)
         with peer:
-            for _ in range(4):
-                hub.now_s += 12
+            for _ in range(2):
+                hub.now_s += 20
+                hub.turns(2)
+                assert client.pinged
                 hub.say(peer, MASKED_PONG)
+            hub.now_s += 9
+            hub.turns()
             assert client.reason is None
-            hub.now_s += 3
+            hub.now_s += 2
             hub.turns()
             assert client.reason == "idle"
 
