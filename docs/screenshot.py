@@ -1,6 +1,6 @@
 """Make the README's picture of the live page anew: python docs/screenshot.py [FILE [SECONDS]].
 
-Starts `hubbub demo` on free ports, lets it run for a while (90 s unless told), and takes a picture with
+Starts `hubbub demo` on free ports, lets it run for a while (240 s unless told), and takes a picture with
 Debian's Chromium. Needs what the tests need, and Pillow, which makes the file small.
 """
 
@@ -16,11 +16,13 @@ from playwright.sync_api import sync_playwright
 
 SIZE = {"width": 1440, "height": 900}
 COLOURS = 128
+TALK_S = 15
+"""How long somebody is in the chat before the picture."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 DEMO = [sys.executable, "-m", "hub", "demo", "--port", "0", "--ws-port", "0", "--web-port", "0"]
 
 
-def main(path: str = "docs/page.png", seconds: str = "90") -> None:
+def main(path: str = "docs/page.png", seconds: str = "240") -> None:
     """Run the demo, look at it, end it."""
     with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo:
         assert demo.stdout is not None
@@ -39,8 +41,13 @@ def take(url: str, seconds: float) -> bytes:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.goto(url)
-        page.click("#chat-connect")
         page.wait_for_timeout(1000 * seconds)
+        page.click("[data-preset=new]")
+        for line in ("/nick grace", "hello from the page"):
+            page.fill("#chat-line", line)
+            page.press("#chat-line", "Enter")
+            page.wait_for_selector("#chat-state:text-is('connected')")
+        page.wait_for_timeout(1000 * TALK_S)
         page.evaluate("document.activeElement.blur()")
         picture = page.screenshot()
         browser.close()

@@ -91,7 +91,7 @@ export class Endings {
 /** What is worth a second line. @param {Ending} ending */
 function details(ending) {
   const unsent = ending.unsent_bytes + ending.unsent_private_bytes;
-  const parts = [ending.nick ? ending.peer : "", ending.detail, `after ${duration(ending.age_s)}`];
+  const parts = [ending.nick ? ending.peer : "", ending.detail, `open ${duration(ending.age_s)}`];
   if (ending.lateness_ms !== null) parts.push(`${milliseconds(ending.lateness_ms)} late`);
   if (unsent) parts.push(`${bytes(unsent)} unsent`);
   return parts.filter(Boolean).join(" · ");
