@@ -16,6 +16,7 @@ from hub.client import Client, Piece
 from hub.forms import Form, canonical_left, cut, encode
 from hub.own import Own, spans
 from hub.rooms import Room
+from hub.skipping import tell_skipped
 from hub.stats import Account
 
 BATCH_BYTES = 256 * 1024
@@ -82,6 +83,8 @@ def rest_for(client: Client) -> list[Piece]:
     if room is None or client.deaf:
         return client.private
     room.seal()
+    if client.untold_lines:  # The gap is before the lines that are to become private output now.
+        tell_skipped(client)
     pieces: list[Piece] = []
     for piece in client.private:
         if piece.at > at:

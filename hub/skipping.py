@@ -25,13 +25,18 @@ def skip(client: Client, room: Room, account: Account) -> None:
 
 
 def tell_skipped(client: Client) -> None:
-    """Put the notice first among what the client is owed, or bring the one that waits there up to date."""
-    waiting = client.private[0] if client.private and client.private[0].skipped else None
+    """Put the notice where the gap is, or bring the one that waits there up to date.
+
+    That is before everything else that waits, but for lines of rooms that became private output: these were
+    owed before the gap.
+    """
+    place = max((index + 1 for index, piece in enumerate(client.private) if piece.owed), default=0)
+    waiting = client.private[place] if place < len(client.private) and client.private[place].skipped else None
     if waiting is not None:
         client.private_bytes -= len(waiting.data)
-        del client.private[0]
+        del client.private[place]
     count = client.untold_lines + (waiting.skipped if waiting else 0)
     client.untold_lines = 0
     notice = Piece(-1, f"* skipped {count} lines\n".encode(), skipped=count)
-    client.private.insert(0, notice)
+    client.private.insert(place, notice)
     client.private_bytes += len(notice.data)

@@ -266,6 +266,7 @@ class OthersOnlyMachine(DeliveryMachine):
         before = client.untold_lines
         skip(client, client.room, self.account)
         assert client.untold_lines - before == len(model.room_lines())
+        client.untold_lines = 0  # How it is told is test_skipping's.
         model.due = deque(item for item in model.due if not item.of_room)
 
 

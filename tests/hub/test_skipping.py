@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from hub.client import Client, Piece
-from hub.delivery import next_parts, take
+from hub.delivery import next_parts, rest_for, take
 from hub.skipping import skip, tell_skipped
 from hub.stats import queued_bytes
 from tests.hub.support_turns import SMALL_LAG, SteppedHub, reading, take_all
@@ -105,6 +105,35 @@ def test_a_notice_that_has_begun_to_go_out_stays_as_it_is() -> None:
         take(client, parts, min(taken, len(wire)), room.account)
         got += wire[:taken]
     assert got == b"* skipped 1 lines\n* skipped 1 lines\n"
+
+
+def test_what_is_left_of_a_room_comes_before_the_notice_of_a_gap_in_the_next() -> None:
+    client = a_client()
+    left, room = a_room(client), a_room(number=2)
+    client.put(b"* an answer\n")
+    left.append(b"owed before", speaker=9)
+    client.private = rest_for(client)
+    left.leave(client)
+    room.enter(client, 0)
+    for count in (1, 2):
+        room.append(b"missed", speaker=9)
+        room.seal()
+        skip(client, room, room.account)
+        tell_skipped(client)
+        waiting = [piece.data for piece in client.private]
+        assert waiting == [b"* an answer\n", b"owed before\n", b"* skipped %d lines\n" % count]
+
+
+def test_lines_behind_a_gap_stay_behind_its_notice_when_they_become_private_output() -> None:
+    client = a_client()
+    room = a_room(client)
+    room.append(b"missed", speaker=9)
+    room.seal()
+    skip(client, room, room.account)
+    room.append(b"seen", speaker=9)
+    client.private = rest_for(client)
+    assert [piece.data for piece in client.private] == [b"* skipped 1 lines\n", b"seen\n"]
+    assert client.untold_lines == 0
 
 
 # On real sockets.

@@ -1,8 +1,8 @@
 """Run the simulation by hand: one seed, many seeds, or a run that was kept.
 
-    python -m tests.sim --seed 17 --turns 60 [--mode chat] [--trigger edge --read drain] [--slow skip]
-    python -m tests.sim --seeds 0-100000
-    python -m tests.sim --kept tests/sim/kept/some.json
+python -m tests.sim --seed 17 --turns 60 [--mode chat] [--trigger edge --read drain] [--slow skip]
+python -m tests.sim --seeds 0-100000
+python -m tests.sim --kept tests/sim/kept/some.json
 """
 
 from __future__ import annotations

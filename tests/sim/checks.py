@@ -106,7 +106,12 @@ class Checks:
         closed = sum(hub.counters.closed.values())
         must(hub.counters.accepted == len(hub.clients) + closed, "accepted", hub.counters.accepted, "open",
              len(hub.clients), "closed", closed)  # fmt: skip
-        must(hub.counters.accepted == world.kernel.accepted, "accept was called", world.kernel.accepted, "times")
+        must(
+            hub.counters.accepted == world.kernel.accepted,
+            "accept was called",
+            world.kernel.accepted,
+            "times",
+        )
         ends = [fields for event, fields in world.log if event == "end"]
         must(len({fields["id"] for fields in ends}) == len(ends), "somebody ended twice")
         must(len(ends) + len(hub.ended) == closed, "closed", closed, "in the ledger", len(ends), "ending",
@@ -141,7 +146,10 @@ class Checks:
             must(all(client.room is room for client in room.members.values()), "members of", room.name)
             must(sum(len(chunk.lf) for chunk in room.chunks) <= room.end, "log of", room.name)
             starts = [chunk.start for chunk in room.chunks] + [room.end]
-            must(all(chunk.end == stop for chunk, stop in zip(room.chunks, starts[1:], strict=True)), "log torn")
+            must(
+                all(chunk.end == stop for chunk, stop in zip(room.chunks, starts[1:], strict=True)),
+                "log torn",
+            )
             lowest = starts[0]
             must(all(c.offset >= lowest for c in room.hearers.values()), "somebody needs what was trimmed")
 
@@ -154,7 +162,10 @@ class Checks:
             size = client.lines.unfinished_bytes
             must(size <= settings.max_line_bytes + 1, f"{client.peer} has {size} bytes of unfinished input")
             private = sum(len(piece.data) for piece in client.private)
-            must(private == client.private_bytes, f"{client.peer} has {private}, and counts {client.private_bytes}")
+            must(
+                private == client.private_bytes,
+                f"{client.peer} has {private}, and counts {client.private_bytes}",
+            )
             must(client.lag_bytes >= client.own_bytes >= 0, f"{client.peer} lags {client.lag_bytes}")
             most = hub.limits.lag_bytes + 2 * (share + line) + 20_000
             must(client.lag_bytes <= most, f"{client.peer} lags {client.lag_bytes}, at most {most}")
@@ -167,14 +178,20 @@ class Checks:
         hub, account = self._world.hub, self._world.hub.account
         queued = queued_bytes(hub.by_fd.values())
         left, right = account.owed + account.replayed, account.delivered + account.skipped + account.unsent
-        must(left == right + queued, f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}")
+        must(
+            left == right + queued,
+            f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}",
+        )
         least = most = 0
         for peer in self._world.peers:
             hearer = peer.hearer
             hearer.read(peer.tcp.taken)
             low, high = hearer.partial()
             least, most = least + hearer.delivered + low, most + hearer.delivered + high
-        must(least <= account.delivered <= most, f"delivered {account.delivered}, kernels took {least} to {most}")
+        must(
+            least <= account.delivered <= most,
+            f"delivered {account.delivered}, kernels took {least} to {most}",
+        )
 
     def _progress(self) -> None:
         """Turns that do not wait move something."""
@@ -199,7 +216,10 @@ class Checks:
         must(timeout_s >= 0 and not math.isnan(timeout_s), "a wait of", timeout_s)
         for name, timer in self._timers.items():
             due = _due(timer)
-            must(now + timeout_s <= max(now, due) + 1e-3, f"a wait of {timeout_s} s, and {name} is due in {due - now}")
+            must(
+                now + timeout_s <= max(now, due) + 1e-3,
+                f"a wait of {timeout_s} s, and {name} is due in {due - now}",
+            )
 
     def _deadlines(self) -> None:
         """Nothing that is due stays undone for more than a few turns."""
@@ -215,7 +235,10 @@ class Checks:
         hub = self._world.hub
         for name, timer in self._timers.items():
             if isinstance(timer, Deadline):
-                must(len(timer._heap) <= 2 * len(timer._last_s) + 64, f"{name} keeps {len(timer._heap)} entries")
+                must(
+                    len(timer._heap) <= 2 * len(timer._last_s) + 64,
+                    f"{name} keeps {len(timer._heap)} entries",
+                )
                 must(not timer._last_s or timer._heap[0][0] <= _due(timer), f"{name} wakes up too late")
                 known = hub.clients.keys() | hub.ended.keys()
                 must(timer._last_s.keys() <= known, f"{name} keeps the dead", timer._last_s.keys() - known)
@@ -269,7 +292,11 @@ class Checks:
         """Everybody is gone, for a reason that is known, and nothing is left behind."""
         world, hub = self._world, self._world.hub
         must(world.loop.is_drained, "the drain did not end:", [_show(c) for c in hub.by_fd.values()])
-        must(len(world.kernel.fds) == 4 + len(world.mailbox.bells), "descriptors are left:", len(world.kernel.fds))
+        must(
+            len(world.kernel.fds) == 4 + len(world.mailbox.bells),
+            "descriptors are left:",
+            len(world.kernel.fds),
+        )
         ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
         for peer in world.peers:
             end = ends.get(peer.name)
@@ -281,9 +308,16 @@ class Checks:
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
         heard = sorted(self._world.journal.said.get(number, []))
-        must([at for at, _ in heard] == list(range(len(heard))), f"lines of peer {number}:", [at for at, _ in heard])
+        must(
+            [at for at, _ in heard] == list(range(len(heard))),
+            f"lines of peer {number}:",
+            [at for at, _ in heard],
+        )
         must(all(line.endswith(said[at]) for at, line in heard), f"a line of peer {number} is changed")
-        must(not whole or len(heard) == len(said), f"of peer {number} {len(heard)} of {len(said)} lines were heard")
+        must(
+            not whole or len(heard) == len(said),
+            f"of peer {number} {len(heard)} of {len(said)} lines were heard",
+        )
 
 
 def _due(timer: object) -> float:

@@ -215,7 +215,9 @@ class Hearer:
             found = _REPLAYED.match(line)
             self._replayed = int(found[1]) if found else 0
         else:
-            raise Violation(f"{self._peer} got {line[:80]!r} in place of {wanted and wanted[:80]!r} ({self._at})")
+            raise Violation(
+                f"{self._peer} got {line[:80]!r} in place of {wanted and wanted[:80]!r} ({self._at})"
+            )
 
     def _take(self, wire_size: int, size: int) -> None:
         if self.echoes is not None:
@@ -256,7 +258,9 @@ class Hearer:
     def _pass_own(self, stay: Stay) -> None:
         lines = self._journal.lines.get(stay.room, [])
         stop = len(lines) if stay.stop is None else min(stay.stop, len(lines))
-        while not self._own_too and self._at is not None and self._at < stop and self._is_own(lines[self._at]):
+        while (
+            not self._own_too and self._at is not None and self._at < stop and self._is_own(lines[self._at])
+        ):
             self._at += 1
 
     def _is_own(self, line: bytes) -> bool:
@@ -266,7 +270,9 @@ class Hearer:
     def _skip(self, count: int) -> None:
         for _ in range(count):
             if self._wanted() is None:
-                raise Violation(f"{self._peer} is told of {count} lines, and there were not so many ({self._at})")
+                raise Violation(
+                    f"{self._peer} is told of {count} lines, and there were not so many ({self._at})"
+                )
             assert self._at is not None
             self._at += 1
 

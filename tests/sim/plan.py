@@ -196,7 +196,13 @@ def _deed(rng: Random, plan: Plan, name: str) -> Step:
     if name == "connect":
         return _connect(rng, plan)
     if name == "say":
-        return ["say", who, rng.choice([1, 1, 2, 5]), rng.choice([0, 20, min(80, largest)]), rng.choice([0, 0, 0, 1, 9])]
+        return [
+            "say",
+            who,
+            rng.choice([1, 1, 2, 5]),
+            rng.choice([0, 20, min(80, largest)]),
+            rng.choice([0, 0, 0, 1, 9]),
+        ]
     if name == "burst":
         return ["say", who, rng.choice([10, 40]), min(rng.choice([20, 90, 400]), largest), 0]
     if name in ("push", "read"):
