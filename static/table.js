@@ -90,7 +90,7 @@ export class Table {
     ).length;
     this.rows.refresh(this.newest.clients, this.own, (id) => this.ended(id) || "off page");
     this.chip.hidden = false;
-    setText(one("span", this.chip), changes ? `order held · ${number(changes)} changed places` : "order held");
+    setText(one("span", this.chip), changes ? `order held · ${places(changes)} changed` : "order held");
     one("button", this.chip).hidden = !changes;
     return undefined;
   }
@@ -114,6 +114,11 @@ export class Table {
       else head.removeAttribute("aria-sort");
     }
   }
+}
+
+/** @param {number} count */
+function places(count) {
+  return count === 1 ? "1 place" : `${number(count)} places`;
 }
 
 /** @param {ClientsPage} page */
