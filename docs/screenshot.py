@@ -1,21 +1,24 @@
 """Make the README's picture of the live page anew: python docs/screenshot.py [FILE [SECONDS]].
 
 Starts `hubbub demo` on free ports, lets it run for a while (240 s unless told), and takes a picture with
-Debian's Chromium. Needs what the tests need, and Pillow, which makes the file small.
+Debian's Chromium. Needs the dependency group `docs`: what the tests need, and Pillow, which makes the file
+small.
 """
 
 import io
+import math
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 SIZE = {"width": 1440, "height": 900}
-COLOURS = 128
+COLOURS = 256
 TALK_S = 15
 """How long somebody is in the chat before the picture."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -48,6 +51,7 @@ def take(url: str, seconds: float) -> bytes:
             page.press("#chat-line", "Enter")
             page.wait_for_selector("#chat-state:text-is('connected')")
         page.wait_for_timeout(1000 * TALK_S)
+        page.mouse.move(0, 0)
         page.evaluate("document.activeElement.blur()")
         picture = page.screenshot()
         browser.close()
@@ -55,9 +59,17 @@ def take(url: str, seconds: float) -> bytes:
 
 
 def write_small(picture: bytes, path: str) -> None:
-    """The same with a palette: the page has few colours, so nobody sees the difference."""
+    """The same with its commonest colours as palette: areas keep theirs exactly, edges get the nearest."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    data = image.tobytes()
+    pixels = list(zip(data[::3], data[1::3], data[2::3], strict=True))
+    palette = [colour for colour, _ in Counter(pixels).most_common(COLOURS)]
+    nearest = {
+        pixel: min(range(len(palette)), key=lambda at: math.dist(pixel, palette[at])) for pixel in set(pixels)
+    }
+    small = Image.frombytes("P", image.size, bytes(nearest[pixel] for pixel in pixels))
+    small.putpalette([part for colour in palette for part in colour])
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_every_script_parses(path: Path, tmp_path: Path) -> None:
     module = tmp_path / f"{path.stem}.mjs"
     module.write_bytes(path.read_bytes())
     subprocess.run([node, "--check", module], check=True)
+
+
+def test_the_picture_in_the_readme_is_there_and_small() -> None:
+    assert "](docs/page.png)" in (ROOT / "README.md").read_text()
+    picture = (ROOT / "docs" / "page.png").read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", picture[16:24]) == (1440, 900)
+    assert len(picture) < 250_000
 
 
 @pytest.mark.parametrize(
