@@ -16,7 +16,6 @@ from hub.ledger import ending_of
 from hub.pacing import Pacing
 from hub.reasons import CloseReason
 from hub.sending import Sender
-from hub.skipping import tell_skipped
 from hub.state import Hub
 
 if TYPE_CHECKING:
@@ -85,8 +84,6 @@ class Endings:
         """What it is still to get, free of the room; what it is not to get is counted as unsent."""
         if not reason.flushes or client.gone:
             self._hub.drop_output(client, keep_rest=not (reason.by_peer or client.deaf or client.gone))
-        elif client.untold_lines and not client.deaf:  # Perhaps all that it is still to get.
-            tell_skipped(client)
         return rest_for(client)
 
     def _say_farewell(self, client: Client, reason: CloseReason) -> None:
