@@ -480,10 +480,20 @@ def test_a_newcomer_that_has_said_nothing_yet_holds_no_log_back() -> None:
 def test_who_ends_behind_a_gap_is_told_of_it_though_it_is_owed_nothing_else() -> None:
     with SteppedHub(max_lag_bytes=SMALL_LAG) as hub, closing(hub.join(2)) as (feed, listener):
         client = hub.client(feed)
-        while not client.untold_lines:
+        while not client.skipped_lines:
             hub.say(feed, BULK)
             take_all(listener)
-        assert client.owes_nothing, "or the test shows nothing"
+        assert client.owed_bytes == 0, "or the test shows nothing"
         feed.half_close()
         hub.turns_until(hub.endings)
         assert feed.rest() == b"* skipped %d lines\n" % client.skipped_lines
+
+
+def test_a_bulk_sender_is_told_of_its_gap_before_the_next_line_of_somebody_else() -> None:
+    with SteppedHub(max_lag_bytes=SMALL_LAG) as hub, closing(hub.join(2)) as (feed, other):
+        client = hub.client(feed)
+        while not client.skipped_lines:
+            hub.say(feed, BULK)
+            take_all(other)
+        hub.say(other, b"hello\n")
+        assert feed.read_until(b"hello\n") == b"* skipped %d lines\nhello\n" % client.skipped_lines
