@@ -52,13 +52,15 @@ class Piece(NamedTuple):
     farewell: bool = False
     form: Form | None = None
     """The form of its lines where that is fixed; the client's own otherwise."""
+    messages: int = 0
+    """Of raw bytes: whole messages that are echoed as they came."""
     skipped: int = 0
     """It is the notice of so many skipped lines."""
 
     @property
     def lines(self) -> int:
-        """How many lines this is; raw bytes are none, but for a message that is echoed as it came."""
-        return int(self.owed) if self.raw else self.data.count(b"\n")
+        """How many lines this is; of raw bytes, the messages."""
+        return self.messages if self.raw else self.data.count(b"\n")
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -132,8 +134,8 @@ class Client:
     rest: bytes = b""
     rest_owed: int = 0
     rest_farewell: bool = False
-    rest_is_line: bool = False
-    """A line is out when its rest is; of raw bytes, only an echo is one."""
+    rest_lines: int = 0
+    """How many lines are out when the rest is; of raw bytes, the messages that are echoed."""
     rest_is_raw: bool = False
     """Every byte of it counts as one."""
     untold_lines: int = 0
@@ -220,8 +222,10 @@ class Client:
         if len(self.seen) > ROOMS_REMEMBERED:
             del self.seen[next(iter(self.seen))]
 
-    def put(self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False) -> None:
+    def put(
+        self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False, messages: int = 0
+    ) -> None:
         """Queue private output before the next line of its room. The caller marks the client."""
         at = -1 if self.room is None or self.deaf else self.room.end
-        self.private.append(Piece(at, data, owed, raw, farewell))
+        self.private.append(Piece(at, data, owed, raw, farewell, messages=messages))
         self.private_bytes += len(data)

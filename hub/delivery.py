@@ -159,7 +159,7 @@ def _take_whole(client: Client, part: Part, account: Account) -> None:
     if source is None:
         account.delivered += client.rest_owed
         client.farewell_sent |= client.rest_farewell
-        client.lines_out += client.rest_is_line
+        client.lines_out += client.rest_lines
         _keep_rest(client, b"")
     elif isinstance(source, Piece):
         client.private_bytes -= len(source.data)
@@ -213,12 +213,11 @@ def _take_some_private(
         account.delivered += size - left
     whole = size == len(piece.data)
     owed = left if piece.owed else 0
-    is_line = bool(left) and (not piece.raw or piece.owed)
     _keep_rest(
         client,
         wire[taken:border],
         owed=owed,
-        is_line=is_line,
+        lines=piece.messages if piece.raw else 1,
         raw=piece.raw,
         farewell=piece.farewell and whole,
     )
@@ -233,10 +232,10 @@ def _keep_rest(
     rest: bytes,
     *,
     owed: int = 0,
-    is_line: bool = True,
+    lines: int = 1,
     raw: bool = False,
     farewell: bool = False,
 ) -> None:
     """What the client gets before anything else."""
     client.rest, client.rest_owed, client.rest_farewell = rest, owed, farewell
-    client.rest_is_line, client.rest_is_raw = is_line and bool(rest), raw
+    client.rest_lines, client.rest_is_raw = lines if rest else 0, raw

@@ -34,12 +34,14 @@ class Marks:
     took: list[Client] = field(default_factory=list)
     """Clients whose kernel took talk since activity was last stamped."""
 
-    def put(self, client: Client, data: bytes, *, owed: bool = False, raw: bool = False) -> None:
-        """Queue private output: whole canonical lines, or raw bytes."""
+    def put(
+        self, client: Client, data: bytes, *, owed: bool = False, raw: bool = False, messages: int = 0
+    ) -> None:
+        """Queue private output: whole canonical lines, or raw bytes, which may be so many messages."""
         if client.deaf and not owed:
             client.unsent_private_bytes += len(data)
             return
-        client.put(data, owed=owed, raw=raw)
+        client.put(data, owed=owed, raw=raw, messages=messages)
         self.flush[client.id] = client
 
     def end(

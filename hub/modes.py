@@ -61,25 +61,24 @@ class Echo:
     def lines(self, client: Client, most: int = maxsize) -> int:
         """The lines that were read go back as one piece: one copy and one send, however many they are.
 
-        A message of a WebSocket is a frame already, ready to go back as it came: a piece for each.
+        The messages of a WebSocket are frames already, ready to go back as they came.
         """
         lines = client.backlog[client.backlog_at : client.backlog_at + most]
         client.backlog_at += len(lines)
         if client.form is Form.FRAMES:
-            for message in lines:
-                self._echo(client, message, raw=True)
+            self._echo(client, b"".join(lines), messages=len(lines))
             return 0
         lines.append(b"")
         self._echo(client, b"\n".join(lines))
         return 0
 
-    def _echo(self, client: Client, echo: bytes, raw: bool = False) -> None:
+    def _echo(self, client: Client, echo: bytes, messages: int = 0) -> None:
         self._account.owed += len(echo)
         if client.deaf:
             self._account.unsent += len(echo)
             client.unsent_bytes += len(echo)
         else:
-            self._marks.put(client, echo, owed=True, raw=raw)
+            self._marks.put(client, echo, owed=True, raw=messages > 0, messages=messages)
 
     def left(self, client: Client) -> None:
         """Nothing is kept about an echo client."""

@@ -225,3 +225,15 @@ def test_a_reset_in_the_middle_leaves_balanced_books() -> None:
         until(lambda: hub.loop.hub.account.delivered > 100_000)
         Peer.reset(browser)  # type: ignore[arg-type]  # It needs nothing but the socket.
         settled(hub)
+
+
+def test_every_one_of_many_empty_messages_is_echoed_and_counted() -> None:
+    with ThreadHub(mode="echo") as hub:
+        with WsPeer(hub.ws_port, receive_buffer=4096) as browser:
+            for _ in range(2000):
+                browser.protocol.send_text(b"")
+            browser.sock.sendall(b"".join(browser.protocol.data_to_send()))
+            assert [browser.message() for _ in range(2000)] == [""] * 2000
+            (client,) = hub.loop.hub.clients.values()
+            until(lambda: client.lines_out == 2000)
+        settled(hub)

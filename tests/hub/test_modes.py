@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.client import Client, Piece
+from hub.forms import Form
 from hub.marks import Marks
 from hub.modes import Broadcast, Echo, Intake, fitting, leave_room
 from hub.rooms import Rooms
@@ -47,6 +48,15 @@ def test_echo_gives_a_sender_its_own_lines_back_verbatim_in_one_piece() -> None:
     assert account.owed == len(echo)
     assert marks.flush == {client.id: client}
     assert not client.has_backlog
+
+
+def test_echoes_of_many_small_messages_are_one_piece_that_counts_them() -> None:
+    """A piece costs memory beyond its bytes, and the frame of an empty message has only two."""
+    account, client = Account(), a_client(form=Form.FRAMES)
+    Echo(account, Marks()).lines(said(client, *[b"\x81\0"] * 1000))
+    assert client.private == [Piece(-1, b"\x81\0" * 1000, owed=True, raw=True, messages=1000)]
+    assert client.private[0].lines == 1000
+    assert account.owed == 2000
 
 
 def test_echo_goes_on_where_it_stopped() -> None:
