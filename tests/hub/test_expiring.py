@@ -153,3 +153,19 @@ def test_whose_end_waits_behind_its_lines_is_not_asked_whether_it_is_there(end: 
             hub.turns(3)
             assert take_all(listener) == b"".join(b"%b\n" % line for line in LINES)
             assert client.reason == reason
+
+
+def test_the_idle_time_of_a_websocket_starts_when_it_is_let_in() -> None:
+    with SteppedHub(idle_timeout_s=3, mode="broadcast") as hub:
+        peer, client = knock(hub, b"")
+        with peer:
+            hub.now_s += 2.9
+            handshake = HANDSHAKE % hub.ws_port
+            hub.say(peer, handshake[:20])
+            hub.deliver(peer, handshake[20:])
+            hub.now_s += 0.2
+            hub.turns(2)
+            assert client.reason is None
+            hub.now_s += 3
+            hub.turns()
+            assert client.reason == "idle"
