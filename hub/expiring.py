@@ -13,6 +13,7 @@ from hub.expiry import Expiry
 from hub.pacing import Pacing
 from hub.rate import resume
 from hub.reasons import CloseReason
+from hub.sockets import PeerGone
 from hub.state import Hub
 
 Decide = Callable[[Client, float, float], None]
@@ -65,7 +66,7 @@ class Expirer:
         if client.reason is not None:
             return
         unread = client.id in hub.marks.readable or client.has_backlog
-        if unread or (not client.eof and hub.sockets.has_input(client.sock)):
+        if unread or (not client.eof and self._has_input(client)):
             hub.timers.idle.touch(client.id, now)
             hub.resume(client)
         elif client.owes_nothing or not client.blocked:
@@ -74,6 +75,14 @@ class Expirer:
         else:
             lag = f"lag={client.lag_bytes}"
             hub.marks.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
+
+    def _has_input(self, client: Client) -> bool:
+        """Whether something it sent, or the end of its connection, is waiting to be read."""
+        try:
+            return self._hub.sockets.has_input(client.sock)
+        except PeerGone as gone:
+            self._pacing.gone(client, gone.reason)
+            return True
 
     def _warn(self, client: Client, due: float, now: float) -> None:
         if self._hub.settings.notices:
@@ -84,7 +93,7 @@ class Expirer:
         """It has paused, unless something it sent is waiting to be read: now it gets what waited for it."""
         hub = self._hub
         waits = client.kept_waiting or client.id in hub.marks.readable
-        if waits or (client.reading and hub.sockets.has_input(client.sock)):
+        if waits or (client.reading and self._has_input(client)):
             hub.timers.pause.touch(client.id, now)
         else:
             hub.start_output(client)
@@ -110,7 +119,7 @@ class Expirer:
         assert client.websocket is not None
         if client.last is not None or client.gone is not None:
             return
-        if client.pinged and not client.blocked and not hub.sockets.has_input(client.sock):
+        if client.pinged and not client.blocked and not self._has_input(client):
             after = f"ping={hub.limits.ping_s:g}s"
             hub.marks.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)
             return

@@ -128,12 +128,17 @@ class Sockets:
             raise _gone(error) from None
 
     def has_input(self, sock: socket.socket) -> bool:
-        """Whether a read would bring data now; it is not taken."""
+        """Whether a read would bring data now; it is not taken.
+
+        An error is: the kernel tells it once, so who only looks has to pass it on (tcp(7), SO_ERROR).
+        """
         self.calls["recv"] += 1
         try:
             return bool(sock.recv(1, socket.MSG_PEEK))
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError as error:
+            raise _gone(error) from None
 
     def shutdown_write(self, sock: socket.socket) -> None:
         """Send our end of stream behind what the kernel still holds."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import select
+
 import pytest
 
 from hub.client import Client
 from hub.kinds import Rate
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.hub.support_websocket import close, text
-from tests.support import Peer, ThreadHub, closing, until
+from tests.support import PATIENCE_S, Peer, ThreadHub, closing, until
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -169,3 +171,19 @@ def test_the_idle_time_of_a_websocket_starts_when_it_is_let_in() -> None:
             hub.now_s += 3
             hub.turns()
             assert client.reason == "idle"
+
+
+def test_a_reset_that_the_idle_clock_finds_first_is_still_a_reset() -> None:
+    with SteppedHub(idle_timeout_s=5, mode="broadcast") as hub:
+        (peer,) = hub.join()
+        client = hub.client(peer)
+        hub.say(peer, b"unfinished")
+        hub.now_s += 6
+        peer.reset()
+        hangup = select.poll()
+        hangup.register(client.fd, 0)
+        assert hangup.poll(1000 * PATIENCE_S)
+        hub.loop._expire(hub.now_s)  # as it is when the reset comes in the middle of a turn
+        hub.turns(2)
+        assert client.reason == "peer_reset"
+        assert client.lines_in == 0

@@ -313,11 +313,13 @@ def test_whether_input_waits_can_be_asked_without_taking_it(open_door: Door) -> 
     assert not sockets.has_input(ours), "an end of stream is no input"
 
 
-def test_a_dead_connection_has_no_input(open_door: Door) -> None:
+def test_whoever_asks_a_dead_connection_for_input_is_told_its_end(open_door: Door) -> None:
     ours, peer = open_door.pair()
     reset(peer)
     wait_readable(ours)
-    assert not open_door.sockets.has_input(ours)
+    with pytest.raises(PeerGone) as gone:
+        open_door.sockets.has_input(ours)
+    assert gone.value.reason is CloseReason.PEER_RESET
 
 
 # Sending.

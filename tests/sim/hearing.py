@@ -144,14 +144,14 @@ class Hearer:
     def partial(self) -> tuple[int, int]:
         """Of the line that is not complete: the least and the most that may count as delivered."""
         tail = bytes(self._wire)
-        if not tail or self.refused or not self._head_done:
+        if not tail or self.refused or self._replayed or not self._head_done:
             return 0, 0
         wanted = self._wanted()
         if wanted is None:
             return 0, 0
         if self._websocket:
             return self._partial_frame(tail, wanted)
-        if self._replayed or not wanted.startswith(tail.removesuffix(b"\r")):
+        if not wanted.startswith(tail.removesuffix(b"\r")):
             return 0, 0
         most = min(len(tail), len(wanted))
         private = any(start.startswith(tail) or tail.startswith(start) for start in _PRIVATE)
@@ -203,7 +203,7 @@ class Hearer:
     # Lines to the journal.
 
     def _line(self, line: bytes, frame_size: int = 0) -> None:
-        if self._replayed:
+        if self._replayed and not _SKIPPED.fullmatch(line):
             self._replayed -= 1
             return
         wanted = self._wanted()

@@ -66,6 +66,8 @@ class Peer:
 
     def say(self, count: int, size: int) -> None:
         """Some lines, each of about so many bytes."""
+        if self.is_over or self.remote.fin_sent:
+            return
         for _ in range(count):
             content = f"p{self.number}.{len(self.said)}~".encode().ljust(size, b".")
             self.said.append(content)

@@ -109,6 +109,7 @@ class World:
     def _settle(self) -> None:
         """From here on nothing is scarce, and time is short: what is left over has to go."""
         self.settling = True
+        self._meanwhile.clear()
         self.hub.budgets = Budgets()
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
