@@ -151,9 +151,15 @@ class Checks:
         """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
         hub = self._world.hub
         for client in hub.ended.values():
-            if client.reason is not CloseReason.IDLE or client.phase is not Phase.FLUSHING or not client.decided:
+            if (
+                client.reason is not CloseReason.IDLE
+                or client.phase is not Phase.FLUSHING
+                or not client.decided
+            ):
                 continue
-            if client.websocket or (client.telnet and client.telnet.seen):  # Not all that it sends is activity.
+            if client.websocket or (
+                client.telnet and client.telnet.seen
+            ):  # Not all that it sends is activity.
                 continue
             quiet_s = client.decided - client.sock.heard_at  # type: ignore[attr-defined]
             must(quiet_s >= hub.settings.idle_timeout_s, f"{client.peer} ended idle after {quiet_s} s")

@@ -1,0 +1,312 @@
+"""The simulated kernel is held against the real one: the same script gives the same transcript on both.
+
+A script is a list of verbs of one connection, the hub's end (through the hub's own Poller and Sockets) and the
+peer's. What each verb answers is the transcript: bytes, errors as the hub understands them, event masks. How many
+bytes fit into a buffer is the kernel's own business, so sizes are told as all, some or none.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import time
+from contextlib import ExitStack, suppress
+from typing import Any, Protocol, cast
+
+import pytest
+
+from hub.poller import Poller
+from hub.sockets import NotAccepted, PeerGone, Sockets
+from tests.hub.support_turns import no_descriptor_left
+from tests.sim.kernel import Kernel
+from tests.sim.seams import SimPoller, SimSockets
+from tests.sim.tcp import Listener, Remote, Tcp
+from tests.support import PATIENCE_S
+
+QUIET_S = 0.03
+"""So long a real network may take to bring what a simulated one brings at once."""
+TRIES = 3
+"""What the real network brings late, one time in thousands, changes a transcript and proves nothing."""
+BULK = b"x" * (1 << 16)
+
+
+class Peer(Protocol):
+    """The other end."""
+
+    def say(self, data: bytes) -> None: ...
+    def fin(self) -> None: ...
+    def reset(self) -> None: ...
+    def close(self) -> None: ...
+    def drain(self) -> str: ...
+
+
+class RealPeer:
+    """A plain socket."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+
+    def say(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def fin(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def drain(self) -> str:
+        """Read until nothing comes: what was seen, and how it ended."""
+        got, end = b"", "open"
+        self.sock.settimeout(QUIET_S)
+        try:
+            while data := self.sock.recv(1 << 20):
+                got += data
+            end = "eof"
+        except TimeoutError:
+            pass
+        except OSError as error:
+            end = errno.errorcode[error.errno or 0]
+        return f"{shown(got)} {end}"
+
+
+class SimPeer:
+    """A simulated kernel."""
+
+    def __init__(self, kernel: Kernel, listener: Listener) -> None:
+        self._remote = Remote(1 << 18)
+        self._tcp = Tcp(kernel, self._remote, ("127.0.0.1", 5), 1 << 17, 1 << 17)
+        listener.arrive(self._tcp)
+
+    def say(self, data: bytes) -> None:
+        self._remote.outbox += data
+        self._tcp.pump()
+
+    def fin(self) -> None:
+        self._remote.fin_sent = True
+        self._tcp.pump()
+
+    def reset(self) -> None:
+        self._remote.closed = True
+        self._tcp.reset()
+
+    def close(self) -> None:
+        if self._remote.inbox:
+            self.reset()
+        else:
+            self.fin()
+            self._remote.closed = True
+
+    def drain(self) -> str:
+        got = b""
+        while self._remote.inbox:
+            got += self._remote.inbox
+            self._remote.inbox.clear()
+            self._tcp.pump()
+        end = "ECONNRESET" if self._remote.got_reset else "eof" if self._remote.got_fin else "open"
+        return f"{shown(got)} {end}"
+
+
+def shown(data: bytes) -> str:
+    return repr(data) if len(data) < 100 else "much"
+
+
+class Scene:
+    """One listener, one connection, one poller, on either kernel."""
+
+    def __init__(self, trigger: str, stack: ExitStack, *, real: bool) -> None:
+        self._stack, self._real = stack, real
+        self._kernel = Kernel()
+        self._sockets: Sockets = Sockets() if real else SimSockets(self._kernel)
+        self._poller = Poller(trigger) if real else SimPoller(trigger, self._kernel)
+        stack.callback(self._poller.close)
+        self._listener = self._sockets.listen("127.0.0.1", 0)[0][0]
+        self._sock: Any = None
+        self._peer: Peer = cast(Peer, None)
+        self._numbers: list[int] = []
+        if real:
+            stack.callback(self._listener.close)
+
+    def do(self, verb: str, *args: Any) -> Any:
+        """One verb; what it answers."""
+        try:
+            return getattr(self, verb)(*args)
+        except PeerGone as gone:
+            return str(gone.reason)
+
+    def connect(self) -> None:
+        if self._real:
+            peer = RealPeer(self._listener.getsockname()[1])
+            self._stack.callback(peer.sock.close)
+            self._peer = peer
+        else:
+            self._peer = SimPeer(self._kernel, cast(Listener, self._listener))
+
+    def accept(self) -> str:
+        end = time.monotonic() + QUIET_S
+        accepted = self._sockets.accept(self._listener)
+        while self._real and accepted is NotAccepted.NOBODY and time.monotonic() < end:
+            accepted = self._sockets.accept(self._listener)
+        if isinstance(accepted, NotAccepted):
+            return accepted.name
+        self._sock = accepted[0]
+        self._numbers.append(self._sock.fileno())
+        if self._real:
+            self._stack.callback(self._sock.close)
+        return "accepted"
+
+    def want(self, *, reading: bool = True, writing: bool = False) -> None:
+        self._poller.want(self._sock.fileno(), reading=reading, writing=writing)
+
+    def quiet(self) -> None:
+        self._poller.quiet(self._sock.fileno())
+
+    def events(self) -> list[str]:
+        """What one wait reports; a real one gets a moment, for what is still on its way."""
+        return [hex(mask) for _, mask in self._poller.wait(QUIET_S if self._real else 0.0)]
+
+    def receive(self, size: int = 1 << 20) -> bytes | None:
+        return self._sockets.receive(self._sock, size)
+
+    def has_input(self) -> bool:
+        return self._sockets.has_input(self._sock)
+
+    def send(self, data: bytes) -> str:
+        taken = self._sockets.send(self._sock, data)
+        return "all" if taken == len(data) else "some" if taken else "none"
+
+    def fill(self) -> str:
+        """Until the kernel refuses, and goes on refusing."""
+        refusals = 0
+        for _ in range(1000):
+            refusals = 0 if self._sockets.send_many(self._sock, [BULK, BULK]) else refusals + 1
+            if refusals > 3:
+                return "full"
+            if refusals and self._real:
+                room = select.poll()
+                room.register(self._sock, select.POLLOUT)
+                room.poll(1000 * QUIET_S)
+        return "never full"
+
+    def shutdown(self) -> None:
+        self._sockets.shutdown_write(self._sock)
+
+    def close(self) -> None:
+        self._poller.forget(self._sock.fileno())
+        self._sockets.close(self._sock)
+
+    def same_number(self) -> bool:
+        """Whether the last two connections had the same descriptor."""
+        return self._numbers[-1] == self._numbers[-2]
+
+    def exhaust(self) -> None:
+        if self._real:
+            self._stack.enter_context(no_descriptor_left(not_even_a_spare=True))
+        else:
+            self._kernel.most_descriptors = 0
+
+    def peer(self, verb: str, *args: Any) -> Any:
+        """Something at the other end. Loopback brings it before the call returns, nearly always."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            return getattr(self._peer, verb)(*args)
+        return "refused"
+
+
+Script = list[tuple[Any, ...]]
+HELLO: Script = [("connect",), ("accept",), ("want",)]
+READING, WRITING = {"reading": True}, {"reading": True, "writing": True}
+
+SCRIPTS: dict[str, Script] = {
+    "data is told again in level mode only": [
+        ("events",), ("peer", "say", b"abc"), ("events",), ("events",), ("receive", 2), ("events",),
+        ("receive",), ("receive",), ("events",),
+    ],
+    "each arrival is an edge": [
+        ("peer", "say", b"a"), ("events",), ("peer", "say", b"b"), ("events",), ("events",), ("receive",),
+    ],
+    "arrivals before a wait are one event": [
+        ("peer", "say", b"a"), ("peer", "say", b"b"), ("events",), ("receive",), ("events",),
+    ],
+    "data and end of stream are one event": [
+        ("peer", "say", b"a"), ("peer", "fin"), ("events",), ("receive",), ("receive",), ("receive",),
+        ("events",),
+    ],
+    "what was read before the wait is no event": [("peer", "say", b"a"), ("receive",), ("events",)],
+    "an end of stream": [("peer", "fin"), ("events",), ("receive",), ("events",), ("send", b"x"), ("peer", "drain")],
+    "a reset behind data": [
+        ("peer", "say", b"abc"), ("peer", "reset"), ("events",), ("receive", 2), ("receive",), ("receive",),
+        ("receive",), ("events",), ("send", b"x"), ("send", b"x"),
+    ],
+    "a reset that a send finds": [("peer", "reset"), ("send", b"x"), ("send", b"x"), ("receive",), ("events",)],
+    "a reset that a look for input finds": [("peer", "reset"), ("has_input",), ("has_input",), ("receive",)],
+    "a look takes no input": [("peer", "say", b"ab"), ("has_input",), ("receive",), ("has_input",), ("peer", "fin"), ("has_input",)],
+    "a send to who has closed": [
+        ("peer", "close"), ("events",), ("send", b"x"), ("events",), ("receive",), ("send", b"x"), ("receive",),
+        ("events",),
+    ],
+    "a peer that closes with something unread resets": [
+        ("send", b"x"), ("peer", "say", b"last"), ("peer", "close"), ("events",), ("receive",), ("receive",), ("receive",),
+    ],
+    "a full pipe and room again": [
+        ("fill",), ("want", WRITING), ("events",), ("peer", "drain"), ("events",), ("events",), ("want", READING),
+        ("events",),
+    ],
+    "a full pipe and a reset": [("fill",), ("want", WRITING), ("peer", "reset"), ("events",), ("send", b"x"), ("events",)],
+    "write interest where there is room": [("want", WRITING), ("events",), ("events",)],
+    "write interest comes along with data": [
+        ("want", WRITING), ("events",), ("peer", "say", b"a"), ("events",), ("events",),
+    ],
+    "no interest, and a reset all the same": [
+        ("want", {"reading": False}), ("peer", "say", b"a"), ("events",), ("peer", "reset"), ("events",), ("events",),
+    ],
+    "no interest, and an end of stream is not told": [("want", {"reading": False}), ("peer", "fin"), ("events",)],
+    "quiet is told once more at most": [("peer", "reset"), ("events",), ("quiet",), ("events",), ("events",)],
+    "a change of the mask looks anew": [
+        ("peer", "say", b"a"), ("events",), ("want", {"reading": False}), ("events",), ("want", READING), ("events",),
+        ("events",),
+    ],
+    "both ends shut down": [("shutdown",), ("events",), ("peer", "drain"), ("peer", "fin"), ("events",), ("receive",), ("events",)],
+    "shut down, and the peer talks on": [
+        ("shutdown",), ("peer", "say", b"a"), ("events",), ("receive",), ("send", b"x"), ("peer", "drain"),
+    ],
+    "close with something unread resets": [("send", b"bye"), ("peer", "say", b"a"), ("close",), ("peer", "drain")],
+    "close with nothing unread is an end of stream": [("send", b"bye"), ("close",), ("peer", "drain")],
+    "numbers are used again at once": [("connect",), ("close",), ("accept",), ("same_number",)],
+    "nobody waits": [("accept",)],
+    "a peer that is gone before the accept": [
+        ("connect",), ("peer", "reset"), ("accept",), ("want",), ("events",), ("receive",), ("receive",),
+    ],
+    "no descriptor, and nobody waits": [("exhaust",), ("accept",)],
+}  # fmt: skip
+
+
+def transcript(script: Script, trigger: str, *, real: bool) -> list[Any]:
+    with ExitStack() as stack:
+        scene = Scene(trigger, stack, real=real)
+        told = []
+        for verb, *args in HELLO + script:
+            keywords = args.pop() if args and isinstance(args[-1], dict) else {}
+            told.append((verb, *args, scene.do(verb, *args) if not keywords else scene.want(**keywords)))
+        return told
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_simulation_answers_as_the_kernel_does(name: str, trigger: str) -> None:
+    simulated = transcript(SCRIPTS[name], trigger, real=False)
+    for _ in range(TRIES):
+        real = transcript(SCRIPTS[name], trigger, real=True)
+        if real == simulated:
+            return
+    assert simulated == real
+
+
+def test_a_transcript_has_something_in_it() -> None:
+    told = transcript(SCRIPTS["data and end of stream are one event"], "edge", real=False)
+    assert ("events", ["0x2001"]) in told
