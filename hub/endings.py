@@ -83,7 +83,10 @@ class Endings:
     def _still_owed(self, client: Client, reason: CloseReason) -> list[Piece]:
         """What it is still to get, free of the room; what it is not to get is counted as unsent."""
         if not reason.flushes or client.gone:
-            self._hub.drop_output(client, keep_rest=not (reason.by_peer or client.deaf or client.gone))
+            heard = not (client.deaf or client.gone)
+            # A WebSocket is told even that it is taken for gone, and not in the middle of a frame.
+            told = heard and (client.websocket is not None or not reason.by_peer)
+            self._hub.drop_output(client, keep_rest=told)
         return rest_for(client)
 
     def _say_farewell(self, client: Client, reason: CloseReason) -> None:

@@ -12,7 +12,8 @@ from hub.mailbox import Stop
 from hub.reasons import CloseReason
 from hub.state import Budgets
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, on_its_way_bytes, reading, take_all
-from tests.support import PAIRS, ThreadHub, closing, until
+from tests.hub.support_websocket import request
+from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 BYE_QUIT = b"* bye reason=quit\n"
 
@@ -283,3 +284,17 @@ def test_a_hub_that_nobody_visited_drains_at_once() -> None:
     with ThreadHub(drain_s=10.0) as hub:
         hub.stop()
         assert hub.summaries[-1].draining
+
+
+def test_a_browser_that_is_taken_for_gone_gets_its_close_frame_at_the_border_of_a_frame() -> None:
+    with SteppedHub() as hub:
+        slow = Peer(hub.ws_port, receive_buffer=4096)
+        with slow, closing(hub.join(1)) as (talker,):
+            hub.say(slow, request(Host=f"localhost:{hub.ws_port}"))
+            slow.read_until(b"\r\n\r\n")
+            got = hub.begin_a_line(talker, slow)
+            hub.hub.marks.end(hub.client(slow), CloseReason.PEER_TIMEOUT, "ping=20s")
+            hub.turns()
+            got += hub.read_to_the_end(slow)
+            whole = rb"(\x81\x7e\x07\xce" + LINE[:-1] + rb")+"
+            assert re.fullmatch(whole + rb"\x88\x1e\x03\xf3reason=peer_timeout ping=20s", got)
