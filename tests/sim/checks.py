@@ -7,7 +7,7 @@ books are then held against that. Violation says what is wrong.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hub.client import Client, Phase
 from hub.expiry import Deadline, Never, Poll, Sweep
@@ -23,10 +23,9 @@ IDLE_TURNS = 12
 """So many turns in a row may pass in which no time passes and nothing changes; with budgets of one, more."""
 
 
-def must(true: bool, *what: object) -> None:
-    """Raise Violation unless it is so."""
-    if not true:
-        raise Violation(" ".join(map(str, what)))
+def fail(*what: object) -> NoReturn:
+    """What is wrong, as one text. `so or fail(...)` makes the text only where it is needed."""
+    raise Violation(" ".join(map(str, what)))
 
 
 class Checks:
@@ -88,9 +87,9 @@ class Checks:
         """No exception was caught."""
         log = self._world.log
         for event, fields in log[self._logged :]:
-            must(event != "fault", fields.get("trace"))
+            event != "fault" or fail(fields.get("trace"))
             if event == "end":
-                must(fields["id"] not in self._ended, f"{fields['peer']} ended twice")
+                fields["id"] not in self._ended or fail(f"{fields['peer']} ended twice")
                 self._ended.add(fields["id"])
         self._logged = len(log)
 
@@ -103,11 +102,13 @@ class Checks:
         if door._opens_at is None:
             wanted |= listeners
         found = set(world.kernel.epoll.items)
-        must(found == wanted, "epoll has", found, "and open is", wanted)
+        found == wanted or fail("epoll has", found, "and open is", wanted)
         spare = door._spare
         assert isinstance(spare, SimSpare)
         held = len(hub.by_fd) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
-        must(len(world.kernel.fds) == held, f"{len(world.kernel.fds)} descriptors, {held} are accounted for")
+        len(world.kernel.fds) == held or fail(
+            f"{len(world.kernel.fds)} descriptors, {held} are accounted for"
+        )
 
     def _write_interest(self) -> None:
         """OUT is wanted exactly of those whose kernel refused bytes, and their last write was."""
@@ -115,37 +116,32 @@ class Checks:
         for fd, client in self._world.hub.by_fd.items():
             armed = bool(items[fd].mask & OUT)
             refused = client.sock.refused  # type: ignore[attr-defined]
-            must(armed == client.blocked, f"{client.peer} is armed: {armed}, blocked: {client.blocked}")
-            must(not armed or refused, f"{client.peer} is armed, and its kernel took all")
+            armed == client.blocked or fail(f"{client.peer} is armed: {armed}, blocked: {client.blocked}")
+            (not armed or refused) or fail(f"{client.peer} is armed, and its kernel took all")
             writes = client.phase in (Phase.OPEN, Phase.FLUSHING) and not (client.deaf or client.gone)
             if refused and writes and not armed:
-                must(False, f"{client.peer} was refused bytes, and nobody waits for room")
+                False or fail(f"{client.peer} was refused bytes, and nobody waits for room")
 
     def _connections(self) -> None:
         """Accepted = open + closed, one reason and one ending each."""
         hub, world = self._world.hub, self._world
         closed = sum(hub.counters.closed.values())
-        must(hub.counters.accepted == len(hub.clients) + closed, "accepted", hub.counters.accepted, "open",
-             len(hub.clients), "closed", closed)  # fmt: skip
-        must(
-            hub.counters.accepted == world.kernel.accepted,
-            "accept was called",
-            world.kernel.accepted,
-            "times",
+        hub.counters.accepted == len(hub.clients) + closed or fail("accepted", hub.counters.accepted, "open", len(hub.clients), "closed", closed)  # fmt: skip
+        hub.counters.accepted == world.kernel.accepted or fail(
+            "accept was called", world.kernel.accepted, "times"
         )
         ends = len(self._ended)
-        must(
-            ends + len(hub.ended) == closed, f"closed {closed}, in the ledger {ends}, ending {len(hub.ended)}"
+        ends + len(hub.ended) == closed or fail(
+            f"closed {closed}, in the ledger {ends}, ending {len(hub.ended)}"
         )
         both = {client.fd: client for group in (hub.clients, hub.ended) for client in group.values()}
-        must(both == hub.by_fd, "by number", list(hub.by_fd), "by id", list(both))
+        both == hub.by_fd or fail("by number", list(hub.by_fd), "by id", list(both))
         for client in hub.clients.values():
-            must(
-                client.reason is None or client.id in hub.marks.ended,
-                f"{client.peer} has a reason, and is left",
+            (client.reason is None or client.id in hub.marks.ended) or fail(
+                f"{client.peer} has a reason, and is left"
             )
         addresses = sum(hub.per_address.values())
-        must(addresses == len(hub.clients), "addresses count", addresses, "clients", len(hub.clients))
+        addresses == len(hub.clients) or fail("addresses count", addresses, "clients", len(hub.clients))
 
     def _idle(self) -> None:
         """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
@@ -162,29 +158,28 @@ class Checks:
             ):  # Not all that it sends is activity.
                 continue
             quiet_s = client.decided - client.sock.heard_at  # type: ignore[attr-defined]
-            must(quiet_s >= hub.settings.idle_timeout_s, f"{client.peer} ended idle after {quiet_s} s")
+            quiet_s >= hub.settings.idle_timeout_s or fail(f"{client.peer} ended idle after {quiet_s} s")
 
     def _rooms(self) -> None:
         """Who is in a room is open, and every list of a room is a part of the one before."""
         hub = self._world.hub
         for room in hub.rooms.all():
             for name in ("hearers", "held"):
-                must(getattr(room, name).keys() <= room.members.keys(), name, "of", room.name)
+                getattr(room, name).keys() <= room.members.keys() or fail(name, "of", room.name)
             for name in ("slow", "behind", "stalled", "pressed"):
-                must(getattr(room, name).keys() <= room.hearers.keys(), name, "of", room.name)
-            must(room.stalled.keys() <= room.behind.keys(), "stalled of", room.name)
-            must(room.pressed.keys() <= room.behind.keys(), "pressed of", room.name)
-            must(room.held.keys() == {c.id for c in room.members.values() if c.held}, "held in", room.name)
-            must(room.members.keys() <= hub.clients.keys(), "the dead in", room.name)
-            must(all(client.room is room for client in room.members.values()), "members of", room.name)
-            must(sum(len(chunk.lf) for chunk in room.chunks) <= room.end, "log of", room.name)
+                getattr(room, name).keys() <= room.hearers.keys() or fail(name, "of", room.name)
+            room.stalled.keys() <= room.behind.keys() or fail("stalled of", room.name)
+            room.pressed.keys() <= room.behind.keys() or fail("pressed of", room.name)
+            room.held.keys() == {c.id for c in room.members.values() if c.held} or fail("held in", room.name)
+            room.members.keys() <= hub.clients.keys() or fail("the dead in", room.name)
+            all(client.room is room for client in room.members.values()) or fail("members of", room.name)
+            sum(len(chunk.lf) for chunk in room.chunks) <= room.end or fail("log of", room.name)
             starts = [chunk.start for chunk in room.chunks] + [room.end]
-            must(
-                all(chunk.end == stop for chunk, stop in zip(room.chunks, starts[1:], strict=True)),
-                "log torn",
+            all(chunk.end == stop for chunk, stop in zip(room.chunks, starts[1:], strict=True)) or fail(
+                "log torn"
             )
             lowest = starts[0]
-            must(all(c.offset >= lowest for c in room.hearers.values()), "somebody needs what was trimmed")
+            all(c.offset >= lowest for c in room.hearers.values()) or fail("somebody needs what was trimmed")
 
     def _limits(self) -> None:
         """Unfinished input, private output and lag are bounded."""
@@ -193,27 +188,25 @@ class Checks:
         line = max(settings.max_line_bytes, 1) + 200
         for client in hub.by_fd.values():
             size = client.lines.unfinished_bytes
-            must(size <= settings.max_line_bytes + 1, f"{client.peer} has {size} bytes of unfinished input")
-            private = sum(len(piece.data) for piece in client.private)
-            must(
-                private == client.private_bytes,
-                f"{client.peer} has {private}, and counts {client.private_bytes}",
+            size <= settings.max_line_bytes + 1 or fail(f"{client.peer} has {size} bytes of unfinished input")
+            private = sum(len(piece.data) for piece in client.private) if client.private else 0
+            private == client.private_bytes or fail(
+                f"{client.peer} has {private}, and counts {client.private_bytes}"
             )
-            must(client.lag_bytes >= client.own_bytes >= 0, f"{client.peer} lags {client.lag_bytes}")
+            client.lag_bytes >= client.own_bytes >= 0 or fail(f"{client.peer} lags {client.lag_bytes}")
             most = hub.limits.lag_bytes + 2 * (share + line) + 20_000
-            must(client.lag_bytes <= most, f"{client.peer} lags {client.lag_bytes}, at most {most}")
+            client.lag_bytes <= most or fail(f"{client.peer} lags {client.lag_bytes}, at most {most}")
             most = hub.intake.private_bytes + hub.limits.lag_bytes + budgets.client_bytes + 20_000
-            must(private <= most, f"{client.peer} has {private} of its own, at most {most}")
-            must(len(client.rest) <= 2 * line + 20_000, f"{client.peer} has a rest of {len(client.rest)}")
+            private <= most or fail(f"{client.peer} has {private} of its own, at most {most}")
+            len(client.rest) <= 2 * line + 20_000 or fail(f"{client.peer} has a rest of {len(client.rest)}")
 
     def _books(self) -> None:
         """Promise 6: the hub's two sides, and delivered once more from what the kernels took."""
         hub, account = self._world.hub, self._world.hub.account
         queued = queued_bytes(hub.by_fd.values())
         left, right = account.owed + account.replayed, account.delivered + account.skipped + account.unsent
-        must(
-            left == right + queued,
-            f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}",
+        left == right + queued or fail(
+            f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}"
         )
         least = most = 0
         for peer in self._world.peers:
@@ -221,9 +214,8 @@ class Checks:
             hearer.read(peer.tcp.taken)
             low, high = hearer.partial()
             least, most = least + hearer.delivered + low, most + hearer.delivered + high
-        must(
-            least <= account.delivered <= most,
-            f"delivered {account.delivered}, kernels took {least} to {most}",
+        least <= account.delivered <= most or fail(
+            f"delivered {account.delivered}, kernels took {least} to {most}"
         )
 
     def _progress(self) -> None:
@@ -239,8 +231,7 @@ class Checks:
         self._still = self._still + 1 if state == self._state and not self._waited else 0
         self._state = state
         most = IDLE_TURNS + 4 * len(hub.by_fd)
-        must(self._still <= most, f"{self._still} turns without a wait and without progress; marked:",
-             list(marks.readable), list(marks.flush), [room.name for room in marks.rooms])  # fmt: skip
+        self._still <= most or fail(f"{self._still} turns without a wait and without progress; marked:", list(marks.readable), list(marks.flush), [room.name for room in marks.rooms])  # fmt: skip
 
     def before_wait(self, timeout_s: float) -> None:
         """No wait is longer than to the next deadline, worked out from the tables and not from the heaps."""
@@ -248,12 +239,11 @@ class Checks:
         if timeout_s == 0:
             return
         now = self._world.kernel.now
-        must(timeout_s > 0, "a wait of", timeout_s)
+        timeout_s > 0 or fail("a wait of", timeout_s)
         for name, timer in self._timers.items():
             due = _due(timer)
-            must(
-                now + timeout_s <= max(now, due) + 1e-3,
-                f"a wait of {timeout_s} s, and {name} is due in {due - now}",
+            now + timeout_s <= max(now, due) + 1e-3 or fail(
+                f"a wait of {timeout_s} s, and {name} is due in {due - now}"
             )
 
     def _deadlines(self) -> None:
@@ -263,34 +253,33 @@ class Checks:
         for name, timer in self._timers.items():
             overdue = timer.timeout(now) == 0.0
             count = self._overdue[id(timer)] = self._overdue.get(id(timer), 0) + 1 if overdue else 0
-            must(count <= most, f"{name} is due for {count} turns")
+            count <= most or fail(f"{name} is due for {count} turns")
 
     def _heaps(self) -> None:
         """No heap is later than its table; nothing is kept about who is not there."""
         hub = self._world.hub
         for name, timer in self._timers.items():
             if isinstance(timer, Deadline):
-                must(
-                    len(timer._heap) <= 2 * len(timer._last_s) + 64,
-                    f"{name} keeps {len(timer._heap)} entries",
+                len(timer._heap) <= 2 * len(timer._last_s) + 64 or fail(
+                    f"{name} keeps {len(timer._heap)} entries"
                 )
-                must(not timer._last_s or timer._heap[0][0] <= _due(timer), f"{name} wakes up too late")
+                (not timer._last_s or timer._heap[0][0] <= _due(timer)) or fail(f"{name} wakes up too late")
                 known = hub.clients.keys() | hub.ended.keys()
-                must(timer._last_s.keys() <= known, f"{name} keeps the dead", timer._last_s.keys() - known)
+                timer._last_s.keys() <= known or fail(f"{name} keeps the dead", timer._last_s.keys() - known)
 
     def _work(self) -> None:
         """A turn makes no more calls than its budgets allow."""
         hub, before, budgets = self._world.hub, self._calls, self._world.hub.budgets
         calls = {name: count - before[name] for name, count in hub.sockets.calls.items()}
         doors = len(self._world.sockets.listeners)
-        must(calls["accept"] <= doors * (2 * budgets.accepts + 1), "accepts in a turn:", calls["accept"])
+        calls["accept"] <= doors * (2 * budgets.accepts + 1) or fail("accepts in a turn:", calls["accept"])
         settled = sum(hub.counters.closed.values()) - self._settled
-        must(settled <= budgets.endings + doors * budgets.accepts * 2, "endings in a turn:", settled)
+        settled <= budgets.endings + doors * budgets.accepts * 2 or fail("endings in a turn:", settled)
         most = budgets.sends + budgets.sends_between_clock_readings + settled + doors * budgets.accepts * 2
-        must(calls["send"] <= most, "sends in a turn:", calls["send"])
+        calls["send"] <= most or fail("sends in a turn:", calls["send"])
         read = hub.counters.bytes_in - self._bytes_in
         most = budgets.turn_bytes + budgets.client_bytes + 2 * max(budgets.read_bytes, 4096)
-        must(read <= most, "bytes read in a turn:", read, "at most", most)
+        read <= most or fail("bytes read in a turn:", read, "at most", most)
 
     # At the end.
 
@@ -305,7 +294,7 @@ class Checks:
             tcp = client.sock
             if tcp.lost:  # type: ignore[attr-defined]
                 continue
-            unread = tcp.input and not client.read_only  # type: ignore[attr-defined]
+            unread = tcp.input or (tcp.fin_came and not client.eof)  # type: ignore[attr-defined]
             if unread or client.has_backlog or not client.owes_nothing or client.fresh or client.bulk:
                 return f"{client.peer} is left with something: {_show(client)}"
         return ""
@@ -321,18 +310,16 @@ class Checks:
         for peer in world.peers:
             client = alive.get(peer.name)
             if client is not None and not (client.deaf or peer.tcp.lost or client.reason):
-                must(peer.hearer.heard_all(), f"{peer.name} did not hear everything")
+                peer.hearer.heard_all() or fail(f"{peer.name} did not hear everything")
                 if peer.spotless and not peer.read_only and world.plan.mode != "echo":
                     self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
 
     def when_drained(self) -> None:
         """Everybody is gone, for a reason that is known, and nothing is left behind."""
         world, hub = self._world, self._world.hub
-        must(world.loop.is_drained, "the drain did not end:", [_show(c) for c in hub.by_fd.values()])
-        must(
-            len(world.kernel.fds) == 4 + len(world.mailbox.bells),
-            "descriptors are left:",
-            len(world.kernel.fds),
+        world.loop.is_drained or fail("the drain did not end:", [_show(c) for c in hub.by_fd.values()])
+        len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
+            "descriptors are left:", len(world.kernel.fds)
         )
         ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
         for peer in world.peers:
@@ -340,20 +327,18 @@ class Checks:
             if end is None:
                 continue
             if peer.spotless and world.plan.mode != "echo":
-                self._was_heard(peer.number, peer.said, whole=False)
+                orderly = end["reason"] == "peer_closed" and peer.tcp.fin_came
+                self._was_heard(peer.number, peer.said, whole=orderly)
 
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
         heard = sorted(self._world.journal.said.get(number, []))
-        must(
-            [at for at, _ in heard] == list(range(len(heard))),
-            f"lines of peer {number}:",
-            [at for at, _ in heard],
+        [at for at, _ in heard] == list(range(len(heard))) or fail(
+            f"lines of peer {number}:", [at for at, _ in heard]
         )
-        must(all(line.endswith(said[at]) for at, line in heard), f"a line of peer {number} is changed")
-        must(
-            not whole or len(heard) == len(said),
-            f"of peer {number} {len(heard)} of {len(said)} lines were heard",
+        all(line.endswith(said[at]) for at, line in heard) or fail(f"a line of peer {number} is changed")
+        (not whole or len(heard) == len(said)) or fail(
+            f"of peer {number} {len(heard)} of {len(said)} lines were heard"
         )
 
 

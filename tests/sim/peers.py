@@ -134,8 +134,8 @@ class Peer:
         """What a program does by itself: a greedy one reads, and answers what it is asked."""
         if not self.greedy or self.is_over:
             return
-        while self.read(1 << 30):
-            pass
+        if self.remote.inbox or self.tcp.output:
+            self.tcp.swallow()
         hearer = self.hearer
         if self.websocket and not self.remote.fin_sent:
             if hearer.pings > self._pings and not self._unsent:

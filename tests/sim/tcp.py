@@ -56,7 +56,7 @@ class Tcp(Description):
         self.lost = False
         self._moved_at = kernel.now
         self._error = 0
-        self._fin_came = self._dead = self._nospace = False
+        self.fin_came = self._dead = self._nospace = False
         self._shut_in = self._shut_out = self._fin_left = False
 
     # What epoll asks.
@@ -97,7 +97,7 @@ class Tcp(Description):
             if not flags & socket.MSG_PEEK:
                 self._took_input(len(data))
             return data
-        if self._fin_came:
+        if self.fin_came:
             self._kernel.useful += not flags
             return b""
         if self._error:
@@ -222,9 +222,18 @@ class Tcp(Description):
                 self.input += remote.outbox[:size]
                 del remote.outbox[:size]
                 self.wake(IN)
-        if remote.fin_sent and not remote.outbox and not self._fin_came and not self._dead:
-            self._fin_came = self._shut_in = True
+        if remote.fin_sent and not remote.outbox and not self.fin_came and not self._dead:
+            self.fin_came = self._shut_in = True
             self.wake()
+
+    def swallow(self) -> None:
+        """The peer reads for as long as something comes."""
+        self.remote.inbox.clear()
+        while self.output and not (self.stalled or self.lost or self._dead):
+            capacity, self.remote.capacity = self.remote.capacity, 1 << 30
+            self.pump()
+            self.remote.capacity = capacity
+            self.remote.inbox.clear()
 
     def widen(self) -> None:
         """The link moves, and its buffers are large."""
@@ -238,10 +247,10 @@ class Tcp(Description):
         """A RST arrives."""
         if self._dead:
             return
-        if self._fin_came and self._shut_out and self._fin_left:
+        if self.fin_came and self._shut_out and self._fin_left:
             self._dead = True  # Both ends of stream were exchanged: nothing is left to be reset.
             return
-        self._die(errno.EPIPE if self._fin_came else errno.ECONNRESET)
+        self._die(errno.EPIPE if self.fin_came else errno.ECONNRESET)
 
     def _die(self, number: int) -> None:
         self._error = number

@@ -1,0 +1,87 @@
+"""The hub on a simulated network: some hundred runs of a minute each, and what was found is kept.
+
+A run that fails prints its seed; `python -m tests.sim --seeds A-B` finds the next one and makes it short.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.sim.__main__ import failure_of
+from tests.sim.kernel import Violation
+from tests.sim.plan import MIXES, PAIRS, Plan, load, make_plan
+from tests.sim.shrink import shrink
+from tests.sim.world import World
+
+KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
+SEEDS_EACH = 5
+LONG_SEEDS = 100_000
+LONG_S = float(os.environ.get("SIM_SECONDS", "600"))
+SLICES = 4
+
+
+def run(seed: int, plan: Plan) -> str:
+    """The trace of a run; what goes wrong names the seed and how to see it again."""
+    try:
+        return World(plan).run()
+    except Violation as found:
+        fixed = f"--mode {plan.mode} --trigger {plan.trigger} --read {plan.read} --slow {plan.slow} --mix {plan.mix}"
+        raise AssertionError(f"python -m tests.sim --seed {seed} {fixed}: {found}") from found
+
+
+@pytest.mark.parametrize("slow", ["disconnect", "skip"])
+@pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_nothing_goes_wrong_on_a_simulated_network(trigger: str, read: str, mode: str, slow: str) -> None:
+    where = 1000 * (PAIRS.index((trigger, read)) * 6 + ["chat", "broadcast", "echo"].index(mode) * 2)
+    for seed in range(where, where + SEEDS_EACH * len(MIXES)):
+        mix = MIXES[seed % len(MIXES)]
+        run(seed, make_plan(seed, mode=mode, trigger=trigger, read=read, slow=slow, mix=mix))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_went_wrong_once_does_not_any_more(path: Path) -> None:
+    World(load(path)).run()
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    traces = [run(seed, make_plan(seed)) for seed in (11, 11, 12)]
+    assert traces[0] == traces[1] != traces[2]
+
+
+def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    plan = make_plan(13)
+    plan.save(tmp_path / "plan.json")
+    assert run(13, load(tmp_path / "plan.json")) == run(13, plan)
+
+
+def test_a_failing_run_is_made_shorter_and_still_fails() -> None:
+    def failure(plan: Plan) -> Exception | None:
+        names = [step[0] for step in plan.steps]
+        return Violation("a reset behind a burst") if "burst" in names and "reset" in names else None
+
+    steps = [["turn"], ["burst", 1], ["turn"], ["wait", 1.0], ["reset", 2], ["turn"]] * 5
+    found = failure(make_plan(1).without(steps))
+    assert found is not None
+    short = shrink(make_plan(1).without(steps), found, failure)
+    assert sorted(step[0] for step in short.steps) == ["burst", "reset"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(LONG_S + 120)
+@pytest.mark.parametrize("slice_", range(SLICES))
+def test_nothing_goes_wrong_in_a_hundred_thousand_runs(slice_: int) -> None:
+    """In slices, each with a bound of its own; how far it got is printed, and goes into the record of the run."""
+    began, count, seed = time.monotonic(), 0, 0
+    for seed in range(slice_, LONG_SEEDS, SLICES):
+        if time.monotonic() - began > LONG_S:
+            break
+        failure = failure_of(make_plan(seed))
+        assert failure is None, f"python -m tests.sim --seed {seed}: {failure!r}"
+        count += 1
+    spent = time.monotonic() - began
+    print(f"slice {slice_}: {count} seeds up to {seed} in {spent:.0f} s, {count / spent:.1f} a second")
