@@ -25,6 +25,10 @@ CALL_S = 1e-6
 """What a system call takes."""
 
 
+MOST_CALLS = 20_000
+"""So many in one turn are no turn any more."""
+
+
 class Violation(AssertionError):
     """Something happened that must never happen."""
 
@@ -165,7 +169,8 @@ class Kernel:
     def __init__(self, most_descriptors: int = 1 << 20) -> None:
         self.now = 1000.0
         self.most_descriptors = most_descriptors
-        self.calls = 0
+        self.calls = self.calls_before = 0
+        """In all, and before this turn."""
         self.useful = 0
         """Calls that moved something: the opposite of spinning."""
         self.fds: dict[int, Description] = {fd: Description() for fd in range(3)}
@@ -212,6 +217,8 @@ class Kernel:
         """One system call of the hub: it takes time, and others do something meanwhile."""
         self.calls += 1
         self.now += CALL_S
+        if self.calls - self.calls_before > MOST_CALLS:
+            raise Violation(f"{MOST_CALLS} calls in one turn")
         self.note(name, *values)
         if self.on_call is not None:
             self.on_call()

@@ -57,25 +57,27 @@ class Tcp(Description):
         self._moved_at = kernel.now
         self._error = 0
         self.fin_came = self._dead = self._nospace = False
-        self._shut_in = self._shut_out = self._fin_left = False
+        self.shut_in = self._shut_out = self._fin_left = False
 
     # What epoll asks.
 
     def events(self) -> int:
         """As in tcp_poll()."""
         found = ERR if self._error else 0
-        if self._shut_in:
+        if self.shut_in:
             found |= IN | RDHUP
             if self._shut_out or self._dead:
                 found |= HUP
         if self.input:
             found |= IN
-        if self._shut_out or self._writeable():
+        if self._shut_out or self.is_writeable:
             return found | OUT
         self._nospace = True
         return found
 
-    def _writeable(self) -> bool:
+    @property
+    def is_writeable(self) -> bool:
+        """A third of the buffer is free."""
         return self._sndbuf - len(self.output) >= len(self.output) // 2
 
     # The hub's calls.
@@ -102,7 +104,7 @@ class Tcp(Description):
             return b""
         if self._error:
             self._fail()
-        if self._shut_in:
+        if self.shut_in:
             self._kernel.useful += not flags
             return b""
         raise error(errno.EAGAIN)
@@ -181,7 +183,8 @@ class Tcp(Description):
 
     def _took_input(self, size: int) -> None:
         del self.input[:size]
-        self.heard_at = self._kernel.now
+        if not self._shut_out:  # Else it is only thrown away.
+            self.heard_at = self._kernel.now
         self._kernel.useful += 1
         self.pump()
 
@@ -204,7 +207,7 @@ class Tcp(Description):
             remote.inbox += self.output[:size]
             del self.output[:size]
             self._moved_at = self._kernel.now
-            if self._nospace and self._writeable() and self.fd >= 0:
+            if self._nospace and self.is_writeable and self.fd >= 0:
                 self._nospace = False
                 self.wake(OUT)
         if self._shut_out and not self.output and not self._fin_left and not self._dead:
@@ -223,7 +226,7 @@ class Tcp(Description):
                 del remote.outbox[:size]
                 self.wake(IN)
         if remote.fin_sent and not remote.outbox and not self.fin_came and not self._dead:
-            self.fin_came = self._shut_in = True
+            self.fin_came = self.shut_in = True
             self.wake()
 
     def swallow(self) -> None:
@@ -254,7 +257,7 @@ class Tcp(Description):
 
     def _die(self, number: int) -> None:
         self._error = number
-        self._dead = self._shut_in = self._shut_out = True
+        self._dead = self.shut_in = self._shut_out = True
         self.output.clear()
         self.wake()
 

@@ -101,6 +101,7 @@ class World:
     def turn(self) -> None:
         """One turn, and a look at everything."""
         self.turns += 1
+        self.kernel.calls_before = self.kernel.calls
         self.checks.before_turn()
         self.kernel.may_close = False
         self.loop.turn()
@@ -138,6 +139,7 @@ class World:
             passing = max(0.0, min(self._quiet_s or math.inf, deadline - kernel.now))
             assert passing < math.inf, "the hub waits for ever"
             kernel.now += passing
+            self.checks.waited |= passing > 0
             self._quiet_s = max(0.0, self._quiet_s - passing)
             self._time_passed()
             if kernel.now >= deadline:
