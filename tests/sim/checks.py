@@ -7,12 +7,12 @@ books are then held against that. Violation says what is wrong.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from hub.client import Client, Phase
+from hub.client import Phase
 from hub.expiry import Deadline, Never, Poll, Sweep
 from hub.stats import queued_bytes
-from tests.sim.kernel import OUT, Violation
+from tests.sim.kernel import OUT, fail
 from tests.sim.seams import SimSpare
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 
 IDLE_TURNS = 12
 """So many turns in a row may pass in which no time passes and nothing changes; with budgets of one, more."""
-
-
-def fail(*what: object) -> NoReturn:
-    """What is wrong, as one text. `so or fail(...)` makes the text only where it is needed."""
-    raise Violation(" ".join(map(str, what)))
 
 
 class Checks:
@@ -129,7 +124,8 @@ class Checks:
         """Accepted = open + closed, one reason and one ending each."""
         hub, world = self._world.hub, self._world
         closed = sum(hub.counters.closed.values())
-        hub.counters.accepted == len(hub.clients) + closed or fail("accepted", hub.counters.accepted, "open", len(hub.clients), "closed", closed)  # fmt: skip
+        accepted, there = hub.counters.accepted, len(hub.clients)
+        accepted == there + closed or fail(f"accepted {accepted}, open {there}, closed {closed}")
         hub.counters.accepted == world.kernel.accepted or fail(
             "accept was called", world.kernel.accepted, "times"
         )
@@ -149,7 +145,7 @@ class Checks:
     def _was_idle(self, end: dict[str, object]) -> None:
         """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
         peer = next(peer for peer in self._world.peers if peer.name == end["peer"])
-        if peer.telnet or peer.websocket:  # Not all that it sends is activity.
+        if peer.has_negotiated or peer.websocket:  # Not all that it sends is activity.
             return
         quiet_s = end["decided_s"] - peer.tcp.heard_at  # type: ignore[operator]
         least = self._world.hub.settings.idle_timeout_s
@@ -237,7 +233,7 @@ class Checks:
         self._still = self._still + 1 if state == self._state and not self.waited else 0
         self._state = state
         most = IDLE_TURNS + 4 * len(hub.by_fd)
-        self._still <= most or fail(f"{self._still} turns without a wait and without progress; marked:", list(marks.readable), list(marks.flush), [room.name for room in marks.rooms])  # fmt: skip
+        self._still <= most or fail(f"{self._still} turns without a wait and without progress")
 
     def before_wait(self, timeout_s: float) -> None:
         """No wait is longer than to the next deadline, worked out from the tables and not from the heaps."""
@@ -284,69 +280,9 @@ class Checks:
         most = budgets.sends + budgets.sends_between_clock_readings + settled + calls["accept"]
         calls["send"] <= most or fail("sends in a turn:", calls["send"], "at most", most)
         read = hub.counters.bytes_in - self._bytes_in
-        once = 2 * max(budgets.read_bytes, 4096 if self._world.plan.mix in ("websocket", "both") else 0)
+        once = 2 * max(budgets.read_bytes, 4096 if self._world.plan.mix != "line" else 0)
         most = budgets.turn_bytes + budgets.client_bytes + once
         read <= most or fail("bytes read in a turn:", read, "at most", most)
-
-    # At the end.
-
-    def unsettled(self) -> str:
-        """What is not as it should be once everybody has read everything; nothing when all is."""
-        world, hub = self._world, self._world.hub
-        if any(listener.waiting for listener in world.sockets.listeners) and not hub.draining:
-            return "somebody waits at the door"
-        if world.kernel.epoll.has_events():
-            return "an event waits"
-        for client in hub.clients.values():
-            tcp = client.sock
-            if tcp.lost:  # type: ignore[attr-defined]
-                continue
-            unread = tcp.input or (tcp.fin_came and not client.eof)  # type: ignore[attr-defined]
-            if unread or client.has_backlog or not client.owes_nothing or client.fresh or client.bulk:
-                return f"{client.peer} is left with something: {_show(client)}"
-        return ""
-
-    def is_settled(self) -> bool:
-        """Whether everybody has what it is owed."""
-        return not self.unsettled()
-
-    def when_settled(self) -> None:
-        """Everybody heard everything, and everything that was said got through."""
-        world, hub = self._world, self._world.hub
-        alive = {client.peer: client for client in hub.clients.values()}
-        for peer in world.peers:
-            client = alive.get(peer.name)
-            if client is not None and not (client.deaf or peer.tcp.lost or client.reason):
-                peer.hearer.heard_all() or fail(f"{peer.name} did not hear everything")
-                if peer.spotless and not peer.read_only and world.plan.mode != "echo":
-                    self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
-
-    def when_drained(self) -> None:
-        """Everybody is gone, for a reason that is known, and nothing is left behind."""
-        world, hub = self._world, self._world.hub
-        world.loop.is_drained or fail("the drain did not end:", [_show(c) for c in hub.by_fd.values()])
-        len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
-            "descriptors are left:", len(world.kernel.fds)
-        )
-        ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
-        for peer in world.peers:
-            end = ends.get(peer.name)
-            if end is None:
-                continue
-            if peer.spotless and world.plan.mode != "echo":
-                orderly = end["reason"] == "peer_closed" and peer.tcp.fin_came
-                self._was_heard(peer.number, peer.said, whole=orderly)
-
-    def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
-        """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
-        heard = sorted(self._world.journal.said.get(number, []))
-        [at for at, _ in heard] == list(range(len(heard))) or fail(
-            f"lines of peer {number}:", [at for at, _ in heard]
-        )
-        all(line.endswith(said[at]) for at, line in heard) or fail(f"a line of peer {number} is changed")
-        (not whole or len(heard) == len(said)) or fail(
-            f"of peer {number} {len(heard)} of {len(said)} lines were heard"
-        )
 
 
 def _due(timer: object) -> float:
@@ -358,10 +294,3 @@ def _due(timer: object) -> float:
     if isinstance(timer, Poll):
         return timer._last_event_s + timer._timeout_s if timer._alive else math.inf
     return math.inf
-
-
-def _show(client: Client) -> str:
-    waits = ("choked", "held", "throttled", "fresh", "bulk", "blocked", "deaf", "eof", "has_backlog")
-    so = " ".join(name for name in waits if getattr(client, name))
-    sizes = f"lag={client.lag_bytes} private={client.private_bytes} rest={len(client.rest)}"
-    return f"{client.id} {client.peer} {client.phase} {client.reason} {so} {sizes}"

@@ -1,10 +1,9 @@
 """What each client was to hear, and whether what its kernel was given is that.
 
 The journal has every line of every room, noted when the room makes a chunk of it, and who was in which room
-from which line to which. A hearer reads the bytes that the simulated kernel took for one client, back into lines,
-and follows the journal: each line must be the next one of its room, but for the hub's own lines to it alone,
-and for gaps that it is told of. It adds up what was delivered by itself, so that the hub's account can be held
-against it to the byte.
+from which line to which. A hearer reads the bytes that the simulated kernel took for one client, and follows
+the journal: each line must be the next one of its room, but for the hub's own lines to it alone, and for gaps
+that it is told of. It adds up what was delivered, and the hub's account is held against that to the byte.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _NEGOTIATION = re.compile(rb"\xff[\xfb-\xfe].|\xff\xf1", re.DOTALL)
 
 @dataclass(slots=True)
 class Stay:
-    """One client in one room: the number of the first line that it is owed, and of the first that it is not."""
+    """One client in one room, from line number `start` on, and before `stop`."""
 
     room: int
     start: int

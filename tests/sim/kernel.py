@@ -15,6 +15,7 @@ import os
 import select
 from collections.abc import Callable
 from itertools import count
+from typing import NoReturn
 
 IN, OUT, ERR, HUP, RDHUP = (
     select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP, select.EPOLLRDHUP
@@ -31,6 +32,11 @@ MOST_CALLS = 20_000
 
 class Violation(AssertionError):
     """Something happened that must never happen."""
+
+
+def fail(*what: object) -> NoReturn:
+    """What is wrong, as one text. `so or fail(...)` makes the text only where it is needed."""
+    raise Violation(" ".join(map(str, what)))
 
 
 def error(number: int) -> OSError:

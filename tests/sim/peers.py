@@ -1,7 +1,7 @@
 """Simulated clients: a program with a kernel of its own, that says lines, reads, and ends in every way.
 
-A peer does only what it is told to; what it says carries its number and the line's (`p3.17~...`), so that each
-line can be told from all others wherever it turns up.
+A peer does only what it is told to; what it says carries its number and the line's (`p3.17~...`), so that
+each line can be told from all others wherever it turns up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from tests.hub.support_websocket import close as close_frame
 from tests.hub.support_websocket import masked, request, text
 from tests.sim.hearing import Hearer, Journal
 from tests.sim.kernel import Kernel
-from tests.sim.tcp import Listener, Remote, Tcp
+from tests.sim.listening import Listener
+from tests.sim.tcp import Remote, Tcp
 
 TELNET = (
     b"\xff\xf1", b"\xff\xfd\x01", b"\xff\xfb\x18", b"\xff\xf4\xff\xfd\x06", b"\xff\xf6",
@@ -20,8 +21,8 @@ TELNET = (
 )  # fmt: skip
 COMMANDS = (
     "/who", "/rooms", "/help", "/stats", "/history", "/history 3", "/join attic", "/join cellar", "/leave",
-    "/nick n{number}", "/nick n1", "/msg n1 hey", "/msg guest-2 hey", "/whois n1", "/me p{number}.hm", "/nosuch",
-    "/join", "/quit", "/join a{number}",
+    "/nick n{number}", "/nick n1", "/msg n1 hey", "/msg guest-2 hey", "/whois n1", "/me p{number}.hm",
+    "/nosuch", "/join", "/quit", "/join a{number}",
 )  # fmt: skip
 _GARBAGE = bytes(byte for byte in range(256) if byte not in b"\rp\xff")
 
@@ -44,7 +45,7 @@ class Peer:
         """The content of each line that it said, in order, whether it got to the hub or not."""
         self.spotless = True
         """It sent nothing but lines and commands."""
-        self.telnet = False
+        self.has_negotiated = False
         self.read_only = listener.port == 9002
         self.hearer: Hearer
         self._unsent = bytearray(request() if self.websocket else b"")
@@ -83,10 +84,10 @@ class Peer:
         """An empty line."""
         self._put(b"")
 
-    def negotiate(self, which: int) -> None:
+    def telnet(self, which: int) -> None:
         """Something of the telnet layer."""
         if not self.websocket:
-            self.telnet = True
+            self.has_negotiated = True
             self._unsent += TELNET[which % len(TELNET)]
 
     def spoil(self, seed: int, size: int) -> None:
@@ -137,11 +138,11 @@ class Peer:
         if self.remote.inbox or self.tcp.output:
             self.tcp.swallow()
         hearer = self.hearer
-        if self.websocket and not self.remote.fin_sent:
-            if hearer.pings > self._pings and not self._unsent:
-                self._pings = hearer.pings
-                self._unsent += masked(10, b"")
-                self.push()
+        asked = self.websocket and hearer.pings > self._pings
+        if asked and not (self.remote.fin_sent or self._unsent):
+            self._pings = hearer.pings
+            self._unsent += masked(10, b"")
+            self.push()
         if self.remote.got_fin and not self.remote.outbox:
             self.close()
 

@@ -1,7 +1,7 @@
 """A run as data: how the hub is set up, and what happens to it. Both come from one seed, and fit into JSON.
 
-What happens is a list of steps that knows nothing of how the hub answers, so that any step may be left out and
-the rest still means something; that is how a failing run is made shorter (shrink.py).
+What happens is a list of steps that knows nothing of how the hub answers, so that any step may be left out
+and the rest still means something; that is how a failing run is made shorter (shrink.py).
 """
 
 from __future__ import annotations
@@ -162,7 +162,12 @@ _DEEDS = {
     "control": 2, "spoil": 1, "unfinished": 1, "half": 2, "close": 2, "reset": 3, "vanish": 1, "stall": 4,
     "go": 6, "wait": 8, "jump": 1, "ask": 1, "errno": 1, "connect": 6, "meanwhile": 6, "crlf": 1, "limit": 1,
 }  # fmt: skip
-_ERRORS = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM]
+_OF_NOBODY = {
+    "wait": [0.01, 0.06, 0.5, 2.0, 5.0, 11.0],
+    "jump": [0.2, 3.0, 70.0, 4000.0],
+    "errno": [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM],
+    "limit": [8, 12, 1 << 20],
+}
 
 
 def _steps(rng: Random, plan: Plan, turns: int) -> list[Step]:
@@ -191,36 +196,29 @@ def _connect(rng: Random, plan: Plan) -> Step:
 
 
 def _deed(rng: Random, plan: Plan, name: str) -> Step:
-    who = rng.randrange(12)
-    largest = plan.settings["max_line_bytes"]
     if name == "connect":
         return _connect(rng, plan)
-    if name == "say":
-        return [
-            "say",
-            who,
-            rng.choice([1, 1, 2, 5]),
-            rng.choice([0, 20, min(80, largest)]),
-            rng.choice([0, 0, 0, 1, 9]),
-        ]
-    if name == "burst":
-        return ["say", who, rng.choice([10, 40]), min(rng.choice([20, 90, 400]), largest), 0]
-    if name in ("push", "read"):
-        return [name, who, rng.choice([0, 1, 3, 40, 1000])]
-    if name == "greedy":
-        return [name, who, int(rng.random() < 0.6)]
-    if name in ("command", "telnet", "control"):
-        return [name, who, rng.randrange(1000)]
+    who, largest = rng.randrange(12), plan.settings["max_line_bytes"]
+    if name in ("say", "burst"):
+        return _talk(rng, name, who, largest)
+    numbers = {
+        "push": [0, 1, 3, 40, 1000],
+        "read": [0, 1, 3, 40, 1000],
+        "greedy": [0, 1, 1],
+        "unfinished": [5, largest, largest + 1, 2 * largest],
+        "command": range(1000),
+        "telnet": range(1000),
+        "control": range(1000),
+    }
+    if name in numbers:
+        return [name, who, rng.choice(numbers[name])]
     if name == "spoil":
         return [name, who, rng.randrange(1 << 20), rng.choice([1, 5, 60])]
-    if name == "unfinished":
-        return [name, who, rng.choice([5, largest, largest + 1, 2 * largest])]
-    if name == "wait":
-        return [name, rng.choice([0.01, 0.06, 0.5, 2.0, 5.0, 11.0])]
-    if name == "jump":
-        return [name, rng.choice([0.2, 3.0, 70.0, 4000.0])]
-    if name == "errno":
-        return [name, rng.choice(_ERRORS)]
-    if name == "limit":
-        return [name, rng.choice([8, 12, 1 << 20])]
-    return [name, who]
+    return [name, rng.choice(_OF_NOBODY[name])] if name in _OF_NOBODY else [name, who]
+
+
+def _talk(rng: Random, name: str, who: int, largest: int) -> Step:
+    if name == "burst":
+        return ["say", who, rng.choice([10, 40]), min(rng.choice([20, 90, 400]), largest), 0]
+    size = rng.choice([0, 20, min(80, largest)])
+    return ["say", who, rng.choice([1, 1, 2, 5]), size, rng.choice([0, 0, 0, 1, 9])]

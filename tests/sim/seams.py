@@ -14,7 +14,7 @@ from hub.mailbox import Mailbox
 from hub.poller import Poller
 from hub.sockets import Sockets, SpareDescriptor
 from tests.sim.kernel import Bell, Description, Kernel
-from tests.sim.tcp import Listener
+from tests.sim.listening import Listener
 
 
 class SimPoller(Poller):

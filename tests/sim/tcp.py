@@ -2,8 +2,8 @@
 
 Each direction has a buffer on each side. `pump` moves what fits; while the link stands still nothing moves.
 The events are those of tcp_poll() in the kernel: RDHUP with IN at the peer's end of stream, HUP once both
-directions are shut or after a reset, OUT while a third of the send buffer is free. Errors as in tcp(7): after a
-reset one call says ECONNRESET (EPIPE where an end of stream came first), then reads say end of stream and
+directions are shut or after a reset, OUT while a third of the send buffer is free. Errors as in tcp(7): after
+a reset one call says ECONNRESET (EPIPE where an end of stream came first), then reads say end of stream and
 writes EPIPE; what had come before the reset can still be read.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections import deque
 from collections.abc import Sequence
 
 from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
@@ -267,58 +266,3 @@ class Tcp(Description):
             return
         if self._kernel.now - self._moved_at >= (USER_TIMEOUT_S if self.output else KEEPALIVE_S):
             self._die(errno.ETIMEDOUT)
-
-
-class Listener(Description):
-    """A listening socket; `address` is what the hub sees of itself."""
-
-    def __init__(self, kernel: Kernel, port: int) -> None:
-        super().__init__()
-        self._kernel = kernel
-        self.port = port
-        self.waiting: deque[Tcp] = deque()
-        self.fd = kernel.open(self)
-
-    def events(self) -> int:
-        """Readable while somebody waits."""
-        return IN if self.waiting else 0
-
-    def fileno(self) -> int:
-        """Its number."""
-        return self.fd
-
-    def getsockname(self) -> tuple[str, int]:
-        """Loopback."""
-        return ("127.0.0.1", self.port)
-
-    def arrive(self, tcp: Tcp) -> None:
-        """A handshake is done."""
-        self.waiting.append(tcp)
-        self.wake(IN)
-
-    def accept(self) -> tuple[Tcp, tuple[str, int]]:
-        """accept(2): a number first, then somebody."""
-        kernel = self._kernel
-        kernel.called("accept", self.fd, len(self.waiting))
-        if kernel.accept_errors and self.waiting:
-            number = kernel.accept_errors.pop(0)
-            if number == errno.ECONNABORTED:
-                self.waiting.popleft().remote.got_reset = True
-            raise error(number)
-        if len(kernel.fds) >= kernel.most_descriptors:
-            raise error(errno.EMFILE)
-        if not self.waiting:
-            raise error(errno.EAGAIN)
-        tcp = self.waiting.popleft()
-        tcp.fd = kernel.open(tcp)
-        kernel.useful += 1
-        kernel.accepted += 1
-        return tcp, tcp.address
-
-    def close(self) -> None:
-        """Whoever still waits is reset."""
-        self._kernel.called("close", self.fd)
-        self._kernel.close(self.fd)
-        for tcp in self.waiting:
-            tcp.remote.got_reset = True
-        self.waiting.clear()

@@ -1,8 +1,7 @@
 """The simulated kernel is held against the real one: the same script gives the same transcript on both.
 
-A script is a list of verbs of one connection, the hub's end (through the hub's own Poller and Sockets) and the
-peer's. What each verb answers is the transcript: bytes, errors as the hub understands them, event masks. How many
-bytes fit into a buffer is the kernel's own business, so sizes are told as all, some or none.
+What each verb of a script (scripts.py) answers is the transcript: bytes, errors as the hub understands them,
+event masks. How many bytes fit into a buffer is the kernel's own business: that is told as all, some or none.
 """
 
 from __future__ import annotations
@@ -21,8 +20,10 @@ from hub.poller import Poller
 from hub.sockets import NotAccepted, PeerGone, Sockets
 from tests.hub.support_turns import no_descriptor_left
 from tests.sim.kernel import Kernel
+from tests.sim.listening import Listener
+from tests.sim.scripts import HELLO, SCRIPTS, Script
 from tests.sim.seams import SimPoller, SimSockets
-from tests.sim.tcp import Listener, Remote, Tcp
+from tests.sim.tcp import Remote, Tcp
 from tests.support import PATIENCE_S
 
 QUIET_S = 0.03
@@ -216,74 +217,6 @@ class Scene:
         with suppress(BrokenPipeError, ConnectionResetError):
             return getattr(self._peer, verb)(*args)
         return "refused"
-
-
-Script = list[tuple[Any, ...]]
-HELLO: Script = [("connect",), ("accept",), ("want",)]
-READING, WRITING = {"reading": True}, {"reading": True, "writing": True}
-
-SCRIPTS: dict[str, Script] = {
-    "data is told again in level mode only": [
-        ("events",), ("peer", "say", b"abc"), ("events",), ("events",), ("receive", 2), ("events",),
-        ("receive",), ("receive",), ("events",),
-    ],
-    "each arrival is an edge": [
-        ("peer", "say", b"a"), ("events",), ("peer", "say", b"b"), ("events",), ("events",), ("receive",),
-    ],
-    "arrivals before a wait are one event": [
-        ("peer", "say", b"a"), ("peer", "say", b"b"), ("events",), ("receive",), ("events",),
-    ],
-    "data and end of stream are one event": [
-        ("peer", "say", b"a"), ("peer", "fin"), ("events",), ("receive",), ("receive",), ("receive",),
-        ("events",),
-    ],
-    "what was read before the wait is no event": [("peer", "say", b"a"), ("receive",), ("events",)],
-    "an end of stream": [("peer", "fin"), ("events",), ("receive",), ("events",), ("send", b"x"), ("peer", "drain")],
-    "a reset behind data": [
-        ("peer", "say", b"abc"), ("peer", "reset"), ("events",), ("receive", 2), ("receive",), ("receive",),
-        ("receive",), ("events",), ("send", b"x"), ("send", b"x"),
-    ],
-    "a reset that a send finds": [("peer", "reset"), ("send", b"x"), ("send", b"x"), ("receive",), ("events",)],
-    "a reset that a look for input finds": [("peer", "reset"), ("has_input",), ("has_input",), ("receive",)],
-    "a look takes no input": [("peer", "say", b"ab"), ("has_input",), ("receive",), ("has_input",), ("peer", "fin"), ("has_input",)],
-    "a send to who has closed": [
-        ("peer", "close"), ("events",), ("send", b"x"), ("events",), ("receive",), ("send", b"x"), ("receive",),
-        ("events",),
-    ],
-    "a peer that closes with something unread resets": [
-        ("send", b"x"), ("peer", "say", b"last"), ("peer", "close"), ("events",), ("receive",), ("receive",), ("receive",),
-    ],
-    "a full pipe and room again": [
-        ("fill",), ("want", WRITING), ("events",), ("peer", "drain"), ("events",), ("events",), ("want", READING),
-        ("events",),
-    ],
-    "a full pipe and a reset": [("fill",), ("want", WRITING), ("peer", "reset"), ("events",), ("send", b"x"), ("events",)],
-    "write interest where there is room": [("want", WRITING), ("events",), ("events",)],
-    "write interest comes along with data": [
-        ("want", WRITING), ("events",), ("peer", "say", b"a"), ("events",), ("events",),
-    ],
-    "no interest, and a reset all the same": [
-        ("want", {"reading": False}), ("peer", "say", b"a"), ("events",), ("peer", "reset"), ("events",), ("events",),
-    ],
-    "no interest, and an end of stream is not told": [("want", {"reading": False}), ("peer", "fin"), ("events",)],
-    "quiet is told once more at most": [("peer", "reset"), ("events",), ("quiet",), ("events",), ("events",)],
-    "a change of the mask looks anew": [
-        ("peer", "say", b"a"), ("events",), ("want", {"reading": False}), ("events",), ("want", READING), ("events",),
-        ("events",),
-    ],
-    "both ends shut down": [("shutdown",), ("events",), ("peer", "drain"), ("peer", "fin"), ("events",), ("receive",), ("events",)],
-    "shut down, and the peer talks on": [
-        ("shutdown",), ("peer", "say", b"a"), ("events",), ("receive",), ("send", b"x"), ("peer", "drain"),
-    ],
-    "close with something unread resets": [("send", b"bye"), ("peer", "say", b"a"), ("close",), ("peer", "drain")],
-    "close with nothing unread is an end of stream": [("send", b"bye"), ("close",), ("peer", "drain")],
-    "numbers are used again at once": [("connect",), ("close",), ("accept",), ("same_number",)],
-    "nobody waits": [("accept",)],
-    "a peer that is gone before the accept": [
-        ("connect",), ("peer", "reset"), ("accept",), ("want",), ("events",), ("receive",), ("receive",),
-    ],
-    "no descriptor, and nobody waits": [("exhaust",), ("accept",)],
-}  # fmt: skip
 
 
 def transcript(script: Script, trigger: str, *, real: bool) -> list[Any]:

@@ -29,7 +29,8 @@ def run(seed: int, plan: Plan) -> str:
     try:
         return World(plan).run()
     except Violation as found:
-        fixed = f"--mode {plan.mode} --trigger {plan.trigger} --read {plan.read} --slow {plan.slow} --mix {plan.mix}"
+        names = ("mode", "trigger", "read", "slow", "mix")
+        fixed = " ".join(f"--{name} {getattr(plan, name)}" for name in names)
         raise AssertionError(f"python -m tests.sim --seed {seed} {fixed}: {found}") from found
 
 
@@ -75,7 +76,7 @@ def test_a_failing_run_is_made_shorter_and_still_fails() -> None:
 @pytest.mark.timeout(LONG_S + 120)
 @pytest.mark.parametrize("slice_", range(SLICES))
 def test_nothing_goes_wrong_in_a_hundred_thousand_runs(slice_: int) -> None:
-    """In slices, each with a bound of its own; how far it got is printed, and goes into the record of the run."""
+    """In slices, each with a bound of its own (SIM_SECONDS); how far it got is printed."""
     began, count, seed = time.monotonic(), 0, 0
     for seed in range(slice_, LONG_SEEDS, SLICES):
         if time.monotonic() - began > LONG_S:

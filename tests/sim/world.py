@@ -1,9 +1,9 @@
-"""One run: the hub's own loop on a simulated kernel, peers that do what the plan says, and a look after every turn.
+"""One run: the hub's own loop on a simulated kernel, peers that follow a plan, and a look after every turn.
 
 While the hub waits, the world goes on: the steps up to the next `turn` happen, then whatever is ready is
 reported. Where nothing is, time passes, and more steps happen. A step under `meanwhile` happens in the middle
-of a turn, just before the hub's n-th system call from then on. When the plan is over, all peers read, all links
-move and time passes until everybody has what it is owed; then the hub is asked to stop.
+of a turn, just before the hub's n-th system call from then on. When the plan is over, all peers read, all
+links move and time passes until everybody has what it is owed; then the hub is asked to stop.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hub.state import Budgets
 from tests.sim.checks import Checks
 from tests.sim.hearing import Journal, keep_journal
 from tests.sim.kernel import Kernel, Violation
+from tests.sim.outcome import Outcome
 from tests.sim.peers import Peer
 from tests.sim.plan import Plan, Step
 from tests.sim.seams import SimMailbox, SimPoller, SimSockets
@@ -60,7 +61,7 @@ class World:
         self._make_small()
         self._watch_the_reap()
         self.loop.listen()
-        self.checks = Checks(self)
+        self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
         self.kernel.on_call = self._during_a_call
 
@@ -89,13 +90,13 @@ class World:
         while self._steps and not self.loop.is_drained:
             self.turn()
         self._settle()
-        self.checks.when_settled()
+        self.outcome.when_settled()
         self.mailbox.post(Stop())
         for _ in range(SETTLING_TURNS):
             if self.loop.is_drained:
                 break
             self.turn()
-        self.checks.when_drained()
+        self.outcome.when_drained()
         return self.kernel.trace
 
     def turn(self) -> None:
@@ -119,10 +120,10 @@ class World:
             peer.push()
             peer.tcp.widen()
         for _ in range(SETTLING_TURNS):
-            if self.checks.is_settled():
+            if self.outcome.is_settled():
                 return
             self.turn()
-        raise Violation(f"after {SETTLING_TURNS} turns {self.checks.unsettled()}")
+        raise Violation(f"after {SETTLING_TURNS} turns {self.outcome.unsettled()}")
 
     # Time.
 
@@ -218,37 +219,40 @@ class World:
         self.mailbox.post(Stop())
 
     def _peer_does(self, peer: Peer, name: str, numbers: list[int]) -> None:
-        settings, echo = self.plan.settings, self.plan.mode == "echo"
+        if not self._makes_sense(name):
+            return
         if name == "say":
             peer.say(numbers[0], numbers[1])
             peer.push(numbers[2])
-        elif name == "read":
-            peer.read(numbers[0])
-        elif name == "greedy":
-            peer.greedy = bool(numbers[0])
         elif name == "command":
-            if self.plan.mode == "chat":
-                peer.command(numbers[0], history=settings["notices"])
-                peer.push()
-        elif name == "telnet":
-            if settings["telnet"]:
-                peer.negotiate(numbers[0])
-                peer.push()
-        elif name in ("blank", "spoil", "unfinished"):
-            if self.plan.self_echo and not echo:  # Else it could not be told whose line that is.
-                getattr(peer, name)(*numbers)
-                peer.push()
+            peer.command(numbers[0], history=self.plan.settings["notices"])
+            peer.push()
         elif name == "control":
-            peer.control(numbers[0] % (3 if echo else 5))
+            peer.control(numbers[0] % (3 if self.plan.mode == "echo" else 5))
+            peer.push()
+        elif name in ("telnet", "blank", "spoil", "unfinished"):
+            getattr(peer, name)(*numbers)
             peer.push()
         else:
             self._peer_moves(peer, name, numbers)
+
+    def _makes_sense(self, name: str) -> bool:
+        """Whether what is said can be told apart in what is heard."""
+        if name == "command":
+            return self.plan.mode == "chat"
+        if name == "telnet":
+            return bool(self.plan.settings["telnet"])
+        return name not in ("blank", "spoil", "unfinished") or (
+            self.plan.self_echo and self.plan.mode != "echo"
+        )
 
     def _peer_moves(self, peer: Peer, name: str, numbers: list[int]) -> None:
         if name in ("stall", "go"):
             peer.stall(name == "stall")
         elif name == "half":
             peer.half_close()
+        elif name == "greedy":
+            peer.greedy = bool(numbers[0])
         elif name == "crlf":
             peer.crlf = True
         else:

@@ -1,0 +1,83 @@
+"""What must be true once a plan is over: everybody has what it is owed, and then everybody is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.client import Client
+from tests.sim.kernel import fail
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+
+class Outcome:
+    """Looks at one world at its end."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def unsettled(self) -> str:
+        """What is not as it should be once everybody has read everything; nothing when all is."""
+        world, hub = self._world, self._world.hub
+        if any(listener.waiting for listener in world.sockets.listeners) and not hub.draining:
+            return "somebody waits at the door"
+        if world.kernel.epoll.has_events():
+            return "an event waits"
+        for client in hub.clients.values():
+            tcp = client.sock
+            if tcp.lost:  # type: ignore[attr-defined]
+                continue
+            unread = tcp.input or (tcp.fin_came and not client.eof)  # type: ignore[attr-defined]
+            if unread or client.has_backlog or not client.owes_nothing or client.fresh or client.bulk:
+                return f"{client.peer} is left with something: {_show(client)}"
+        return ""
+
+    def is_settled(self) -> bool:
+        """Whether everybody has what it is owed."""
+        return not self.unsettled()
+
+    def when_settled(self) -> None:
+        """Everybody heard everything, and everything that was said got through."""
+        world, hub = self._world, self._world.hub
+        alive = {client.peer: client for client in hub.clients.values()}
+        for peer in world.peers:
+            client = alive.get(peer.name)
+            if client is not None and not (client.deaf or peer.tcp.lost or client.reason):
+                peer.hearer.heard_all() or fail(f"{peer.name} did not hear everything")
+                if peer.spotless and not peer.read_only and world.plan.mode != "echo":
+                    self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
+
+    def when_drained(self) -> None:
+        """Everybody is gone, for a reason that is known, and nothing is left behind."""
+        world, hub = self._world, self._world.hub
+        world.loop.is_drained or fail("the drain did not end:", [_show(c) for c in hub.by_fd.values()])
+        len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
+            "descriptors are left:", len(world.kernel.fds)
+        )
+        ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
+        for peer in world.peers:
+            end = ends.get(peer.name)
+            if end is None:
+                continue
+            if peer.spotless and world.plan.mode != "echo":
+                orderly = end["reason"] == "peer_closed" and peer.tcp.fin_came
+                self._was_heard(peer.number, peer.said, whole=orderly)
+
+    def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
+        """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
+        heard = sorted(self._world.journal.said.get(number, []))
+        [at for at, _ in heard] == list(range(len(heard))) or fail(
+            f"lines of peer {number}:", [at for at, _ in heard]
+        )
+        all(line.endswith(said[at]) for at, line in heard) or fail(f"a line of peer {number} is changed")
+        (not whole or len(heard) == len(said)) or fail(
+            f"of peer {number} {len(heard)} of {len(said)} lines were heard"
+        )
+
+
+def _show(client: Client) -> str:
+    waits = ("choked", "held", "throttled", "fresh", "bulk", "blocked", "deaf", "eof", "has_backlog")
+    so = " ".join(name for name in waits if getattr(client, name))
+    sizes = f"lag={client.lag_bytes} private={client.private_bytes} rest={len(client.rest)}"
+    return f"{client.id} {client.peer} {client.phase} {client.reason} {so} {sizes}"
