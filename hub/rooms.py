@@ -49,6 +49,8 @@ class Room:
     speaker: int = 0
     """The id of the client that said every line since `speaker_since`, but for the hub's own."""
     speaker_since: int = 0
+    talk_end: int = 0
+    """Where the last line ends that somebody said; the hub's own do not count."""
     slow: dict[int, Client] = field(default_factory=dict)
     """Hearers that the last pass did not bring up to date, so only they can hold the log back."""
     behind: dict[int, Client] = field(default_factory=dict)
@@ -75,11 +77,13 @@ class Room:
     def extend(self, lines: Iterable[bytes], size: int, speaker: int) -> None:
         """Add lines of one speaker, `size` canonical bytes in all. Everybody who hears now is owed them."""
         if speaker not in (0, self.speaker):
-            self.speaker, self.speaker_since = speaker, self.end
+            self.speaker, self.speaker_since = speaker, self.talk_end
         before = len(self._pending)
         self._pending.extend(lines)
         self.head += len(self._pending) - before
         self.end += size
+        if speaker:
+            self.talk_end = self.end
         self.intake += size
         self.account.owed += size * len(self.hearers)
         if self.own is not None and speaker in self.hearers:

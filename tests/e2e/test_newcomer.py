@@ -149,7 +149,7 @@ def test_a_large_file_is_delivered_in_chat_though_the_feed_leaves_the_greeting_u
 
 
 def tries(feed: Callable[[], T]) -> Iterator[T]:
-    """Three of them: a feed that a busy machine holds up for 50 ms has paused, and is sent what it never reads."""
+    """Three of them: a feed that a busy machine holds up for 50 ms has paused, and is sent its own lines."""
     return (feed() for _ in range(3))
 
 

@@ -293,6 +293,16 @@ def test_a_line_of_the_hub_between_them_does_not_make_ones_own_lines_anothers() 
     assert room.is_only_itself_to(client)
 
 
+def test_what_the_hub_said_before_its_first_line_is_no_other_person() -> None:
+    room = a_room()
+    talk(room, 7)
+    client = a_client()
+    room.enter(client, history=0)
+    room.append(b"* guest-1 joined", speaker=0)
+    room.append(b"first", speaker=client.id)
+    assert room.is_only_itself_to(client)
+
+
 # Trimming.
 
 
