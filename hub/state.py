@@ -240,6 +240,8 @@ class Hub:
         if client.fresh and self.settings.eol != "crlf":
             self._keep_as_it_is(client)
         client.fresh = client.bulk = False
+        if client.room is not None and client.lag_bytes:  # Until it has got them, the log is kept for it.
+            client.room.slow[client.id] = client
         self.timers.pause.forget(client.id)
         self.marks.flush[client.id] = client
 

@@ -497,3 +497,17 @@ def test_a_bulk_sender_is_told_of_its_gap_before_the_next_line_of_somebody_else(
             take_all(other)
         hub.say(other, b"hello\n")
         assert feed.read_until(b"hello\n") == b"* skipped %d lines\nhello\n" % client.skipped_lines
+
+
+def test_a_newcomer_whose_waiting_lines_of_others_end_misses_none_of_them() -> None:
+    with (
+        SteppedHub(mode="chat", history=0, eol="crlf", announce=0) as hub,
+        closing(hub.join(1)) as (other,),
+        closing(hub.join(1, fresh=True)) as (feed,),
+    ):
+        hub.deliver(feed, BULK)
+        hub.deliver(other, b"hello\n")
+        hub.turns()
+        hub.settle()
+        got = feed.read_until(b"hello\r\n") + take_all(feed)
+        assert got.count(b"<guest-2> bulk") == len(BULK.splitlines())

@@ -196,8 +196,9 @@ class Checks:
                 f"{client.peer} has {private}, and counts {client.private_bytes}"
             )
             client.lag_bytes >= client.own_bytes >= 0 or fail(f"{client.peer} lags {client.lag_bytes}")
+            lag = client.lag_bytes - max(0, client.entered - client.offset)  # History is bounded by itself.
             most = hub.limits.lag_bytes + 4 * (share + line) + 2000
-            client.lag_bytes <= most or fail(f"{client.peer} lags {client.lag_bytes}, at most {most}")
+            lag <= most or fail(f"{client.peer} lags {lag}, at most {most}")
             most = hub.intake.private_bytes + hub.limits.lag_bytes + budgets.client_bytes + 20_000
             private <= most or fail(f"{client.peer} has {private} of its own, at most {most}")
             len(client.rest) <= 2 * line + 20_000 or fail(f"{client.peer} has a rest of {len(client.rest)}")
