@@ -187,3 +187,14 @@ def test_a_reset_that_the_idle_clock_finds_first_is_still_a_reset() -> None:
         hub.turns(2)
         assert client.reason == "peer_reset"
         assert client.lines_in == 0
+
+
+def test_nobody_is_warned_at_its_handshake() -> None:
+    with SteppedHub(mode="chat", idle_timeout_s=4, idle_warning_s=2) as hub:
+        handshake = HANDSHAKE % hub.ws_port
+        peer, _ = knock(hub, handshake[:20])
+        with peer:
+            hub.now_s += 2.5
+            hub.turns(2)
+            hub.say(peer, handshake[20:])
+            assert peer.line() == b"HTTP/1.1 101 Switching Protocols\r\n"
