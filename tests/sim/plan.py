@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -85,7 +86,7 @@ def make_plan(seed: int, turns: int = 60, **fixed: Any) -> Plan:
     rng = Random(seed)
     trigger, read = rng.choice(PAIRS)
     mode = rng.choice(["broadcast", "chat", "chat", "broadcast", "echo"])
-    chosen = {
+    chosen: dict[str, Any] = {
         "mode": mode,
         "trigger": trigger,
         "read": read,
@@ -162,7 +163,7 @@ _DEEDS = {
     "control": 2, "spoil": 1, "unfinished": 1, "half": 2, "close": 2, "reset": 3, "vanish": 1, "stall": 4,
     "go": 6, "wait": 8, "jump": 1, "ask": 1, "errno": 1, "connect": 6, "meanwhile": 6, "crlf": 1, "limit": 1,
 }  # fmt: skip
-_OF_NOBODY = {
+_OF_NOBODY: dict[str, Sequence[float]] = {
     "wait": [0.01, 0.06, 0.5, 2.0, 5.0, 11.0],
     "jump": [0.2, 3.0, 70.0, 4000.0],
     "errno": [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPERM],
@@ -201,7 +202,7 @@ def _deed(rng: Random, plan: Plan, name: str) -> Step:
     who, largest = rng.randrange(12), plan.settings["max_line_bytes"]
     if name in ("say", "burst"):
         return _talk(rng, name, who, largest)
-    numbers = {
+    numbers: dict[str, Sequence[int]] = {
         "push": [0, 1, 3, 40, 1000],
         "read": [0, 1, 3, 40, 1000],
         "greedy": [0, 1, 1],

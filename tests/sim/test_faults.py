@@ -91,7 +91,7 @@ def miscount_a_close(patch: Patch) -> None:
 
 
 def miscount_what_was_delivered(patch: Patch) -> None:
-    take = sending.take
+    take = delivery.take
 
     def generous(client: Client, parts: Any, taken: int, account: Any) -> None:
         take(client, parts, taken, account)

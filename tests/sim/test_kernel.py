@@ -134,10 +134,10 @@ class Scene:
         if real:
             stack.callback(self._listener.close)
 
-    def do(self, verb: str, *args: Any) -> Any:
+    def do(self, verb: str, *args: Any, **keywords: bool) -> Any:
         """One verb; what it answers."""
         try:
-            return getattr(self, verb)(*args)
+            return getattr(self, verb)(*args, **keywords)
         except PeerGone as gone:
             return str(gone.reason)
 
@@ -225,7 +225,7 @@ def transcript(script: Script, trigger: str, *, real: bool) -> list[Any]:
         told = []
         for verb, *args in HELLO + script:
             keywords = args.pop() if args and isinstance(args[-1], dict) else {}
-            told.append((verb, *args, scene.do(verb, *args) if not keywords else scene.want(**keywords)))
+            told.append((verb, *args, scene.do(verb, *args, **keywords)))
         return told
 
 

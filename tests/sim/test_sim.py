@@ -13,7 +13,7 @@ import pytest
 
 from tests.sim.__main__ import failure_of
 from tests.sim.kernel import Violation
-from tests.sim.plan import MIXES, PAIRS, Plan, load, make_plan
+from tests.sim.plan import MIXES, PAIRS, Plan, Step, load, make_plan
 from tests.sim.shrink import shrink
 from tests.sim.world import World
 
@@ -65,7 +65,7 @@ def test_a_failing_run_is_made_shorter_and_still_fails() -> None:
         names = [step[0] for step in plan.steps]
         return Violation("a reset behind a burst") if "burst" in names and "reset" in names else None
 
-    steps = [["turn"], ["burst", 1], ["turn"], ["wait", 1.0], ["reset", 2], ["turn"]] * 5
+    steps: list[Step] = [["turn"], ["burst", 1], ["turn"], ["wait", 1.0], ["reset", 2], ["turn"]] * 5
     found = failure(make_plan(1).without(steps))
     assert found is not None
     short = shrink(make_plan(1).without(steps), found, failure)
