@@ -29,6 +29,7 @@ class Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self._still = 0
+        self._expiries = world.hub.budgets.expiries
         self._overdue: dict[int, int] = {}
         self._calls: dict[str, int] = {}
         self._bytes_in = 0
@@ -252,7 +253,7 @@ class Checks:
     def _deadlines(self) -> None:
         """Nothing that is due stays undone for more than a few turns."""
         hub, now = self._world.hub, self._world.kernel.now
-        most = 4 + (2 * len(hub.by_fd)) // hub.budgets.expiries
+        most = 4 + (2 * len(hub.by_fd)) // self._expiries
         for name, timer in self._timers.items():
             overdue = timer.timeout(now) == 0.0
             count = self._overdue[id(timer)] = self._overdue.get(id(timer), 0) + 1 if overdue else 0
