@@ -58,6 +58,8 @@ def _many(seeds: range, turns: int, fixed: dict[str, Any], keep_going: bool) -> 
     for seed in seeds:
         plan = make_plan(seed, turns, **fixed)
         failure = failure_of(plan)
+        if seed % 1000 == 999:
+            print(f"up to seed {seed}, {time.monotonic() - started:.0f} s", flush=True)
         if failure is None:
             continue
         failed += 1
