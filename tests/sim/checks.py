@@ -54,11 +54,11 @@ class Checks:
 
     def after_turn(self) -> None:
         """All of it; the dear ones only after turns that did something."""
-        self._registered()
         self._progress()
         self._deadlines()
         if self._acted():
             self._faults()
+            self._registered()
             self._write_interest()
             self._connections()
             self._nobody_is_forgotten()
