@@ -7,7 +7,9 @@ it accepts (tcp(7), socket(7); a test holds the kernel to it):
 - SO_RCVBUF 128 KiB: at the defaults a sender that is held back leaves up to 6 MB in the kernel, and one
   that closes without having read its own lines (a reset) takes with it what it has not got through.
 - TCP_NODELAY: a turn's output is one send already, so Nagle's algorithm could only delay it.
-- keep-alive after 60 s, every 15 s, 4 times, and TCP_USER_TIMEOUT 30 s: a vanished peer is noticed.
+- keep-alive after 60 s, every 15 s, 4 times, and TCP_USER_TIMEOUT 120 s: a vanished peer is noticed. The
+  latter also ends one that is alive and takes nothing for so long (measured), so it is longer than every
+  patience of the hub's own.
 - SO_OOBINLINE: telnet sends its interrupts as urgent data, which would otherwise leave the stream.
 """
 
@@ -26,6 +28,7 @@ from hub.reasons import CloseReason
 SEND_BUFFER_BYTES: Final = 64 * 1024
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024
 BACKLOG: Final = 1024
+USER_TIMEOUT_MS: Final = 120_000
 
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TIMED_OUT = frozenset(
@@ -237,7 +240,7 @@ def _set_inherited_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
 def _gone(error: OSError) -> PeerGone:

@@ -104,7 +104,7 @@ def reset(peer: socket.socket) -> None:
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
         (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),
     ],
     ids=lambda value: str(value),
 )

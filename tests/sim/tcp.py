@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
 
-USER_TIMEOUT_S = 30.0
+USER_TIMEOUT_S = 120.0
 """TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone (hub/sockets.py)."""
 KEEPALIVE_S = 90.0
 
