@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -28,11 +29,12 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def answering(there: socket.socket, change: Callable[[bytes], bytes] = lambda data: data) -> threading.Thread:
-    """A thread that sends everything back."""
+    """A thread that sends everything back, for as long as the prober is there."""
 
     def echo() -> None:
-        while data := there.recv(65536):
-            there.sendall(change(data))
+        with suppress(OSError):  # The test may end while an answer is under way.
+            while data := there.recv(65536):
+                there.sendall(change(data))
 
     thread = threading.Thread(target=echo, daemon=True)
     thread.start()
