@@ -236,7 +236,7 @@ def raise_descriptor_limit() -> int:
 
 
 def _tune_interpreter() -> None:
-    sys.setswitchinterval(0.0005)  # How long the page may keep the interpreter from the loop.
+    sys.setswitchinterval(0.0001)  # How long the page may keep the interpreter from the loop.
     gc.collect()
     gc.freeze()  # What exists now stays; no collection looks at it again.
     gc.set_threshold(50_000, 20, 100)
