@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hub.websocket import WebSocket
 
 FRAMES_READ_BYTES: Final = 4096
-"""Of a WebSocket whose frames are small: 64 KiB of empty pings would be ten thousand frames, 30 ms."""
+"""Of a WebSocket whose frames are small: 64 KiB of empty pings would be ten thousand frames, 60 ms."""
 
 
 class Reader:
