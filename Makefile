@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 
@@ -16,14 +17,18 @@ run: $(READY) ## the hub: telnet localhost 9000, page on http://127.0.0.1:8080/
 demo: $(READY) ## the hub with made-up clients: telnet in, or open http://127.0.0.1:8080/
 	@exec $(BIN)/hubbub demo $(ARGS)
 
-test: $(TOOLS) ## the quick tests (a few minutes)
-	$(BIN)/pytest -m "not long" $(ARGS)
+test: $(TOOLS) ## the quick tests (a few minutes on two cores)
+	$(BIN)/pytest -m "not long and not docker" -n $(WORKERS) $(ARGS)
 
 test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
 	$(BIN)/pytest -m "long and not docker" $(ARGS)
 
 test-docker: $(TOOLS) ## the container, built and run on a real engine (docker compose)
 	$(BIN)/pytest -m docker $(ARGS)
+
+guarantees: $(TOOLS) ## docs/guarantees.md from the tests that hold the promises (an hour and more)
+	-$(BIN)/python -m tests.guarantees --run quick
+	$(BIN)/python -m tests.guarantees --run long
 
 lint: $(TOOLS) ## style
 	$(BIN)/ruff check .
@@ -55,4 +60,4 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-.PHONY: help run demo test test-long test-docker lint types check format clean
+.PHONY: help run demo test test-long test-docker guarantees lint types check format clean
