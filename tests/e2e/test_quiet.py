@@ -71,7 +71,7 @@ def assert_a_crowd_costs_nothing(clients: int, window_s: float) -> None:
         for hub in hubs:
             until(partial(has_clients, hub, clients))
         before = [effort_of(hub) for hub in hubs]
-        time.sleep(window_s)
+        time.sleep(window_s)  # What is counted in it is asserted.
         after = [effort_of(hub) for hub in hubs]
     for (name, own), was, now in zip(strategies.items(), before, after, strict=True):
         turns_per_s = (now.turns - was.turns) / (now.at_s - was.at_s)
@@ -103,7 +103,7 @@ def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
     It publishes once a second, and it looks at a bulk sender now and then, whether that has paused.
     """
     turns, cpu_s = hub.loop.hub.counters.turns, time.process_time()
-    time.sleep(window_s)
+    time.sleep(window_s)  # What is counted in it is asserted.
     assert hub.loop.hub.counters.turns - turns <= 2 + window_s / hub.loop.hub.limits.pause_s
     assert time.process_time() - cpu_s < 0.05 * window_s
 

@@ -119,7 +119,8 @@ def test_leaving_while_the_hub_is_being_asked_disturbs_nobody_who_comes_then(
     async def look() -> None:
         moments = Moments(feed, History())
         leaving = asyncio.create_task(moments.see(ALL))
-        await asyncio.sleep(0.01)
+        while not mailbox._commands:  # Until the hub is asked.
+            await asyncio.sleep(0)
         leaving.cancel()
         moments.forget()
         coming = asyncio.create_task(moments.see(ALL))
