@@ -1,7 +1,7 @@
 """No test waits for something by sleeping: it looks again and again, or waits for the bytes themselves.
 
-What may sleep: a loop that looks (`while`), a yield (`sleep(0)`), and a line whose comment says what the time is
-for that passes there: the pace of a client, or the window in which something is counted.
+What may sleep: a loop that looks (`while`), a yield (`sleep(0)`), and a line whose comment says what the time
+is for that passes there: the pace of a client, or the window in which something is counted.
 """
 
 from __future__ import annotations
