@@ -18,7 +18,7 @@ demo: $(READY) ## the hub with made-up clients: telnet in, or open http://127.0.
 	@exec $(BIN)/hubbub demo $(ARGS)
 
 test: $(TOOLS) ## the quick tests (a few minutes on two cores)
-	$(BIN)/pytest -m "not long and not docker" -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -m "not long and not docker" -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
 	$(BIN)/pytest -m "long and not docker" $(ARGS)

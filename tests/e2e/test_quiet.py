@@ -109,10 +109,10 @@ def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
 
 
 def assert_closed_at_once(hub: ThreadHub, reason: str) -> None:
-    """Within 100 ms from now, and in a few turns."""
+    """In a few turns, and long before the hub would turn by itself, once a second."""
     turns, now_s = hub.loop.hub.counters.turns, time.monotonic()
     assert until(hub.endings, 1.0)[0]["reason"] == reason
-    assert time.monotonic() - now_s < 0.1
+    assert time.monotonic() - now_s < 0.5
     assert hub.loop.hub.counters.turns - turns <= 12  # a few reads of what it had sent before
 
 
