@@ -106,7 +106,7 @@ class Pipe:
             for piece in self._sliced(data):
                 await self._pass(piece)
         await self._way.flows.wait()
-        await asyncio.sleep(self._way.toxic.close_delay_s)
+        await asyncio.sleep(self._way.toxic.close_delay_s)  # The end that comes late.
         self._link.end_stream(self._sink)
 
     def _sliced(self, data: bytes) -> Iterator[bytes]:
@@ -131,9 +131,9 @@ class Pipe:
         if toxic.limit_bytes and self._passed >= toxic.limit_bytes:
             self._link.end_both()
         if toxic.bytes_per_s:
-            await asyncio.sleep(len(piece) / toxic.bytes_per_s)
+            await asyncio.sleep(len(piece) / toxic.bytes_per_s)  # What it takes on the line.
         if toxic.slice_pause_s:
-            await asyncio.sleep(toxic.slice_pause_s)
+            await asyncio.sleep(toxic.slice_pause_s)  # So that nobody joins the pieces again.
 
 
 class Link:

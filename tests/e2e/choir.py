@@ -10,6 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -35,6 +36,8 @@ class Voice:
         self.sock.setblocking(False)
         self.heard = bytearray()
         """Canonical lines."""
+        self.count = 0
+        """How many whole ones that is."""
         self.said: list[bytes] = []
         self.ended = ""
         """How the hub's side ended as seen from here: "", "fin" or "reset"."""
@@ -89,7 +92,9 @@ class Voice:
             self.ended = "reset"
             return
         if data:
-            self.heard += self.decoded(data)
+            heard = self.decoded(data)
+            self.heard += heard
+            self.count += heard.count(b"\n")
         else:
             self.ended = "fin"
 
@@ -172,8 +177,9 @@ class Choir:
             voice = self._by_fd[fd]
             voice.read()
             if voice.ended:
-                self._poller.unregister(fd)
-                del self._by_fd[fd]
+                self.forget(voice)
+                with suppress(OSError):  # The hub waits for our end of stream, but not for long.
+                    voice.sock.shutdown(socket.SHUT_WR)
         for voice in self._by_fd.values():
             voice.flush()
 
@@ -190,6 +196,12 @@ class Choir:
             self.turn(0.01)
         return time.monotonic() - start
 
+    def listen_for(self, seconds: float) -> None:
+        """Turns for so long, which is the pace of those who talk."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.turn(left)
+
     def talk(self, speakers: Sequence[Voice], lines: int, filler: bytes = b"...") -> None:
         """Each says so many lines more, all in turn, and everybody listens meanwhile."""
         for _ in range(lines):
@@ -199,9 +211,7 @@ class Choir:
 
     def until_heard(self, voices: Sequence[Voice], lines: int, patience_s: float = PATIENCE_S) -> float:
         """Turns until each of them heard so many lines in all."""
-        return self.until(
-            lambda: all(voice.heard.count(b"\n") >= lines or voice.ended for voice in voices), patience_s
-        )
+        return self.until(lambda: all(voice.count >= lines or voice.ended for voice in voices), patience_s)
 
 
 def assert_same_story(listeners: Sequence[Voice], speakers: Sequence[Voice]) -> None:
