@@ -47,6 +47,7 @@ class Door:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._listeners: dict[int, Listener] = {}
+        self._lost: list[Listener] = []
         self._spare = hub.sockets.spare()
         self._next_id = 1
         self._opens_at: float | None = None
@@ -76,7 +77,10 @@ class Door:
         for fd, listener in self._listeners.items():
             self._hub.poller.forget(fd)
             self._hub.sockets.close(listener.sock)
+        for listener in self._lost:
+            self._hub.sockets.close(listener.sock)
         self._listeners.clear()
+        self._lost.clear()
         self._opens_at = None
         self._spare.release()
 
@@ -110,8 +114,18 @@ class Door:
                 return
             if isinstance(accepted, tuple):
                 self._receive(self._client(*accepted, listener, now), now)
+            elif accepted is NotAccepted.NO_LISTENER:
+                self._lose(fd)
+                return
             elif accepted is NotAccepted.NOBODY:
                 return
+
+    def _lose(self, fd: int) -> None:
+        """The kernel would report it in every wait, for good. Its number stays taken: nothing closes here."""
+        listener = self._listeners.pop(fd)
+        self._lost.append(listener)
+        self._hub.poller.forget(fd)
+        self._hub.log("listener_lost", transport=listener.transport, port=listener.port)
 
     def _receive(self, client: Client, now: float) -> None:
         hub = self._hub

@@ -31,6 +31,7 @@ BACKLOG: Final = 1024
 USER_TIMEOUT_MS: Final = 120_000
 
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_LISTENER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK})
 _TIMED_OUT = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 )
@@ -53,6 +54,7 @@ class NotAccepted(Enum):
     NOBODY = "nobody is waiting"
     VANISHED = "that one is gone again; the next may not be"
     NO_RESOURCES = "no descriptor or memory is left"
+    NO_LISTENER = "this listens no more; the system took it away"
 
 
 class Sockets:
@@ -96,6 +98,8 @@ class Sockets:
         except BlockingIOError:
             return NotAccepted.NOBODY
         except OSError as error:
+            if error.errno in _NO_LISTENER:
+                return NotAccepted.NO_LISTENER
             return NotAccepted.NO_RESOURCES if error.errno in _NO_RESOURCES else NotAccepted.VANISHED
         sock.setblocking(False)
         return sock, address

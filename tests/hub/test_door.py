@@ -9,6 +9,7 @@ import pytest
 
 from hub.door import SHUT_S, _network_of
 from hub.mailbox import Stop
+from hub.sockets import Sockets
 from hub.state import Budgets
 from tests.hub.support_turns import FromAfar, SteppedHub, no_descriptor_left
 from tests.support import Peer, ThreadHub, closing, until
@@ -114,6 +115,31 @@ def test_nobody_is_accepted_once_the_hub_drains() -> None:
         hub.turns()
         with socket.socket() as late, pytest.raises(ConnectionRefusedError):
             late.connect(("127.0.0.1", hub.port))
+
+
+def test_a_listener_that_the_system_takes_away_is_left_alone_and_the_hub_goes_on() -> None:
+    """As `ss -K` does. It is reported in every wait from then on, so a hub that only tries again spins."""
+
+    class Keeping(Sockets):
+        def listen(self, host: str, port: int) -> list[tuple[socket.socket, str]]:
+            bound = super().listen(host, port)
+            listeners.extend(bound)
+            return bound
+
+    listeners: list[tuple[socket.socket, str]] = []
+    with SteppedHub(sockets=Keeping(), mode="echo") as hub, closing(hub.join(1)) as (inside,):
+        port = hub.port
+        listeners[0][0].shutdown(socket.SHUT_RDWR)
+        before = hub.hub.sockets.calls["accept"]
+        hub.turns(10)
+        assert hub.hub.sockets.calls["accept"] == before + 1
+        assert [fields for event, fields in hub.log if event == "listener_lost"] == [
+            {"transport": "line", "port": port}
+        ]
+        hub.say(inside, b"still here\n")
+        assert inside.line() == b"still here\n"
+        with socket.create_connection(("127.0.0.1", hub.ws_port)):  # The other listener is still one.
+            hub.turns_until(lambda: len(hub.hub.clients) == 2)
 
 
 # So many of one address.
