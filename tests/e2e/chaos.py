@@ -22,53 +22,15 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from tests.e2e.toxics import CLEAR, Toxic, Way
 from tests.support import PATIENCE_S
 
 READ_BYTES, QUEUED = 4096, 8
 BUFFER_BYTES = 16 * 1024
 DISCARD_S = 2.0
 """How long a link that was ended at its limit throws away what still comes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Toxic:
-    """What a link does to the bytes of one direction; at the defaults nothing."""
-
-    latency_s: float = 0.0
-    """Everything comes so much later."""
-    jitter_s: float = 0.0
-    """And up to so much sooner or later than that; the order stays."""
-    bytes_per_s: float = 0.0
-    slice_bytes: int = 0
-    """Pieces of 1 to so many bytes, each a send of its own."""
-    slice_pause_s: float = 0.0
-    close_delay_s: float = 0.0
-    """An end of stream comes so much later than the last byte."""
-    limit_bytes: int = 0
-    """After so many bytes, counted from when the toxic came, the whole link ends in order."""
-    stopped: bool = False
-    """Nothing passes, and nothing is lost: it goes on when this toxic goes."""
-
-
-CLEAR = Toxic()
-
-
-@dataclass
-class Way:
-    """One direction of all links."""
-
-    toxic: Toxic = CLEAR
-    flows: asyncio.Event = field(default_factory=asyncio.Event)
-    count: int = 0
-    """How often the toxic was changed; who counts bytes begins anew."""
-
-    def change(self, toxic: Toxic) -> None:
-        self.toxic = toxic
-        self.count += 1
-        (self.flows.clear if toxic.stopped else self.flows.set)()
 
 
 class Pipe:

@@ -11,8 +11,8 @@ The namespaces have no names: they live as long as a descriptor of this process,
 open. So nothing is left behind, however the process ends, and nobody else can come across them. Only the
 thread that calls `inside` goes there, and only for so long; what it starts meanwhile starts there.
 
-Root is needed, and ip, nft, tc and ss. Where something is missing the tests are skipped and say what, or fail
-with REQUIRE_PROGRAMS=1. (netem is not used: many kernels have none.)
+Root is needed, and ip, nft, tc and ss. Where something is missing `require_namespaces` skips a test and says
+what, or fails it with REQUIRE_PROGRAMS=1. (netem is not used: many kernels have none.)
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ class Network:
     """A hub's namespace and some sites, each reaching HUB_HOST over a cable of its own."""
 
     def __init__(self, sites: int = 1) -> None:
-        require_namespaces()
         self.hub = Namespace()
         self.sites: list[Namespace] = []
         try:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.chaos import Proxy, Toxic
+from tests.e2e.chaos import Proxy
 from tests.e2e.choir import WIRES, Choir, Voice, assert_same_story
+from tests.e2e.toxics import Toxic
 from tests.support import ThreadHub
 
 BEHIND, DIRECT, LINES, FEW = 20, 5, 100, 40
