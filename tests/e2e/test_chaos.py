@@ -87,11 +87,13 @@ def everyone_leaves(act: Stage) -> float:
 both_wires = pytest.mark.parametrize("wire", WIRES)
 
 
-def everyone_talks_over(act: Stage, to_hub: Toxic, to_client: Toxic, lines: int = LINES) -> float:
+def everyone_talks_over(
+    act: Stage, to_hub: Toxic, to_client: Toxic, lines: int = LINES, filler: bytes = b"..."
+) -> float:
     """So many lines of each over such links, and all of them heard by all; seconds."""
     start = time.monotonic()
     act.proxy.poison(to_hub=to_hub, to_client=to_client)
-    act.choir.talk(act.all, lines)
+    act.choir.talk(act.all, lines, filler)
     act.choir.until_heard(act.all, lines * len(act.all), patience_s=60)
     assert act.reasons() == {}
     assert_same_story(act.all, act.all)
@@ -104,7 +106,6 @@ BITS = Toxic(slice_bytes=12), Toxic(slice_bytes=400)
 SLOW = {
     "latency": [Toxic(latency_s=0.05)] * 2,
     "jitter": [Toxic(latency_s=0.03, jitter_s=0.03)] * 2,
-    "bandwidth": [Toxic(bytes_per_s=20_000)] * 2,
     "slicer": BITS,
     "slicer with pauses": [Toxic(slice_bytes=1000, slice_pause_s=0.002)] * 2,
 }
@@ -127,6 +128,19 @@ def test_over_a_slow_link_everyone_hears_the_same(wire: str, toxic: str, record_
     with stage(wire) as act:
         took_s = everyone_talks_over(act, *SLOW[toxic])
         record_property(f"2,500 lines with {toxic}, {wire}", f"{took_s:.1f} s")
+        everyone_leaves(act)
+
+
+@pytest.mark.long
+@both_wires
+def test_over_a_link_so_narrow_that_the_kernel_refuses_bytes_everyone_hears_the_same(
+    wire: str, record_property: Record
+) -> None:
+    narrow = Toxic(bytes_per_s=200_000)
+    with stage(wire) as act:
+        took_s = everyone_talks_over(act, narrow, narrow, filler=b"x" * 400)
+        record_property(f"1 MB to each at 200 KB/s, {wire}", f"{took_s:.1f} s")
+        assert took_s > 4.0
         everyone_leaves(act)
 
 
