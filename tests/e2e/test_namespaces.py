@@ -178,7 +178,7 @@ def test_over_a_line_that_loses_packets_everyone_hears_everything_in_order(
         for namespace in (network.hub, site):
             lose(namespace, percent)
         start = time.monotonic()
-        choir.talk(singers, 100, filler=b"x" * 120)  # More than kernels hold, so that they refuse some.
+        choir.talk(singers, 100, filler=b"x" * 120)
         choir.until_heard(singers, 100 * len(singers), 60.0)
         lost = sum(lose_nothing(namespace) for namespace in (network.hub, site))
         record_property(f"5,000 lines to 50 with {percent} % loss", f"{time.monotonic() - start:.1f} s")
