@@ -64,7 +64,10 @@ def names_us(request: web.Request) -> bool:
     arrived_at = request.get_extra_info("sockname")
     if len(named) != 1 or arrived_at is None:
         return False
-    in_target = urlsplit(request.raw_path).netloc  # Absolute form, which wins over Host (RFC 9112, 3.2.2).
+    try:  # Absolute form wins over Host (RFC 9112, 3.2.2).
+        in_target = urlsplit(request.raw_path).netloc
+    except ValueError:  # Half an IPv6 address, as in `//[`, which the parser takes for a path.
+        return False
     hosts, port = request.app[HOSTS], arrived_at[1]
     return hosts.allow(named[0], port) and (not in_target or hosts.allow(in_target, port))
 

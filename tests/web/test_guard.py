@@ -126,6 +126,12 @@ def test_a_foreign_name_in_an_absolute_target_is_misdirected(url: str) -> None:
         assert ask_as(url, "localhost:{port}", target.format(p=port_of(url))).status == 421
 
 
+@pytest.mark.parametrize("target", ["//[", "//[x/livez", "//]", "//[::1"])
+def test_half_an_address_in_the_target_names_nobody(url: str, target: str) -> None:
+    answer = ask_as(url, "localhost:{port}", target)
+    assert (answer.status, answer.headers["X-Content-Type-Options"]) == (421, "nosniff")
+
+
 def test_an_absolute_target_with_our_name_is_served(url: str) -> None:
     assert ask_as(url, "localhost:{port}", f"http://localhost:{port_of(url)}/livez").status == 200
 
