@@ -131,7 +131,15 @@ def explain(error: CycloptsError) -> str:
 
 
 def _wrong(source: str | None, value: object, allowed: object) -> str:
-    return f"{source}: {value!r:.100}: {allowed}"
+    return f"{source}: {_shown(value)}: {allowed}"
+
+
+def _shown(value: object) -> str:
+    """A value of the file may be a number of more digits, or be nested deeper, than Python shows."""
+    try:
+        return f"{value!r:.100}"
+    except (ValueError, RecursionError):
+        return "too much to show"
 
 
 def _unknown(source: str, what: str, name: str, known: Iterable[str]) -> str:
