@@ -1,11 +1,35 @@
-"""The order of the tests: a new one each run (pytest-randomly), but those of the page stay together.
+"""What holds for every test: their order, and how examples are made up and from which seed.
 
-They share one browser, and it has to be gone before others run event loops of their own.
+The order is a new one each run (pytest-randomly), but those of the page stay together: they share one
+browser, and it has to be gone before others run event loops of their own.
+
+The quick tests try the same examples each time, so that whoever did not break anything sees nothing break.
+What is marked long tries others each time; the seed stands in the first lines of the run, and FUZZ_SEED=N
+makes the same ones again. HYPOTHESIS_PROFILE=long does that to the quick tests as well.
 """
 
+from __future__ import annotations
+
+import os
+import random
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# In the environment, because workers of pytest-xdist are processes of their own.
+SEED = int(os.environ.setdefault("FUZZ_SEED", str(random.SystemRandom().randrange(1 << 32))))
+
+# How long an example takes says nothing on a machine that is shared.
+SLOW = [HealthCheck.too_slow]
+settings.register_profile("quick", deadline=None, suppress_health_check=SLOW, derandomize=True)
+settings.register_profile("long", deadline=None, suppress_health_check=SLOW, print_blob=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """One line for whoever wants to see the same again."""
+    return f"fuzz seed: {SEED} (FUZZ_SEED={SEED} repeats it)"
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -1,0 +1,33 @@
+"""One target under a coverage-guided fuzzer (libFuzzer by way of atheris, docs: its README).
+
+The first argument is the name of a check in tests/fuzz/checks.py, the others are libFuzzer's. What is looked
+at for coverage is ours, and the library that reads frames; the checks themselves are not.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import atheris  # type: ignore[import-not-found]  # installed by `make fuzz` only
+
+# Only what is imported here for the first time is instrumented.
+with atheris.instrument_imports(include=["hub", "web", "websockets"]):
+    import hub.framing
+    import hub.telnet
+    import hub.text
+    import hub.websocket
+    import web.guard
+    import web.wire  # noqa: F401
+
+from tests.fuzz.checks import CHECKS
+
+
+def main() -> None:
+    """Runs until a finding or until the time is over; does not return."""
+    name = sys.argv.pop(1)
+    atheris.Setup(sys.argv, CHECKS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
