@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.support import ROOT
 
@@ -43,7 +42,8 @@ def run(name: str, seconds: int) -> bool:
     print(f"\n{name}: {seconds} s", flush=True)
     command = [
         sys.executable, "-m", "tests.fuzz.targets", name, f"-max_total_time={seconds}", "-timeout=20",
-        "-max_len=4096", "-print_final_stats=1", f"-artifact_prefix={KEPT / name}/", str(new), str(CORPUS / name),
+        "-max_len=4096", "-print_final_stats=1", f"-artifact_prefix={KEPT / name}/",
+        str(new), str(CORPUS / name),
     ]  # fmt: skip
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 

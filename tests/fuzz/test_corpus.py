@@ -1,13 +1,11 @@
 """Any bytes at all, whatever they are cut into: the checks of tests/fuzz/checks.py on three kinds of input.
 
-The corpus is what the coverage-guided targets begin with; here each of its entries is seen every time, without
-a fuzzer. The properties make up bytes of their own, and pieces that mean something to the parser.
+The corpus is what the coverage-guided targets begin with; here each of its entries is seen every time,
+without a fuzzer. The properties make up bytes of their own, and pieces that mean something to the parser.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from tests.fuzz.checks import CHECKS
 from tests.fuzz.examples import many
 from tests.fuzz.run import CORPUS, TARGETS
-from tests.support import ROOT
 
 ENTRIES = sorted(path.relative_to(CORPUS) for path in CORPUS.glob("*/*"))
 WORDS: dict[str, list[bytes]] = {
@@ -32,13 +29,15 @@ WORDS: dict[str, list[bytes]] = {
     ],
     "websocket": [
         b"\x00", b"\x40", b"\x80", b"\x81\x01a", b"\xc1\x01a", b"\x80\x01b", b"\xc0\x02\xf0\x9f", b"\x82\x00",
-        b"\x89\x01p", b"\x8a\x00", b"\x88\x02\x03\xe8", b"\x88\x01x", b"\x81\x02a\n", b"\x81\xff" + b"\x7f" * 8,
+        b"\x89\x01p", b"\x8a\x00", b"\x88\x02\x03\xe8", b"\x88\x01x", b"\x81\x02a\n",
+        b"\x81\xff" + b"\x7f" * 8,
         b"GET / HTTP/1.1\r\n", b"Host: localhost:9001\r\n", b"Upgrade: websocket\r\n", b"\r\n",
     ],
     "page": [
-        b"\x00", b"\x60", b"\xb0", b"{", b"}", b'"sort":', b'"id"', b'"limit":', b'"q":', b",", b"1e999", b"NaN",
+        b"\x00", b"\x60", b"\xb0", b"{", b"}", b'"sort":', b'"id"', b'"limit":', b'"q":', b",", b"1e999",
+        b"NaN",
         b"-1", b"9" * 20, b"null", b"[", b"limit=", b"sort=", b"&", b"%ff", b"\n", b"localhost:80", b"http://",
-        b"//[", b"]", b"@", b":", b"evil.example", '"\\ud800"'.encode(), "\u0661".encode(),
+        b"//[", b"]", b"@", b":", b"evil.example", b'"\\ud800"', "\u0661".encode(),
     ],
 }  # fmt: skip
 

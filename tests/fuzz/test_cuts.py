@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import pytest
 
@@ -29,7 +30,7 @@ PARTS: list[Callable[[random.Random, int], bytes]] = [
     lambda rng, limit: rng.randbytes(rng.randint(1, 6)),
 ]
 LAST = (-1, 0, 1)
-"""The last line of a transcript is so much longer than its limit: the first two are lines, the third ends it."""
+"""The last line is so much longer than the limit: the first two are lines, the third ends it."""
 
 
 def transcript(rng: random.Random, limit: int) -> bytes:
@@ -52,7 +53,7 @@ def told(pieces: Iterable[bytes], limit: int) -> tuple[object, ...]:
 
 def cut_at(data: bytes, places: Iterable[int]) -> list[bytes]:
     borders = [0, *sorted(places), len(data)]
-    return [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(borders)]
 
 
 def compare(rng: random.Random, *, transcripts: int, limit: int, places: int | None, random_cuts: int) -> int:

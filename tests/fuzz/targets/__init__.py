@@ -1,1 +1,1 @@
-"""One program for each parser, driven by atheris: `python -m tests.fuzz.targets lines -max_total_time=120`."""
+"""A parser driven by atheris: `python -m tests.fuzz.targets lines -max_total_time=120`."""

@@ -15,7 +15,7 @@ with atheris.instrument_imports(include=["hub", "web", "websockets"]):
     import hub.framing
     import hub.telnet
     import hub.text
-    import hub.websocket
+    import hub.websocket  # noqa: F401
     import web.guard
     import web.wire  # noqa: F401
 
