@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
+FUZZER := $(VENV)/.fuzzer
 
 .DEFAULT_GOAL := help
 
@@ -26,6 +27,9 @@ test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
 test-docker: $(TOOLS) ## the container, built and run on a real engine (docker compose)
 	$(BIN)/pytest -m docker $(ARGS)
 
+fuzz: $(FUZZER) ## the parsers under a coverage-guided fuzzer (2 minutes for each; ARGS="--seconds 600 telnet")
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
+
 guarantees: $(TOOLS) ## docs/guarantees.md from the tests that hold the promises (an hour and more)
 	-$(BIN)/python -m tests.guarantees --run quick
 	$(BIN)/python -m tests.guarantees --run long
@@ -44,7 +48,7 @@ format: $(TOOLS) ## let ruff lay the code out
 	$(BIN)/ruff format .
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 
 # The project itself, editable: all that `make run` needs. Made again when the list of packages changes.
 $(READY): pyproject.toml
@@ -60,4 +64,10 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-.PHONY: help run demo test test-long test-docker guarantees lint types check format clean
+# The fuzzer brings a compiled library and is needed by nothing else.
+$(FUZZER): $(TOOLS)
+	@echo "installing the fuzzer ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
+	@touch $@
+
+.PHONY: help run demo test test-long test-docker fuzz guarantees lint types check format clean

@@ -67,6 +67,7 @@ def test_serve_says_where_it_listens_one_line_for_each_listener() -> None:
         ("test", "bin/pytest"),
         ("lint", "bin/ruff check"),
         ("types", "bin/mypy"),
+        ("fuzz", "tests.fuzz.run"),
     ],
 )
 def test_make_has_the_targets_that_a_newcomer_is_told_of(target: str, command: str) -> None:
