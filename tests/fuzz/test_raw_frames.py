@@ -60,6 +60,10 @@ ENDS = {
     "text behind a close": (close(1000) + text("late") * 100, 1000, "peer_closed"),
     "pings behind a close": (close(1000) + masked(Opcode.PING, b"late") * 100, 1000, "peer_closed"),
     "two closes": (close(1000) * 2, 1000, "peer_closed"),
+    "text behind a binary frame": (
+        masked(Opcode.BINARY, b"x") + text("late") * 9, 1003, "protocol_error"
+    ),
+    "text behind what is no UTF-8": (text(b"\xff") + text("late") * 9, 1007, "invalid_utf8"),
     "noise behind a fault": (masked(3) + bytes(range(256)) * 100, 1002, "protocol_error"),
 }  # fmt: skip
 
