@@ -119,7 +119,7 @@ class Client:
     last: tuple[CloseReason, str] | None = None
     """How it ends once the backlog is empty, and the detail."""
     read_bytes: int = 4096
-    """How much is read of a WebSocket at once: little while its frames are small, as each costs work."""
+    """How much is read at once of a WebSocket or a telnet: little while it is many frames or commands."""
     pinged: bool = False
     """A ping is out, and nothing has come since."""
 

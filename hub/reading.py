@@ -23,8 +23,8 @@ from hub.state import Hub
 if TYPE_CHECKING:
     from hub.websocket import WebSocket
 
-FRAMES_READ_BYTES: Final = 4096
-"""Of a WebSocket whose frames are small: 64 KiB of empty pings would be ten thousand frames, 60 ms."""
+DENSE_READ_BYTES: Final = 4096
+"""Of whose frames are small, or who sends telnet commands: 64 KiB of empty pings would be 60 ms."""
 
 
 class Reader:
@@ -85,7 +85,8 @@ class Reader:
         """Bytes read, and whether the kernel is known to have no more."""
         budgets, total = self._hub.budgets, 0
         while client.last is None:
-            size = client.read_bytes if client.websocket else budgets.read_bytes
+            careful = client.websocket or (client.telnet and client.telnet.seen)
+            size = min(client.read_bytes, budgets.read_bytes) if careful else budgets.read_bytes
             try:
                 data = self._hub.sockets.receive(client.sock, size)
             except PeerGone as gone:
@@ -123,16 +124,23 @@ class Reader:
         if client.websocket is not None:
             return self._messages(client, client.websocket, data)
         if client.opening is None or not self._is_tls(client, data):
-            self._lines(client, data)
+            return self._lines(client, data)
         return 0
 
-    def _lines(self, client: Client, data: bytes) -> None:
+    def _lines(self, client: Client, data: bytes) -> int:
+        cost = 0
         if client.telnet is not None:
+            size, commands = len(data), client.telnet.commands
             data = client.telnet.feed(data)
             if client.telnet.seen:
+                cost = (client.telnet.commands - commands) * self._hub.budgets.telnet_bytes
+                self._read_as_dense(client, size, cost)
                 self._answer_telnet(client)
-        if not data:
-            return
+        if data:
+            self._text(client, data)
+        return cost
+
+    def _text(self, client: Client, data: bytes) -> None:
         self._hub.marks.heard.append(client)
         client.bulk |= len(data) >= self._hub.limits.bulk_bytes
         self._take_lines(client, client.lines.feed(data))
@@ -162,9 +170,13 @@ class Reader:
         elif websocket.peer_closed is not None:
             self._refuse_more(client, CloseReason.PEER_CLOSED, websocket.peer_closed)
         cost = (websocket.frames - frames) * hub.budgets.frame_bytes
-        most = hub.budgets.read_bytes
-        client.read_bytes = min(2 * client.read_bytes, most) if cost < len(data) else FRAMES_READ_BYTES
+        self._read_as_dense(client, len(data), cost)
         return cost
+
+    def _read_as_dense(self, client: Client, size: int, cost: int) -> None:
+        """Read more the next time, up to the budget, or little where this was more work than bytes."""
+        most = self._hub.budgets.read_bytes
+        client.read_bytes = min(2 * client.read_bytes, most) if cost < size else DENSE_READ_BYTES
 
     def _open(self, client: Client, websocket: WebSocket) -> None:
         """The handshake is done: from here on it is a client like any other."""

@@ -51,6 +51,8 @@ class Budgets:
     """One read."""
     frame_bytes: int = 512
     """A WebSocket frame costs as much as reading so many bytes."""
+    telnet_bytes: int = 128
+    """The same of a telnet command: 64 KiB of them take 40 ms."""
     client_bytes: int = 64 * 1024
     """All reads of one client."""
     turn_bytes: int = 1024 * 1024

@@ -35,13 +35,15 @@ _VIOLATED: Final = 4
 class TelnetFilter:
     """The telnet layer of one client. No input raises; the result never depends on how the input was cut."""
 
-    __slots__ = ("_answered", "_replies", "_state", "_sub_bytes", "are_you_there", "seen")
+    __slots__ = ("_answered", "_replies", "_state", "_sub_bytes", "are_you_there", "commands", "seen")
 
     def __init__(self) -> None:
         self.seen = False
         """The client has sent an IAC, so it speaks telnet."""
         self.are_you_there = 0
         """How many ARE YOU THERE came since the last `take_are_you_there`."""
+        self.commands = 0
+        """IACs read so far. Each costs work, so the caller charges them."""
         self._state = _TEXT
         self._sub_bytes = 0
         # A bit set of 512: one bit for each option that was asked of us (DO) and offered to us (WILL).
@@ -91,6 +93,7 @@ class TelnetFilter:
             return len(data)
         text += data[at:iac]
         self.seen = True
+        self.commands += 1
         self._state = _COMMAND
         return iac + 1
 
@@ -100,6 +103,7 @@ class TelnetFilter:
         if iac < 0:
             self._count_subnegotiation(len(data) - at)
             return len(data)
+        self.commands += 1
         # First the state, then the count: a violation has the last word.
         self._state = _SUBNEGOTIATION_IAC
         self._count_subnegotiation(iac - at)

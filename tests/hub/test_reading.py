@@ -269,6 +269,25 @@ def test_without_notices_are_you_there_is_answered_with_a_nop() -> None:
         assert peer.read_until(b"one\r\n") == b"\xff\xf1one\r\n"
 
 
+def test_a_turn_takes_only_so_many_telnet_commands_however_many_clients_send_them() -> None:
+    asked = b"\xff\xfd\x01" * 10_000
+    with SteppedHub(mode="echo") as hub:
+        peers = hub.join(8)
+        for peer in peers:
+            hub.deliver(peer, asked)
+        taken = []
+        while hub.hub.counters.bytes_in < len(asked) * len(peers):
+            before = hub.hub.counters.bytes_in
+            hub.turns()
+            taken.append(hub.hub.counters.bytes_in - before)
+        # The first read of each is whole, and all that a turn does; later ones are small.
+        assert max(taken) <= len(asked) + 8 * 4096
+        for peer in peers:
+            hub.say(peer, b"done\n")
+            assert peer.read_until(b"done\r\n") == b"\xff\xfc\x01done\r\n"
+            peer.close()
+
+
 def test_without_telnet_the_port_is_clean_for_all_eight_bits() -> None:
     with SteppedHub(mode="echo", telnet=False) as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xfd\x01\xff\xff\n")
