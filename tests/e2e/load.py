@@ -6,10 +6,21 @@ memory speed, at any offset, without keeping it.
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
+import struct
+import subprocess
+import sys
+import termios
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.figures import Distribution, distribution
+from tests.support import ROOT
 
 LINE_BYTES = 100
 
@@ -80,3 +91,106 @@ class Readers:
 def connect_all(port: int, count: int) -> Sequence[socket.socket]:
     """Plain blocking clients."""
     return [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+
+
+class Echoers:
+    """Clients that each say a short line on schedule, and how long until it is back.
+
+    The moments of sending are planned, and a line's time counts from its planned moment; so a stop of the
+    hub costs every line that was due in it. The generator's own lateness is in these times too.
+    """
+
+    def __init__(self, port: int, count: int, every_s: float) -> None:
+        self._every_s = every_s / count
+        self._poller = select.epoll()
+        self._socks = connect_all(port, count)
+        self._by_fd = {sock.fileno(): number for number, sock in enumerate(self._socks)}
+        for sock in self._socks:
+            sock.setblocking(False)
+            self._poller.register(sock.fileno(), select.EPOLLIN)
+        self._due_s: list[deque[float]] = [deque() for _ in self._socks]
+        self.times_s: list[float] = []
+
+    def __enter__(self) -> Echoers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in self._socks:
+            sock.close()
+        self._poller.close()
+
+    def run(self, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> Distribution:
+        """Talk for so long, and until all is back; `meanwhile` is called between two looks at the poller."""
+        start_s, sent, total = time.monotonic(), 0, round(seconds / self._every_s)
+        end_s = start_s + seconds + 20.0
+        while sent < total or any(self._due_s):
+            assert time.monotonic() < end_s, f"{sum(map(len, self._due_s))} of {sent} lines are not back"
+            while sent < total and (due_s := start_s + sent * self._every_s) <= time.monotonic():
+                self._say(sent % len(self._socks), due_s)
+                sent += 1
+            meanwhile()
+            for fd, _ in self._poller.poll(min(0.002, self._every_s)):
+                self._hear(fd)
+        return distribution(self.times_s, max(1, round(1 / self._every_s)))
+
+    def _say(self, number: int, due_s: float) -> None:
+        self._due_s[number].append(due_s)
+        assert self._socks[number].send(b"%015d\n" % number) == 16
+
+    def _hear(self, fd: int) -> None:
+        number = self._by_fd[fd]
+        data, now_s = self._socks[number].recv(1 << 16), time.monotonic()
+        assert data and data == b"%015d\n" % number * (len(data) // 16), data[-200:]
+        for _ in range(len(data) // 16):
+            self.times_s.append(now_s - self._due_s[number].popleft())
+
+
+def unread_bytes(port: int) -> dict[int, int]:
+    """What waits in the kernel to be read from the connections of a listener, by their clients' ports."""
+    waits = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, remote, state, queues = line.split()[1:5]
+        if int(local[-4:], 16) == port and state == "01":
+            waits[int(remote[-4:], 16)] = int(queues.split(":")[1], 16)
+    return waits
+
+
+def unsent_bytes(sock: socket.socket) -> int:
+    """What this client's kernel has not got rid of yet: SIOCOUTQ, tcp(7)."""
+    return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+
+
+@contextmanager
+def flooding(port: int) -> Iterator[Callable[[], int]]:
+    """A process that pushes lines as fast as the hub takes them and reads all that comes; its count so far."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.load", str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        counts = process.stdout
+        assert int(counts.readline()) > 0, "it has begun"
+        try:
+            yield lambda: int(counts.readline())
+        finally:
+            process.kill()
+
+
+def flood(port: int) -> None:
+    """Push and read until killed; twice a second, how many bytes came back."""
+    data, got, told_s = block(600), 0, 0.0
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setblocking(False)
+        while True:
+            _, writable, _ = select.select([sock], [sock], [], 1.0)
+            with suppress(BlockingIOError):
+                got += len(sock.recv(1 << 20))
+            if writable:
+                with suppress(BlockingIOError):
+                    data = data[(sent := sock.send(data)) :] + data[:sent]
+            if got and time.monotonic() > told_s:
+                told_s = time.monotonic() + 0.5
+                print(got, flush=True)
+
+
+if __name__ == "__main__":
+    flood(int(sys.argv[1]))
