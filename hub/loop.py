@@ -206,7 +206,7 @@ class Loop:
                 warning(client.id, now)
 
     def _read_mailbox(self, now: float) -> None:
-        if not self._rung:
+        if not (self._rung or self._mailbox.has_commands):
             return
         for command in self._mailbox.take(self.hub.budgets.commands):
             if isinstance(command, Stop):

@@ -79,6 +79,11 @@ class Mailbox:
         """What the loop has to watch: readable when somebody posted, or when a signal came."""
         return self._doorbell, self._signalled
 
+    @property
+    def has_commands(self) -> bool:
+        """Whether somebody posted. The bell is only a hint: a ring may be lost."""
+        return bool(self._commands)
+
     def post(self, command: Command) -> None:
         """Leave a command and ring. Safe from any thread and from a signal handler; never blocks."""
         self._commands.append(command)

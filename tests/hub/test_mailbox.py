@@ -6,11 +6,14 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from hub.mailbox import Mailbox, Stop
+from hub.mailbox import Mailbox, Stop, WantClient
+from tests.support import ThreadHub, until
 
 
 @pytest.fixture
@@ -121,3 +124,46 @@ def test_closing_gives_the_descriptor_back() -> None:
 
 def test_a_child_process_does_not_inherit_the_doorbell(mailbox: Mailbox) -> None:
     assert not os.get_inheritable(mailbox.fileno())
+
+
+def test_a_hundred_thousand_commands_of_four_threads_are_all_done_once_and_in_order(
+    record_property: Callable[[str, object], None],
+) -> None:
+    each, done = 25_000, list[tuple[int, int]]()
+    with ThreadHub(mode="echo") as hub, hub.peer() as peer:
+
+        def post(thread: int) -> None:
+            for number in range(each):
+                hub.mailbox.post(WantClient(0, lambda _, number=number: done.append((thread, number))))
+
+        threads = [threading.Thread(target=post, args=(number,)) for number in range(4)]
+        start_s = time.monotonic()
+        for thread in threads:
+            thread.start()
+        peer.send(b"meanwhile\n")
+        assert peer.line() == b"meanwhile\n"
+        answered_s = time.monotonic() - start_s
+        for thread in threads:
+            thread.join()
+        until(lambda: len(done) >= 4 * each)
+        record_property("100,000 commands of 4 threads", f"{time.monotonic() - start_s:.1f} s")
+        record_property("a line among them came back after", f"{answered_s * 1000:.0f} ms")
+        for thread in range(4):
+            assert [number for who, number in done if who == thread] == list(range(each))
+
+
+def test_a_command_whose_ring_is_denied_is_done_with_the_next_turn(
+    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+) -> None:
+    """The bell is full for us, or the kernel lies: the loop publishes once a second, and takes it then."""
+    delays_s: list[float] = []
+    with ThreadHub(mode="echo") as hub:
+        with monkeypatch.context() as patch:
+            patch.setattr(hub.mailbox, "_ring", lambda: None)
+            for _ in range(2):
+                posted_s, before = time.monotonic(), len(delays_s)
+                answer = partial(lambda since_s, _: delays_s.append(time.monotonic() - since_s), posted_s)
+                hub.mailbox.post(WantClient(0, answer))
+                until(lambda before=before: len(delays_s) > before)
+        record_property("the latest of those nobody rang for", f"{max(delays_s) * 1000:.0f} ms")
+        assert max(delays_s) < 2.0
