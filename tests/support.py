@@ -251,7 +251,7 @@ class HubProcess:
         for raw in iter(self.process.stdout.readline, b""):
             line = raw.decode()
             self.start_lines.append(line)
-            if found := re.search(r"hubbub: lines on 127\.0\.0\.1:(\d+)", line):
+            if found := re.search(r"hubbub: lines on \S+:(\d+)", line):
                 self.port = int(found[1])
             if found := re.search(r"websockets on 127\.0\.0\.1:(\d+)", line):
                 self.ws_port = int(found[1])

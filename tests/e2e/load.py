@@ -6,23 +6,23 @@ memory speed, at any offset, without keeping it.
 
 from __future__ import annotations
 
-import fcntl
 import select
 import socket
-import struct
 import subprocess
 import sys
-import termios
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.figures import Distribution, distribution
 from tests.support import ROOT
 
 LINE_BYTES = 100
+ESTABLISHED = "01"
 
 
 def block(lines: int = 1000) -> bytes:
@@ -145,24 +145,52 @@ class Echoers:
             self.times_s.append(now_s - self._due_s[number].popleft())
 
 
-def unread_bytes(port: int) -> dict[int, int]:
-    """What waits in the kernel to be read from the connections of a listener, by their clients' ports."""
-    waits = {}
+class Queues(NamedTuple):
+    """What waits in the kernel of one connection, /proc/net/tcp."""
+
+    unsent: int
+    """With its client, and not yet acknowledged."""
+    unread: int
+    """With the hub, and not yet read by it."""
+
+
+def queues(port: int) -> dict[int, Queues]:
+    """Of each connection to a port of loopback, by its client's port."""
+    sent, read = dict[int, int](), dict[int, int]()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        local, remote, state, queues = line.split()[1:5]
-        if int(local[-4:], 16) == port and state == "01":
-            waits[int(remote[-4:], 16)] = int(queues.split(":")[1], 16)
-    return waits
+        local, remote, state, waits = line.split()[1:5]
+        if state == ESTABLISHED:
+            ends = int(local[-4:], 16), int(remote[-4:], 16)
+            if ends[1] == port:
+                sent[ends[0]] = int(waits[:8], 16)
+            if ends[0] == port:
+                read[ends[1]] = int(waits[9:], 16)
+    return {client: Queues(sent[client], read[client]) for client in sent.keys() & read.keys()}
 
 
-def unsent_bytes(sock: socket.socket) -> int:
-    """What this client's kernel has not got rid of yet: SIOCOUTQ, tcp(7)."""
-    return int(struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+@contextmanager
+def feed(port: int, size: int) -> Iterator[None]:
+    """A client of ours that pushes so many bytes of `block()` and reads nothing; it stays to the end."""
+    data = block()
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+
+        def push() -> None:
+            with suppress(OSError):  # The test may have failed, and closed it.
+                for at in range(0, size, len(data)):
+                    sock.sendall(data[: size - at])
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        try:
+            yield
+        finally:
+            sock.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextmanager
 def flooding(port: int) -> Iterator[Callable[[], int]]:
-    """A process that pushes lines as fast as the hub takes them and reads all that comes; its count so far."""
+    """A process that pushes lines as fast as the hub takes them and reads all that comes; its count."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.load", str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -1,4 +1,4 @@
-"""People who come and go in a room where a few talk all the time: what each hears is one piece of one story."""
+"""People who come and go where a few talk all the time: what each hears is one piece of one story."""
 
 from __future__ import annotations
 

@@ -1,0 +1,199 @@
+"""Who does not keep up, on a real hub process: it costs nobody else a line, and the hub a bounded memory."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.figures import distribution
+from tests.e2e.load import Readers, block, feed, flooding, queues
+from tests.support import PATIENCE_S, HubProcess, closing, until
+
+KIB, MIB = 1 << 10, 1 << 20
+Record = Callable[[str, object], None]
+LATE_MS = 250.0
+"""What 99 of 100 lines may take where others use the cores as well; what they did take is recorded."""
+
+
+def peak_bytes(hub: HubProcess) -> int:
+    """The most memory that it ever had resident, proc_pid_status(5)."""
+    status = Path(f"/proc/{hub.process.pid}/status").read_text()
+    return int(status.split("\nVmHWM:")[1].split()[0]) * KIB
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_who_reads_nothing_is_cut_at_the_limit_and_twenty_others_get_64_mib(
+    trigger: str, record_property: Record
+) -> None:
+    flags = ("--mode", "broadcast", "--trigger", trigger, "--max-lag", "256KiB")
+    with HubProcess(*flags) as hub:
+        before = hub.rss_bytes()
+        with Readers(hub.port, 20, block()) as readers, hub.peer(receive_buffer=4096):
+            until(lambda: hub.get("/api/summary")["clients"]["open"] == 21)
+            with feed(hub.port, 64 * MIB):
+                readers.read_until(64 * MIB, patience_s=100)
+                (end,) = until(lambda: hub.get("/api/closed")["closed"])
+                assert end["reason"] == "slow_consumer"
+                # A turn brings at most an eighth of the limit into a room, and may end in a whole line.
+                assert 256 * KIB < end["unsent_bytes"] <= 256 * KIB * 9 // 8 + 8 * KIB
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 0)
+        grown = hub.rss_bytes() - before
+        record_property("lag at the cut, with --max-lag 256 KiB", f"{end['unsent_bytes'] / KIB:.0f} KiB")
+        record_property("memory kept after 64 MiB", f"{grown / MIB:.1f} MiB")
+        assert grown < 4 * MIB
+
+
+class Audience:
+    """Listeners in one poller who measure how long each line of a speaker took, and miss none."""
+
+    def __init__(self, port: int, count: int, stalled: int, line_bytes: int) -> None:
+        self._poller, self._line_bytes = select.epoll(), line_bytes
+        self.speaker = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+        self._socks = {}
+        self._heard: dict[int, int] = {}
+        self._rest: dict[int, bytes] = {}
+        self.times_s: list[float] = []
+        for _ in range(count):
+            sock = socket.create_connection(("127.0.0.1", port))
+            self._socks[sock.fileno()], self._heard[sock.fileno()] = sock, 0
+            self._rest[sock.fileno()] = b""
+            self._poller.register(sock.fileno(), select.EPOLLIN)
+        self._stalled = [socket.socket() for _ in range(stalled)]
+        for sock in self._stalled:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", port))
+        self.start_s = 0.0
+
+    def __enter__(self) -> Audience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in [self.speaker, *self._socks.values(), *self._stalled]:
+            sock.close()
+        self._poller.close()
+
+    def run(self, seconds: float, per_s: int) -> None:
+        """So many lines a second, each of which everybody who reads must hear."""
+        self.start_s, said, total = time.monotonic(), 0, round(seconds * per_s)
+        while min(self._heard.values()) < total:
+            assert time.monotonic() < self.start_s + seconds + PATIENCE_S, f"{min(self._heard.values())}"
+            while said < total and time.monotonic() >= self.start_s + said / per_s:
+                self.speaker.sendall(b"%0*d\n" % (self._line_bytes - 1, said))
+                said += 1
+            for fd, _ in self._poller.poll(0.002):
+                self._hear(fd, per_s)
+
+    def _hear(self, fd: int, per_s: int) -> None:
+        data = self._socks[fd].recv(1 << 16)
+        now_s = time.monotonic()
+        assert data, f"a listener was cut after {self._heard[fd]} lines"
+        *lines, self._rest[fd] = (self._rest[fd] + data).split(b"\n")
+        for line in lines:
+            assert int(line) == self._heard[fd]
+            self.times_s.append(now_s - self.start_s - self._heard[fd] / per_s)
+            self._heard[fd] += 1
+
+
+@pytest.mark.long
+def test_a_hundred_of_three_hundred_stop_reading_and_are_cut_and_the_others_miss_nothing(
+    record_property: Record,
+) -> None:
+    with (
+        HubProcess("--mode", "broadcast", "--max-lag", "256KiB") as hub,
+        Audience(hub.port, 200, stalled=100, line_bytes=500) as audience,
+    ):
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 301)
+        before = peak_bytes(hub)
+        # The speaker does not read either: who talks and never listens is not cut while it talks.
+        audience.run(30.0, per_s=200)
+        figures = distribution(audience.times_s, 200 * 200)
+        grown = peak_bytes(hub) - before
+        record_property("p99 of 200 listeners while 100 stop reading", f"{figures.p99_ms:.1f} ms")
+        record_property("memory for it at most", f"{grown / MIB:.1f} MiB")
+        assert hub.get("/api/summary")["closed"]["slow_consumer"] == 100
+        assert figures.p99_ms < LATE_MS
+        assert grown < 16 * MIB  # They lag in a log that they share: one limit for all, and its forms.
+
+
+@pytest.mark.long
+def test_a_sender_that_is_faster_than_the_hub_waits_in_its_own_kernel_and_no_line_is_lost(
+    record_property: Record,
+) -> None:
+    samples: list[bool] = []
+    with (
+        HubProcess("--mode", "broadcast") as hub,
+        Readers(hub.port, 20, block(600)) as readers,
+    ):
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 20)
+        before, start_s, total = peak_bytes(hub), time.monotonic(), 0
+        with flooding(hub.port):
+            while time.monotonic() < start_s + 20:
+                total += 5_000_000
+                readers.read_until(total, patience_s=60)
+                fullest = max(queues(hub.port).values())
+                samples.append(fullest.unsent > 64 * KIB)
+                assert fullest.unread <= 256 * KIB  # the receive buffer, as the kernel books it
+            grown = peak_bytes(hub) - before
+            closed = hub.get("/api/summary")["closed"]
+        record_property("a flooder heard by 20", f"{total / 1e6 / 20:.0f} MB/s each")
+        record_property("memory for it at most", f"{grown / MIB:.1f} MiB")
+        assert sum(samples) > len(samples) / 2, "the sender waits"
+        assert grown < 16 * MIB
+        assert not any(closed.values())
+
+
+@pytest.mark.long
+def test_a_thousand_lines_a_second_come_out_at_the_rate_and_none_is_lost(record_property: Record) -> None:
+    said = [b"line %d\n" % number for number in range(300)]
+    with HubProcess("--mode", "echo", "--line-rate", "10/s:20") as hub, hub.peer() as peer:
+        start_s = time.monotonic()
+        for number, line in enumerate(said):
+            time.sleep(max(0.0, start_s + number / 1000 - time.monotonic()))  # The pace is the scenario.
+            peer.send(line)
+        heard = 0
+        while time.monotonic() < start_s + 10:
+            heard += peer.line() == said[heard]
+        record_property("of 300 lines at 10/s:20 after 10 s", heard)
+        assert 108 <= heard <= 132
+        assert [peer.line() for _ in said[heard:]] == said[heard:]
+        took_s = time.monotonic() - start_s
+        record_property("all of them after", f"{took_s:.1f} s")
+        assert took_s >= 27.9
+        assert not any(hub.get("/api/summary")["closed"].values())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_twenty_who_read_a_kibibyte_in_ten_milliseconds_get_a_mebibyte_each(
+    trigger: str, record_property: Record
+) -> None:
+    data = block()
+    expected = (data * (MIB // len(data) + 1))[:MIB]
+    with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub, ExitStack() as stack:
+        peers = stack.enter_context(closing([hub.peer(receive_buffer=4096) for _ in range(20)]))
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 20)
+        got = [0] * len(peers)
+        with feed(hub.port, MIB):
+            tick_s = time.monotonic()
+            while min(got) < MIB:
+                for number, peer in enumerate(peers):
+                    if got[number] < MIB:
+                        piece = peer.sock.recv(min(KIB, MIB - got[number]))
+                        assert piece and piece == expected[got[number] : got[number] + len(piece)]
+                        got[number] += len(piece)
+                tick_s += 0.01
+                time.sleep(max(0.0, tick_s - time.monotonic()))  # The pace of slow readers is the scenario.
+            assert not any(hub.get("/api/summary")["closed"].values())
+        # Write interest that stays armed is reported again and again.
+        first = until(lambda: (s := hub.get("/api/summary"))["clients"]["open"] == 20 and s)
+        later = until(lambda: (s := hub.get("/api/summary"))["taken_s"] > first["taken_s"] + 2 and s)
+        assert first["events"]["out"] > 0
+        assert later["events"]["out"] == first["events"]["out"]
+        record_property("times that the kernel was full and not any more", first["events"]["out"])
