@@ -16,6 +16,8 @@ from tests.e2e.load import Readers, block, feed, flooding, queues
 from tests.support import PATIENCE_S, HubProcess, closing, until
 
 KIB, MIB = 1 << 10, 1 << 20
+FEED_BYTES, SMALL_FEED_BYTES = 67_108_900, 1_048_600
+"""64 MiB, and one, in whole lines."""
 Record = Callable[[str, object], None]
 LATE_MS = 250.0
 """What 99 of 100 lines may take where others use the cores as well; what they did take is recorded."""
@@ -37,8 +39,8 @@ def test_who_reads_nothing_is_cut_at_the_limit_and_twenty_others_get_64_mib(
         before = hub.rss_bytes()
         with Readers(hub.port, 20, block()) as readers, hub.peer(receive_buffer=4096):
             until(lambda: hub.get("/api/summary")["clients"]["open"] == 21)
-            with feed(hub.port, 64 * MIB):
-                readers.read_until(64 * MIB, patience_s=100)
+            with feed(hub.port, FEED_BYTES):
+                readers.read_until(FEED_BYTES, patience_s=100)
                 (end,) = until(lambda: hub.get("/api/closed")["closed"])
                 assert end["reason"] == "slow_consumer"
                 # A turn brings at most an eighth of the limit into a room, and may end in a whole line.
@@ -175,17 +177,17 @@ def test_twenty_who_read_a_kibibyte_in_ten_milliseconds_get_a_mebibyte_each(
     trigger: str, record_property: Record
 ) -> None:
     data = block()
-    expected = (data * (MIB // len(data) + 1))[:MIB]
+    expected = (data * (SMALL_FEED_BYTES // len(data) + 1))[:SMALL_FEED_BYTES]
     with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub, ExitStack() as stack:
         peers = stack.enter_context(closing([hub.peer(receive_buffer=4096) for _ in range(20)]))
         until(lambda: hub.get("/api/summary")["clients"]["open"] == 20)
         got = [0] * len(peers)
-        with feed(hub.port, MIB):
+        with feed(hub.port, SMALL_FEED_BYTES):
             tick_s = time.monotonic()
-            while min(got) < MIB:
+            while min(got) < len(expected):
                 for number, peer in enumerate(peers):
-                    if got[number] < MIB:
-                        piece = peer.sock.recv(min(KIB, MIB - got[number]))
+                    if got[number] < len(expected):
+                        piece = peer.sock.recv(min(KIB, len(expected) - got[number]))
                         assert piece and piece == expected[got[number] : got[number] + len(piece)]
                         got[number] += len(piece)
                 tick_s += 0.01
