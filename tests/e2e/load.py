@@ -109,7 +109,8 @@ class Echoers:
             sock.setblocking(False)
             self._poller.register(sock.fileno(), select.EPOLLIN)
         self._due_s: list[deque[float]] = [deque() for _ in self._socks]
-        self.times_s: list[float] = []
+        self.answers: list[tuple[float, float]] = []
+        """When each line was due, and how long it took."""
 
     def __enter__(self) -> Echoers:
         return self
@@ -131,7 +132,8 @@ class Echoers:
             meanwhile()
             for fd, _ in self._poller.poll(min(0.002, self._every_s)):
                 self._hear(fd)
-        return distribution(self.times_s, max(1, round(1 / self._every_s)))
+        times_s = [took_s for _, took_s in sorted(self.answers)]
+        return distribution(times_s, max(1, round(1 / self._every_s)))
 
     def _say(self, number: int, due_s: float) -> None:
         self._due_s[number].append(due_s)
@@ -142,7 +144,8 @@ class Echoers:
         data, now_s = self._socks[number].recv(1 << 16), time.monotonic()
         assert data and data == b"%015d\n" % number * (len(data) // 16), data[-200:]
         for _ in range(len(data) // 16):
-            self.times_s.append(now_s - self._due_s[number].popleft())
+            due_s = self._due_s[number].popleft()
+            self.answers.append((due_s, now_s - due_s))
 
 
 class Queues(NamedTuple):

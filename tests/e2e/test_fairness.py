@@ -26,9 +26,10 @@ LATE_MS = 250.0
 """What 99 of 100 lines may take where others use the cores as well; what they did take is recorded."""
 
 
-def told(figures: Distribution) -> str:
-    """What people want to know of it."""
-    return f"p50 {figures.p50_ms:.1f}, p99 {figures.p99_ms:.1f}, max {figures.max_ms:.1f} ms"
+def note(record: Record, what: str, figures: Distribution) -> None:
+    """Write down what people want to know of it."""
+    record(f"{what}, p99", f"{figures.p99_ms:.1f} ms")
+    record(f"{what}, worst", f"{figures.max_ms:.1f} ms")
 
 
 @pytest.mark.long
@@ -45,7 +46,7 @@ def test_a_flooder_costs_fifty_polite_clients_little_and_gets_on(
         figures = polite.run(20.0)
         while (flooded := flooder() - before) < 1_000_000:  # Older counts are still in the pipe.
             pass
-        record_property(f"beside a flooder, {trigger}", told(figures))
+        note(record_property, "a line beside a flooder", figures)
         assert figures.count == 1000
         assert figures.p99_ms < LATE_MS
         assert flooded
@@ -74,7 +75,7 @@ def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
         started_s = time.monotonic()
         assert {peer.line() for peer in others} == {b"one line\n"}
         took_ms = (time.monotonic() - started_s) * 1000
-        record_property(f"the lines beside the burst, {trigger}", f"{took_ms:.1f} ms")
+        record_property("all twenty lines beside the burst", f"{took_ms:.1f} ms")
         assert big.read(len(data)) == data
         sender.join(PATIENCE_S)
         until(lambda: not any(waits.unread for waits in queues(hub.port).values()), 1.0)
@@ -139,10 +140,43 @@ def test_five_thousand_who_come_in_five_seconds_are_served_or_told_no_and_hold_n
         answers = Counter(crowd.got.values())
         refusal = b"* bye reason=server_full limit=4100\r\n"
         assert answers == {b"a newcomer\n": 4000, refusal: 1000}
-        record_property(f"lines of 100 while 5,000 come, {trigger}", told(figures))
+        note(record_property, "a line while 5,000 come", figures)
         assert figures.p99_ms < LATE_MS
         summary = until(lambda: (s := hub.get("/api/summary"))["clients"]["accepted"] == 5100 and s)
         assert (summary["refused"], summary["clients"]["open"]) == (1000, 4100)
+
+
+class Stop:
+    """Stops a process for some seconds, a second from now."""
+
+    def __init__(self, hub: HubProcess, seconds: float) -> None:
+        self._hub = hub
+        self._due = [(signal.SIGCONT, seconds + 1), (signal.SIGSTOP, 1.0)]
+        self._start_s = time.monotonic()
+        self.ended_s = self._start_s + seconds + 1
+
+    def look(self) -> None:
+        """Send the signal whose time has come."""
+        while self._due and time.monotonic() > self._start_s + self._due[-1][1]:
+            self._hub.process.send_signal(self._due.pop()[0])
+            self.ended_s = time.monotonic()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ["poll", "sweep", "deadline"])
+def test_who_talks_while_the_process_stands_still_stays_and_all_is_steady_a_second_later(
+    strategy: str, record_property: Record
+) -> None:
+    idle = ("--idle-strategy", strategy, "--idle-timeout", "2s", "--sweep-interval", "100ms")
+    with HubProcess("--mode", "echo", *idle) as hub, Echoers(hub.port, 50, every_s=0.5) as talkers:
+        stop = Stop(hub, 3.0)
+        talkers.run(7.0, meanwhile=stop.look)
+        assert len(talkers.answers) == 700
+        later_ms = [took_s * 1000 for due_s, took_s in talkers.answers if due_s > stop.ended_s + 1]
+        record_property("the worst line from a second after it", f"{max(later_ms):.1f} ms")
+        assert max(took_s for _, took_s in talkers.answers) > 2.0, "it did stand still"
+        assert sorted(later_ms)[len(later_ms) * 99 // 100] < LATE_MS
+        assert not any(hub.get("/api/summary")["closed"].values())
 
 
 @contextmanager
@@ -193,9 +227,9 @@ def test_twenty_open_pages_and_a_busy_page_thread_hardly_delay_an_echo(record_pr
                 watched = probed(hub)
             with busy_page(hub.url, 4):
                 pressed = probed(hub)
-            record_property("echo with 200 clients and no page", told(before))
-            record_property("with 20 live pages", told(watched))
-            record_property("with a page thread that is never idle", told(pressed))
+            note(record_property, "an echo without a page", before)
+            note(record_property, "with 20 live pages", watched)
+            note(record_property, "with a page that is never idle", pressed)
             assert max(watched.p99_ms, pressed.p99_ms) < LATE_MS
             assert hub.get("/api/summary")["loop"]["turn_max_ms"] < 1000
 

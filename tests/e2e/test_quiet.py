@@ -80,7 +80,8 @@ def assert_a_crowd_costs_nothing(clients: int, window_s: float, record: Record) 
         cpu = (now.cpu_s - was.cpu_s) / window_s
         told = f"{turns_per_s:.2f} turns/s, {wake_ups_per_s:.2f} wake-ups/s, {cpu:.2%} of a processor"
         print(f"{name}: {told}")
-        record(f"{clients} idle clients, {name}", told)
+        record("wake-ups of an idle hub", f"{wake_ups_per_s:.2f} a second")
+        record("processor of an idle hub", f"{cpu:.2%}")
         assert 0 < turns_per_s <= 2 + own
         assert wake_ups_per_s <= 2 + own + 1 / window_s
         assert cpu < 0.01
