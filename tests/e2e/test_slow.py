@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 
 from bench.figures import distribution
-from tests.e2e.load import Readers, block, feed, flooding, queues
+from tests.e2e.load import Allowance, Readers, block, feed, flooding, queues
 from tests.support import PATIENCE_S, HubProcess, closing, until
 
 KIB, MIB = 1 << 10, 1 << 20
 FEED_BYTES, SMALL_FEED_BYTES = 67_108_900, 1_048_600
 """64 MiB, and one, in whole lines."""
 Record = Callable[[str, object], None]
-LATE_MS = 250.0
-"""What 99 of 100 lines may take where others use the cores as well; what they did take is recorded."""
 
 
 def peak_bytes(hub: HubProcess) -> int:
@@ -112,7 +110,7 @@ def test_a_hundred_of_three_hundred_stop_reading_and_are_cut_and_the_others_miss
         Audience(hub.port, 200, stalled=100, line_bytes=500) as audience,
     ):
         until(lambda: hub.get("/api/summary")["clients"]["open"] == 301)
-        before = peak_bytes(hub)
+        before, allowed = peak_bytes(hub), Allowance(hub)
         # The speaker does not read either: who talks and never listens is not cut while it talks.
         audience.run(30.0, per_s=200)
         figures = distribution(audience.times_s, 200 * 200)
@@ -120,7 +118,7 @@ def test_a_hundred_of_three_hundred_stop_reading_and_are_cut_and_the_others_miss
         record_property("p99 of 200 listeners while 100 stop reading", f"{figures.p99_ms:.1f} ms")
         record_property("memory for it at most", f"{grown / MIB:.1f} MiB")
         assert hub.get("/api/summary")["closed"]["slow_consumer"] == 100
-        assert figures.p99_ms < LATE_MS
+        assert figures.p99_ms < allowed.ms
         assert grown < 16 * MIB  # They lag in a log that they share: one limit for all, and its forms.
 
 
