@@ -150,25 +150,27 @@ class Echoers:
 
 
 class Allowance:
-    """What 99 of 100 lines may take: LATE_MS, and the time for which the machine kept us or the hub waiting.
+    """What 99 of 100 lines may take: LATE_MS, stretched as the machine stretched our time or the hub's.
 
     Others use the cores as well, and who is ready to run and does not is late by no fault of its own. The
-    kernel counts that, for each thread: the second field of its schedstat. On a quiet machine it is next
-    to nothing.
+    kernel counts both for each thread, what it ran and what it waited to: the first two fields of schedstat.
     """
 
     def __init__(self, hub: HubProcess) -> None:
         self._tasks = [Path(f"/proc/{pid}/task") for pid in (hub.process.pid, "self")]
-        self._before_ms = self._withheld_ms()
+        self._before = [self._ran_and_waited(tasks) for tasks in self._tasks]
 
     @property
     def ms(self) -> float:
-        """So much, now."""
-        return LATE_MS + self._withheld_ms() - self._before_ms
+        """So much, for all since this was made."""
+        now = [self._ran_and_waited(tasks) for tasks in self._tasks]
+        both = zip(self._before, now, strict=True)
+        return LATE_MS * max(1 + (after[1] - was[1]) / (after[0] - was[0]) for was, after in both)
 
-    def _withheld_ms(self) -> float:
-        paths = (path for tasks in self._tasks for path in tasks.glob("*/schedstat"))
-        return sum(int(path.read_text().split()[1]) for path in paths) / 1e6
+    @staticmethod
+    def _ran_and_waited(tasks: Path) -> tuple[int, int]:
+        fields = [path.read_text().split() for path in tasks.glob("*/schedstat")]
+        return sum(int(ran) for ran, _, _ in fields), sum(int(waited) for _, waited, _ in fields)
 
 
 class Queues(NamedTuple):
