@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import HubProcess
+
 ROOT = Path(__file__).parents[2]
 PORT = "a number from 0 to 65535"
 TIME = "a time such as 0.5, 500ms, 30s, 5m or 2h, from 10ms to 8760h, or 0 for none"
@@ -415,3 +417,25 @@ def test_output_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
             process.kill()
             os.close(reader)
             os.close(writer)
+
+
+def test_a_step_of_the_wall_clock_ends_nobody(tmp_path: Path) -> None:
+    """Idle time is measured on the monotonic clock: whoever sets the date by a day ends no client."""
+    step = tmp_path / "step"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "real = time.time\n"
+        f"time.time = lambda: real() + 86_400 * os.path.exists({str(step)!r})\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    # With rx the idler was active when it came and not since; what it gets is stamped after it got it.
+    flags = ["--idle-timeout", "1h", "--idle-counts", "rx", "--mode", "broadcast"]
+    with HubProcess(*flags, "--no-web", env=environment(PYTHONPATH=path)) as hub:
+        with hub.peer() as talker, hub.peer() as idler:
+            talker.send(b"before\n")
+            assert idler.line() == talker.line() == b"before\n"
+            step.touch()
+            for line in (b"one\n", b"two\n", b"three\n"):
+                talker.send(line)
+                assert idler.line() == talker.line() == line
+        assert hub.stop() == 0

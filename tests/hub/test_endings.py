@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import suppress
 
 import pytest
@@ -10,12 +11,34 @@ import pytest
 from hub.client import Phase
 from hub.mailbox import Stop
 from hub.reasons import CloseReason
+from hub.sockets import Sockets
 from hub.state import Budgets
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, on_its_way_bytes, reading, take_all
 from tests.hub.support_websocket import request
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 BYE_QUIT = b"* bye reason=quit\n"
+
+
+class DiesBeforeASend(Sockets):
+    """The real calls; a peer resets when the hub has read all there is and is about to send to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.victims: list[Peer] = []
+
+    def send(self, sock: socket.socket, data: bytes) -> int:
+        """Reset first, if it is the victim's turn."""
+        for victim in self.victims:
+            if victim.sock.fileno() >= 0 and victim.sock.getsockname() == sock.getpeername():
+                victim.reset()
+                until(lambda: not is_connected(sock))
+        return super().send(sock, data)
+
+
+def is_connected(sock: socket.socket) -> bool:
+    """tcp(7): TCP_INFO begins with the state, of which 1 is ESTABLISHED."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
 
 
 # One reason, and one farewell.
@@ -298,3 +321,22 @@ def test_a_browser_that_is_taken_for_gone_gets_its_close_frame_at_the_border_of_
             got += hub.read_to_the_end(slow)
             whole = rb"(\x81\x7e\x07\xce" + LINE[:-1] + rb")+"
             assert re.fullmatch(whole + rb"\x88\x1e\x03\xf3reason=peer_timeout ping=20s", got)
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_who_comes_in_when_a_send_has_just_failed_is_heard_and_hears(trigger: str, read: str) -> None:
+    """Numbers are reused at once: had the failed send closed its descriptor, the newcomer would get it."""
+    sockets = DiesBeforeASend()
+    with SteppedHub(sockets=sockets, trigger=trigger, read=read) as hub:
+        victim, talker = hub.join(2)
+        sockets.victims.append(victim)
+        hub.deliver(talker, b"one\n")
+        hub.loop.turn()
+        newcomer = hub.peer()  # It waits at the door when the next turn begins.
+        with closing([talker, newcomer]):
+            hub.turns_until(lambda: hub.hub.counters.accepted == 3)
+            hub.turns_until(lambda: hub.hub.counters.closed == {"peer_reset": 1})
+            hub.say(newcomer, b"two\n")
+            hub.say(talker, b"three\n")
+            assert newcomer.read(10) == b"two\nthree\n"
+            assert talker.read(14) == b"one\ntwo\nthree\n"

@@ -137,6 +137,21 @@ def test_one_client_can_be_asked_for_until_it_ends() -> None:
         assert [row and (row.id, row.nick) for row in rows] == [(1, "guest-1"), None, None]
 
 
+def test_who_asks_for_one_that_left_is_never_shown_a_stranger_with_its_descriptor() -> None:
+    with SteppedHub() as hub, closing(hub.join(2)) as leavers:
+        left = {hub.client(peer).fd: hub.client(peer).id for peer in leavers}
+        for peer in leavers:  # They end and keep their own descriptors, so the hub's are free.
+            peer.half_close()
+        hub.turns_until(lambda: not hub.hub.by_fd)
+        with closing(hub.join(1)) as (stranger,):  # Its own socket took the one, the hub's side the other.
+            assert hub.client(stranger).fd in left
+            rows: list[ClientRow | None] = []
+            for number in left.values():
+                ask(hub, WantClient(number, rows.append))
+            assert rows == [None, None]
+            assert hub.client(stranger).id not in left.values()
+
+
 @pytest.mark.parametrize(
     ("offset", "limit", "ids"),
     [(0, 10, [5, 4, 3, 2, 1]), (0, 2, [5, 4]), (2, 2, [3, 2]), (4, 2, [1]), (5, 2, []), (0, 0, [])],
