@@ -34,6 +34,12 @@ guarantees: $(TOOLS) ## docs/guarantees.md from the tests that hold the promises
 	-$(BIN)/python -m tests.guarantees --run quick
 	$(BIN)/python -m tests.guarantees --run long
 
+planted: $(TOOLS) ## plants famous bugs, one at a time, and names the quick test that catches each
+	$(BIN)/python -m tests.planted $(ARGS)
+
+soak: $(TOOLS) ## 40 minutes of 300 clients, some of them rude, and a verdict
+	$(BIN)/python -m bench.soak $(ARGS)
+
 lint: $(TOOLS) ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,10 +70,4 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-# The fuzzer brings a compiled library and is needed by nothing else.
-$(FUZZER): $(TOOLS)
-	@echo "installing the fuzzer ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
-	@touch $@
-
-.PHONY: help run demo test test-long test-docker fuzz guarantees lint types check format clean
+.PHONY: $(TOOLS) @echo "installing the fuzzer ..." @$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz @touch $@ .PHONY: help run demo test test-long test-docker fuzz guarantees planted soak lint types check format clean

@@ -12,6 +12,7 @@ them. In a room the lines of others come back as well: the prober knows its own 
 
 import argparse
 import gc
+import json
 import math
 import os
 import select
@@ -89,12 +90,19 @@ class Prober:
                 self._answered += 1
 
 
-def probe(host: str, port: int, interval_s: float, seconds: float) -> tuple[Distribution, Distribution]:
-    """Connect and probe for so long; the figures of the answers, and of the prober's own lateness."""
+def probe(host: str, port: int, interval_s: float, seconds: float, first: str = "") -> Prober:
+    """Connect and probe for so long. `first` is a line to say before, such as a /join. Raises OSError."""
     with socket.create_connection((host, port)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if first:
+            sock.sendall(f"{first}\n".encode())
         prober = Prober(sock, interval_s, max(1, round(seconds / interval_s)), time.perf_counter)
         prober.run()
+    return prober
+
+
+def figures(prober: Prober, interval_s: float) -> tuple[Distribution, Distribution]:
+    """Of the answers, and of the prober's own lateness."""
     per_second = max(1, round(1 / interval_s))
     return distribution(prober.times_s, per_second), distribution(prober.lateness_s, per_second)
 
@@ -113,11 +121,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--interval-ms", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--first", default="", metavar="LINE", help="to say before, such as a /join")
     parser.add_argument("--json", action="store_true", help="two lines for a program to read")
+    parser.add_argument("--raw", action="store_true", help="one line with every single time in seconds")
     options = parser.parse_args(arguments)
     keep_quiet()
-    answers, lateness = probe(options.host, options.port, options.interval_ms / 1000, options.seconds)
-    if options.json:
+    interval_s = options.interval_ms / 1000
+    prober = probe(options.host, options.port, interval_s, options.seconds, options.first)
+    answers, lateness = figures(prober, interval_s)
+    if options.raw:
+        print(json.dumps([round(time_s, 6) for time_s in prober.times_s]))
+    elif options.json:
         print(answers.as_json(), lateness.as_json(), sep="\n")
     else:
         print(f"answers  {answers}\nsending  {lateness}")

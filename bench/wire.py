@@ -1,6 +1,6 @@
 """One connection of a made-up client: a plain TCP client, and a WebSocket one with the same verbs.
 
-Both throw away what they hear, so a client costs the same however long it stays. What goes wrong with
+Neither keeps what it hears, so a client costs the same however long it stays. What goes wrong with
 the network is an OSError here, whatever the library called it.
 """
 
@@ -33,6 +33,15 @@ class Wire(Protocol):
     async def listen(self) -> None:
         """Read and forget until the other side ends. Raises OSError; HubEnds when the farewell says so."""
 
+    def lines(self) -> AsyncIterator[str]:
+        """What it hears, line by line without their ends, until the other side ends. Raises OSError."""
+
+    async def take_leave(self) -> None:
+        """Have the hub end this connection in order, behind everything that it owes. Raises OSError."""
+
+    def reset(self) -> None:
+        """RST instead of FIN."""
+
 
 class Tcp:
     """A TCP client. `transport` is there for those that misbehave."""
@@ -58,14 +67,18 @@ class Tcp:
         if SHUTDOWN in end:
             raise HubEnds
 
+    async def lines(self) -> AsyncIterator[str]:
+        """What it hears, line by line without their ends, until end of stream. Raises OSError."""
+        while line := await self.reader.readline():
+            yield line.decode(errors="replace").rstrip("\r\n")
+
+    async def take_leave(self) -> None:
+        """End of stream to the hub; hearing goes on. Raises OSError."""
+        self.writer.write_eof()
+
     def reset(self) -> None:
         """RST instead of FIN: socket(7), SO_LINGER with a time of 0."""
-        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-    def _socket(self) -> socket.socket:
-        found: socket.socket = self.writer.get_extra_info("socket")
-        return found
+        _reset(self.writer.transport)
 
 
 class WebSocket:
@@ -88,6 +101,20 @@ class WebSocket:
                 end = message
         if SHUTDOWN in (end.encode() if isinstance(end, str) else end):
             raise HubEnds
+
+    async def lines(self) -> AsyncIterator[str]:
+        """What it hears, line by line, until the other side closes. Raises OSError."""
+        with _as_os_error():
+            async for message in self._connection:
+                yield message if isinstance(message, str) else message.decode(errors="replace")
+
+    async def take_leave(self) -> None:
+        """Ask the hub (in chat mode) to close: behind a Close of our own nothing is heard. Raises OSError."""
+        await self.say("/quit")
+
+    def reset(self) -> None:
+        """RST instead of FIN."""
+        _reset(self._connection.transport)
 
 
 @contextlib.asynccontextmanager
@@ -131,6 +158,13 @@ def split(address: str) -> tuple[str, int]:
     """`host:port` as a pair; IPv6 hosts are in brackets."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def _reset(transport: asyncio.WriteTransport) -> None:
+    """socket(7), SO_LINGER with a time of 0."""
+    sock: socket.socket = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import socket
 import subprocess
@@ -124,3 +125,16 @@ def test_the_program_probes_a_hub(mode: str) -> None:
         answers, sending = map(Distribution.from_json, said.splitlines())
         assert answers.count == sending.count == 250
         assert answers.max_ms < 10_000
+
+
+def test_the_program_tells_every_time_of_lines_said_in_a_room() -> None:
+    with ThreadHub(mode="chat") as hub:
+        program = [sys.executable, "-m", "bench.prober", "--port", str(hub.port), "--seconds", "0.4"]
+        rest = ["--interval-ms", "20", "--raw", "--first", "/join probe"]
+        said = subprocess.run(
+            [*program, *rest], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+        times_s = json.loads(said)
+        assert len(times_s) == 20
+        assert all(0 < time_s < 10 for time_s in times_s)
+        assert hub.ending()["room"] == "probe"

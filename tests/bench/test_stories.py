@@ -1,0 +1,102 @@
+"""What a room said and who heard it otherwise: each way in which a hub can go wrong is noticed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from bench import stories
+from bench.stories import Ear, Line, Story, Wrong, read, text_of
+
+TALK: list[Line] = [(1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (1, 2)]
+
+
+def told() -> Story:
+    """A story that somebody has heard from its beginning."""
+    story = Story()
+    tell(Ear(story, begins=True), TALK)
+    return story
+
+
+def tell(ear: Ear, lines: Sequence[Line]) -> int:
+    return sum(ear.hear(line) for line in lines)
+
+
+@pytest.mark.parametrize("line", [(0, 0), (6, 1), (17, 123456), (40_000, 3)])
+def test_a_line_is_read_as_it_was_said(line: Line) -> None:
+    assert read(f"<guest-7> {text_of(line)}") == line
+
+
+@pytest.mark.parametrize(
+    "heard", ["* guest-7 joined", "", "<guest-7> hello", "soak 1 0 .", "<a b> soak 1 0 x."]
+)
+def test_what_others_say_is_no_line_of_the_story(heard: str) -> None:
+    assert read(heard) is None
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text.replace("x", "X", 1)])
+def test_a_line_with_a_byte_changed_is_wrong(change: object) -> None:
+    assert callable(change)
+    with pytest.raises(Wrong, match="heard"):
+        read(f"<guest-7> {change(text_of((5, 2)))}")
+
+
+@pytest.mark.parametrize("start", range(len(TALK)))
+def test_who_comes_in_anywhere_and_hears_the_rest_hears_right(start: int) -> None:
+    assert tell(Ear(told()), TALK[start:]) == len(TALK) - start
+
+
+def test_who_hears_more_than_the_others_goes_on_with_the_story() -> None:
+    story = told()
+    assert tell(Ear(story), [*TALK[4:], (3, 1)]) == 3
+    assert tell(Ear(story), [(1, 2), (3, 1), (4, 0)]) == 3
+
+
+@pytest.mark.parametrize("lost", range(1, len(TALK) - 1))
+def test_a_line_that_one_client_does_not_get_is_wrong(lost: int) -> None:
+    with pytest.raises(Wrong, match="where others heard"):
+        tell(Ear(told()), TALK[:lost] + TALK[lost + 1 :])
+
+
+def test_a_line_that_nobody_gets_is_wrong() -> None:
+    with pytest.raises(Wrong, match="where 1 is the sender's next"):
+        tell(Ear(Story(), begins=True), [(1, 0), (1, 2)])
+
+
+@pytest.mark.parametrize("twice", range(len(TALK)))
+def test_a_line_that_comes_twice_is_wrong(twice: int) -> None:
+    for story in (told(), Story()):
+        ear = Ear(story, begins=True)
+        with pytest.raises(Wrong, match="heard"):
+            tell(ear, [*TALK[: twice + 1], *TALK[twice:]])
+
+
+def test_two_lines_that_change_places_for_one_client_are_wrong() -> None:
+    with pytest.raises(Wrong, match="where others heard"):
+        tell(Ear(told()), [(1, 0), (1, 1), (2, 0)])
+
+
+def test_a_newcomer_that_reads_before_all_others_is_compared_as_soon_as_they_have_read() -> None:
+    story = Story()
+    resident, newcomer = Ear(story, begins=True), Ear(story)
+    assert tell(newcomer, TALK[2:4]) == 0
+    assert tell(resident, TALK[:4]) == 4
+    assert newcomer.hear(TALK[4]) == 3
+    with pytest.raises(Wrong, match="where 2 is the sender's next"):
+        newcomer.hear((1, 3))
+
+
+def test_a_story_forgets_its_oldest_lines_and_still_compares_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stories, "KEPT_LINES", 10)
+    story, dice = Story(), random.Random(1)
+    resident, late = Ear(story, begins=True), Ear(story, begins=True)
+    said = [(1, number) for number in range(50)]
+    tell(resident, said)
+    assert story.find((1, 39)) is None and story.find((1, 40)) == 40
+    tell(late, said[:41])
+    with pytest.raises(Wrong, match="where others heard"):
+        late.hear((1, 41 + dice.randrange(1, 8)))
