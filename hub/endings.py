@@ -156,4 +156,6 @@ class Endings:
         del hub.by_fd[client.fd], hub.ended[client.id]
         hub.poller.forget(client.fd)
         hub.sockets.close(client.sock)
+        if client.websocket is not None:
+            client.websocket.stop()
         hub.record(ending_of(client, hub.wall_s(now), now))

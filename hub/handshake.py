@@ -118,6 +118,12 @@ class Handshake:
         if not _UPGRADE.search(head):
             return self._plain_http()
         protocol = ServerProtocol(logger=_QUIET)
+        try:
+            return self._answer(protocol, head, rest)
+        finally:
+            let_go(protocol)
+
+    def _answer(self, protocol: ServerProtocol, head: bytes, rest: bytes) -> Opened | Refused:
         protocol.receive_data(head)
         events = protocol.events_received()
         if not events or not isinstance(events[0], Request):
@@ -174,6 +180,20 @@ class Handshake:
         text = "This is the WebSocket port of a line hub: it takes ws:// connections, not lines."
         response = http_answer(HTTPStatus.BAD_REQUEST, text, self._terms.hint)
         return Refused(response, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
+
+
+def let_go(protocol: Protocol) -> None:
+    """Nothing more will be asked of it: its memory is free as soon as nobody holds it.
+
+    It refers to itself, by the generator that parses and by the traces of what went wrong. The collector
+    would find it, but not for hours: while a connection is open its objects grow old (hub/cli.py).
+    """
+    protocol.parser.close()
+    for first in (protocol.parser_exc, protocol.handshake_exc):
+        fault: BaseException | None = first
+        while fault is not None:
+            fault.__traceback__ = None
+            fault = fault.__cause__ or fault.__context__
 
 
 def _too_large() -> Refused:

@@ -23,7 +23,7 @@ from websockets.protocol import Protocol
 
 from hub.foreign import http_answer
 from hub.frames import frame, is_utf8
-from hub.handshake import Handshake, Refused, Terms
+from hub.handshake import Handshake, Refused, Terms, let_go
 from hub.names import Hosts
 from hub.reasons import CloseReason
 
@@ -171,7 +171,7 @@ class WebSocket:
         """
         code, is_unanswered = self._code_for(reason), self._handshake is not None
         self._handshake = None
-        self._stop()
+        self.stop()
         if is_unanswered and not reason.by_peer:
             timed_out = reason is CloseReason.HANDSHAKE_TIMEOUT
             status = HTTPStatus.REQUEST_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE
@@ -285,15 +285,17 @@ class WebSocket:
     def _close_by_peer(self, code: int) -> None:
         self._peer_code = code
         self.peer_closed = f"code={code}"
-        self._stop()
+        self.stop()
 
     def _offend(self, reason: CloseReason, detail: str, code: int = 0) -> None:
         """Record why this must end; 0 is the code of the reason."""
         self.offence = (reason, detail)
         self._code = code
-        self._stop()
+        self.stop()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Nothing more is read."""
+        if self._protocol is not None:
+            let_go(self._protocol)
         self._protocol = None
         self._message = None

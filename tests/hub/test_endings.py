@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 from contextlib import suppress
 
 import pytest
+from websockets.protocol import Protocol
 
 from hub.client import Phase
 from hub.mailbox import Stop
@@ -340,3 +342,42 @@ def test_who_comes_in_when_a_send_has_just_failed_is_heard_and_hears(trigger: st
             hub.say(talker, b"three\n")
             assert newcomer.read(10) == b"two\nthree\n"
             assert talker.read(14) == b"one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "rest", "reset"),
+    [
+        ("GET / HTTP/1.1", b"", True),
+        ("GET / HTTP/1.1", b"\x81\x85\0\0\0\0/quit", False),
+        ("GET / HTTP/1.1", b"\x88\x80\0\0\0\0", False),
+        ("GET / HTTP/1.1", b"\x83\x80\0\0\0\0", False),
+        ("GET / HTTP/1.1", b"\x82\x80\0\0\0\0", False),
+        ("GET / HTTP/1.0", b"", False),
+        ("GET / HTTP/1.1", b"", False),
+    ],
+    ids=["reset", "quit", "closed", "unknown opcode", "binary", "malformed request", "end of stream"],
+)
+def test_a_websocket_that_has_ended_needs_no_garbage_collection(
+    request_line: str, rest: bytes, reset: bool
+) -> None:
+    """Its objects went to the oldest generation while it was open, and that one is next to never collected."""
+
+    def protocols() -> int:
+        return sum(isinstance(each, Protocol) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = protocols()
+        with SteppedHub(mode="chat") as hub:
+            for _ in range(3):
+                with Peer(hub.ws_port) as peer:
+                    peer.send(request(request_line, Host=f"localhost:{hub.ws_port}") + rest)
+                    hub.turns_until(lambda: hub.hub.counters.accepted > len(hub.endings()))
+                    hub.turns_until(lambda peer=peer: take_all(peer))
+                    peer.reset() if reset else peer.half_close()
+                    hub.turns_until(lambda: not hub.hub.by_fd)
+            assert hub.hub.counters.accepted == 3
+        assert protocols() == before
+    finally:
+        gc.enable()
