@@ -103,7 +103,7 @@ class Hub:
         return Sample(time.monotonic(), rss_bytes, descriptors, threads, totals)
 
     async def settled(self, is_so: Callable[[Sample], bool], within_s: float = END_S) -> Sample:
-        """Sample until that is so, or the time is over; the last sample, that counts nothing of one before."""
+        """Sample until that is so, or the time is over. The last sample; it counts nothing of one before."""
         end_s = time.monotonic() + within_s
         await self.sample()
         while True:
