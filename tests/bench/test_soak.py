@@ -221,7 +221,7 @@ def verdict_of(said: str, process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_an_interrupt_ends_a_soak_with_the_verdict_so_far() -> None:
-    with soak("--minutes", "10", "--clients", "60", "--lines", "60") as process:
+    with soak("--minutes", "10", "--clients", "60", "--lines", "60", "--rush", "100") as process:
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
