@@ -70,4 +70,10 @@ $(TOOLS): $(READY)
 	@$(BIN)/pip install --quiet --group test
 	@touch $@
 
-.PHONY: $(TOOLS) @echo "installing the fuzzer ..." @$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz @touch $@ .PHONY: help run demo test test-long test-docker fuzz guarantees planted soak lint types check format clean
+# The fuzzer brings a compiled library and is needed by nothing else.
+$(FUZZER): $(TOOLS)
+	@echo "installing the fuzzer ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
+	@touch $@
+
+.PHONY: help run demo test test-long test-docker fuzz guarantees planted soak lint types check format clean
