@@ -157,7 +157,11 @@ class Unavailable(Exception):
 
 
 class Stopper:
-    """The handler of SIGTERM and SIGINT: the first asks the hub to drain, the second leaves at once."""
+    """The handler of SIGTERM, SIGINT and SIGHUP: the first asks the hub to drain, a second leaves at once.
+
+    But a SIGHUP is nobody's impatience: a terminal that closes may send it twice, through the kernel and
+    through the shell. So it asks, and never hurries.
+    """
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -165,10 +169,11 @@ class Stopper:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Called by the interpreter in the main thread, between two of its instructions."""
-        if self._asked:
+        if not self._asked:
+            self._asked = True
+            self._mailbox.post(Stop(number))
+        elif number != signal.SIGHUP:
             os._exit(128 + number)
-        self._asked = True
-        self._mailbox.post(Stop(number))
 
 
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
@@ -188,10 +193,7 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
     sockets, poller = Sockets(), Poller(settings.trigger)
     dropped = partial(getattr, log, "dropped")
     loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=dropped)
-    stopper = Stopper(mailbox)
-    signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, stopper)
-    signal.signal(signal.SIGINT, stopper)
+    _handle_signals(mailbox)
     addresses = _bind(loop.listen)
     said = [f"lines on {address}" for address in addresses]
     said += [f"websockets on {address}" for address in loop.hub.ws_addresses]
@@ -216,6 +218,17 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
             company.stop(_COMPANY_STOP_S)
         if page:
             page.stop(_PAGE_STOP_S)
+
+
+def _handle_signals(mailbox: Mailbox) -> None:
+    stopper = Stopper(mailbox)
+    signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, stopper)
+    signal.signal(signal.SIGINT, stopper)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, stopper)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # They mean nothing here, and would end everybody.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def _bind(listen: Callable[[], Bound], address: str = "") -> Bound:

@@ -148,7 +148,7 @@ class Settings:
     announce: Annotated[int, _chat("--announce", COUNT)] = 50
     """Rooms of at most so many people tell who joins and leaves. 0: none does."""
     drain_s: Annotated[float, running("--drain", duration(0.01, HOUR_S, off=True))] = 10.0
-    """Time for farewells and unsent lines after SIGTERM or SIGINT. 0: no limit."""
+    """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
     log: Annotated[Log, running("--log", choice(Log))] = "text"
     """Form of the records on stderr, one a line."""
 

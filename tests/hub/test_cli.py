@@ -316,7 +316,7 @@ def test_an_address_that_is_not_of_this_machine_is_one_line(tmp_path: Path) -> N
     assert_refused(result, "cannot listen on 192.0.2.1:1: cannot assign requested address", 69)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_hub_with_a_farewell_and_exit_code_0(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -335,6 +335,18 @@ def test_a_second_signal_of_either_kind_leaves_at_once(tmp_path: Path) -> None:
         read_until(peer, b"* bye")  # The hub now waits for this peer to close.
         hub.process.send_signal(signal.SIGTERM)
         assert hub.process.wait(WITHIN_S) == 128 + signal.SIGTERM
+
+
+def test_nohup_is_respected_and_signals_without_a_meaning_do_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-web", launch=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]) as hub:
+        with connect(hub.port()) as peer:
+            read_until(peer, b"/help")
+            for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                hub.process.send_signal(number)
+            peer.sendall(b"still here\n")
+            read_until(peer, b"still here\n")
+        hub.process.send_signal(signal.SIGTERM)
+        assert hub.process.wait(WITHIN_S) == 0
 
 
 def test_an_error_of_the_loop_is_logged_once_with_its_trace_and_exit_code_70(tmp_path: Path) -> None:

@@ -1,0 +1,271 @@
+"""How a hub ends when it is told to: under load, in the middle of something, told again and again.
+
+A signal may come at any moment, so the random sequences here come in two kinds: some wait for what a signal
+did before they send the next, and their exit code is known; the others are bursts, which the kernel may
+merge, and of them it is only known which codes are possible.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from tests.support import PATIENCE_S, HubProcess, Peer, closing, until
+from tests.support_ws import WsPeer
+
+Record = Callable[[str, object], None]
+Hearer = Peer | WsPeer
+
+TERM, INT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1
+BYE = b"* bye reason=server_shutdown\n"
+DRAIN_S = 1.0
+SMALL_BUFFER_BYTES = 4096
+LINE = b"%099d\n"
+
+
+def admitted(hub: HubProcess, count: int = 1) -> list[Peer]:
+    """Clients of an echo hub that are known to be in."""
+    peers = [hub.peer() for _ in range(count)]
+    for peer in peers:
+        peer.send(b"hello\n")
+        assert peer.line() == b"hello\n"
+    return peers
+
+
+def log_of(hub: HubProcess) -> bytes:
+    """All that it logged, once it has ended."""
+    assert hub.process.stderr is not None
+    return hub.process.stderr.read()
+
+
+# One signal, under load.
+
+
+@contextmanager
+def chatter(peer: Peer) -> Iterator[None]:
+    """One client says numbered lines, with hardly a pause, until its connection or this context ends."""
+    ended = threading.Event()
+
+    def talk() -> None:
+        number = 0
+        with suppress(OSError):  # The hub resets who still sends.
+            while not ended.wait(0.002):
+                peer.send(b"".join(LINE % at for at in range(number, number + 10)))
+                number += 10
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(PATIENCE_S)
+
+
+def hear_to_the_end(hearers: Sequence[Hearer]) -> list[bytes]:
+    """What each gets up to the hub's end of stream, a browser's messages as lines; all read side by side."""
+
+    def hear(hearer: Hearer) -> bytes:
+        if isinstance(hearer, Peer):
+            heard = hearer.rest()
+        else:
+            heard = "".join(f"{message!s}\n" for message in hearer.rest()).encode()
+            heard += b"* bye %s\n" % str(hearer.close_reason).encode()
+            assert hearer.close_code == 1001
+        hearer.sock.close()
+        return heard
+
+    with ThreadPoolExecutor(len(hearers)) as side:
+        return list(side.map(hear, hearers))
+
+
+def assert_everyone_was_told_everything(heard: Sequence[bytes]) -> int:
+    """All lines from the first to the same last one, in order, and the farewell; how many lines."""
+    lines, bye, nothing = heard[0].partition(BYE)
+    assert (bye, nothing) == (BYE, b"")
+    count = lines.count(b"\n")
+    assert lines == b"".join(LINE % number for number in range(count))
+    assert set(heard) == {heard[0]}
+    return count
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_200_clients_get_every_line_and_a_farewell_though_50_of_them_lag(
+    trigger: str, record_property: Record
+) -> None:
+    with ExitStack() as stack:
+        flags = ("--mode", "broadcast", "--trigger", trigger, "--max-lag", "8MiB", "--log", "json")
+        hub = stack.enter_context(HubProcess(*flags, stderr=subprocess.PIPE))
+        hearers: list[Hearer] = []
+        for number in range(200):  # Every second is a browser. A quarter reads nothing before the signal.
+            buffer = SMALL_BUFFER_BYTES if number % 8 < 2 else 0
+            port, kind = (hub.ws_port, WsPeer) if number % 2 else (hub.port, Peer)
+            hearers.append(stack.enter_context(kind(port, receive_buffer=buffer)))
+        until(lambda: hub.get("/api/summary")["clients"]["open"] == 200)
+        speaker = stack.enter_context(hub.peer())
+        stack.enter_context(chatter(speaker))
+        slow = [hearer for number, hearer in enumerate(hearers) if number % 8 < 2]
+        quick = [hearer for hearer in hearers if hearer not in slow]
+        with ThreadPoolExecutor(2) as side:
+            quickly = side.submit(hear_to_the_end, quick)
+            until(lambda: lagging(hub) > 50)  # The speaker is another that does not read.
+            now_s = time.monotonic()
+            hub.process.send_signal(TERM)
+            slowly = side.submit(hear_to_the_end, slow)
+            heard = quickly.result(PATIENCE_S) + slowly.result(PATIENCE_S)
+        speaker.close()
+        assert hub.process.wait(PATIENCE_S) == 0
+        took_s = time.monotonic() - now_s
+        count = assert_everyone_was_told_everything(heard)
+        log = log_of(hub)
+        assert b"fault" not in log and b"crashed" not in log
+        record_property("lines that 200 clients were owed and got", count)
+        record_property("from SIGTERM to the end", f"{took_s:.2f} s")
+        assert took_s < 10 + 1  # --drain
+
+
+def lagging(hub: HubProcess) -> int:
+    """How many of its clients do not get on."""
+    rows = hub.get("/api/clients?sort=lag_bytes&order=desc&limit=60")["clients"]
+    return sum(row["lag_bytes"] > 10_000 for row in rows)
+
+
+# Dialling a hub that ends.
+
+
+def outcome_of(sock: socket.socket) -> str:
+    """How a connection ended: `closed` or `reset`; `hangs` when nothing came for 2 s."""
+    sock.settimeout(2.0)
+    try:
+        while sock.recv(4096):
+            pass
+    except TimeoutError:
+        return "hangs"
+    except ConnectionError:
+        return "reset"
+    return "closed"
+
+
+def dial(port: int) -> tuple[socket.socket, str]:
+    """A connection on its way, from an address of its own: one from the listener's might meet itself."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.2", 0))
+    sock.settimeout(2.0)
+    try:
+        sock.connect(("127.0.0.1", port))
+    except ConnectionRefusedError:
+        return sock, "refused"
+    except TimeoutError:
+        return sock, "hangs"
+    return sock, ""
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_of_200_who_dial_while_the_hub_stops_nobody_is_left_hanging(
+    trigger: str, record_property: Record
+) -> None:
+    with (
+        HubProcess("--mode", "echo", "--no-web", "--trigger", trigger) as hub,
+        closing(admitted(hub)) as (stays,),
+        ExitStack() as stack,
+    ):
+        dials = [dial(hub.port) for _ in range(100)]
+        hub.process.send_signal(TERM)
+        while len(dials) < 200 or dials[-1][1] != "refused":  # To the end of the door, at least.
+            dials.append(dial(hub.port))
+        for sock, _ in dials:
+            stack.enter_context(sock)
+        outcomes = [seen or outcome_of(sock) for sock, seen in dials]
+        for sock, _ in dials:
+            sock.close()
+        assert set(outcomes) <= {"refused", "reset", "closed"}
+        assert {"refused", "closed"} <= set(outcomes)
+        assert stays.rest() == BYE
+        stays.close()
+        assert hub.process.wait(PATIENCE_S) == 0
+        record_property("dials", ", ".join(f"{outcomes.count(one)} {one}" for one in sorted(set(outcomes))))
+
+
+# Many signals.
+
+
+def test_a_thousand_hangups_are_one_drain_and_a_thousand_usr1_are_nothing() -> None:
+    with (
+        HubProcess("--mode", "echo", "--no-web", stderr=subprocess.PIPE) as hub,
+        closing(admitted(hub)) as (peer,),
+    ):
+        for _ in range(1000):
+            hub.process.send_signal(USR1)
+        peer.send(b"still here\n")
+        assert peer.line() == b"still here\n"
+        for _ in range(500):
+            hub.process.send_signal(HUP)
+        assert peer.rest() == BYE
+        for _ in range(500):  # Now it waits for this client to close.
+            hub.process.send_signal(HUP)
+        peer.close()
+        assert hub.process.wait(PATIENCE_S) == 0
+        events = [line.split(b"event=")[1].split()[0] for line in log_of(hub).splitlines()]
+        assert events == [b"draining", b"end"]
+
+
+def test_sequences_of_signals_end_a_hub_with_the_code_that_is_promised(record_property: Record) -> None:
+    play_sequences(4, record_property)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_100_sequences_of_signals_end_a_hub_with_the_code_that_is_promised(record_property: Record) -> None:
+    play_sequences(100, record_property)
+
+
+def play_sequences(count: int, record_property: Record) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chances = [random.Random(seed + number) for number in range(count)]
+    with ThreadPoolExecutor(4) as side:
+        late_s = list(side.map(play, chances, [number % 2 == 0 for number in range(count)]))
+    record_property("sequences", count)
+    record_property("latest end after the drain was over, or after a second signal", f"{max(late_s):.2f} s")
+
+
+def play(chance: random.Random, is_patient: bool) -> float:
+    """One hub, and some signals: at moments of chance, or each after the one before has shown."""
+    numbers = chance.choices([TERM, INT, HUP, USR1], k=chance.randrange(1, 6))
+    flags = ("--mode", "echo", "--no-web", "--drain", f"{DRAIN_S:g}s")
+    with HubProcess(*flags, stderr=subprocess.PIPE) as hub, closing(admitted(hub, 3)) as (stays, *_):
+        asked, code, now_s = False, 0, time.monotonic()
+        for number in numbers:
+            if not is_patient:
+                time.sleep(chance.choice([0.0, 0.0, 0.001, 0.03]))  # The moments of chance.
+            if not asked:
+                now_s = time.monotonic()
+            hub.process.send_signal(number)
+            if asked and number in (TERM, INT):
+                code = 128 + number
+                break
+            asked = asked or number != USR1
+            if is_patient and asked:
+                assert stays.rest() in (BYE, b"")
+        if not asked:
+            hub.process.send_signal(TERM)
+        got = hub.process.wait(PATIENCE_S)
+        took_s = time.monotonic() - now_s
+        log = log_of(hub)
+        assert b"Traceback" not in log and b"crashed" not in log and b"fault" not in log, log
+        # In a burst two may come as one, and the interpreter runs the handlers in the order of numbers.
+        possible = {code} if is_patient else {code, 0} | {128 + one for one in numbers if one in (TERM, INT)}
+        assert got in possible, f"{numbers}, patient: {is_patient}: exit code {got}"
+        late_s = took_s - (DRAIN_S if got == 0 else 0.0)
+        assert late_s <= 1.0, f"{numbers}, patient: {is_patient}: {took_s} s, exit code {got}"
+        return late_s
