@@ -191,8 +191,8 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
         page = WebThread(settings, mailbox, log=Forward(log))
     publish = page.feed.publish if page else lambda summary: None
     sockets, poller = Sockets(), Poller(settings.trigger)
-    dropped = partial(getattr, log, "dropped")
-    loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=dropped)
+    lost = partial(getattr, log, "lost")
+    loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=lost)
     _handle_signals(mailbox)
     addresses = _bind(loop.listen)
     said = [f"lines on {address}" for address in addresses]

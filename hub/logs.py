@@ -130,6 +130,11 @@ class LogThread:
         """Begin to write."""
         self._thread.start()
 
+    @property
+    def lost(self) -> int:
+        """Records that nobody will ever read."""
+        return self.dropped + self.errors
+
     def log(self, event: str, **fields: object) -> None:
         """Leave one record; never blocks. The fields must not change afterwards."""
         if self._queue.qsize() >= self._capacity:

@@ -25,6 +25,9 @@ from web.guard import Door
 
 LOGGERS = ("aiohttp", "asyncio", __name__)
 HANDLERS_END_WITHIN_S = 0.5
+BACKLOG = 100
+"""Connections that may wait to be accepted. asyncio takes it for how many to accept in a row as well, and with
+no descriptor left it fails as often, each time with a log record, once a second: there it is told 1."""
 
 
 class WebThread:
@@ -100,8 +103,11 @@ class WebThread:
         assert runner.server is not None and self._loop is not None
         door = partial(Door, runner.server, self._loop)
         settings = self._settings
-        listener = await self._loop.create_server(door, settings.web_host, settings.web_port)
+        listener = await self._loop.create_server(door, settings.web_host, settings.web_port, backlog=1)
         try:
+            for sock in listener.sockets:  # How often asyncio tries is how many wait. Not for the kernel.
+                with sock.dup() as same:
+                    same.listen(BACKLOG)
             port = listener.sockets[0].getsockname()[1]
             if self._started.set_running_or_notify_cancel():  # False when `start` has given up.
                 self._started.set_result(f"http://{in_url(reachable(settings.web_host))}:{port}/")
