@@ -5,15 +5,19 @@ And memory: what one idle client costs, and that a later crowd costs no more tha
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import http.client
 import json
 import os
 import resource
-import socket
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +25,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from hub.client import Client
+from hub.websocket import WebSocket
 from tests.e2e.test_quiet import assert_hub_rests, newest
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, until
 from tests.support import closing as closing_all
@@ -30,6 +36,7 @@ from tests.web.support import LiveTab
 Record = Callable[[str, object], None]
 
 NO_DESCRIPTOR = b"* bye reason=server_full limit=descriptors\r\n"
+KIB = 1024
 O_CLOEXEC = 0o2000000  # As /proc/PID/fdinfo has it: the kernel's number, on every machine.
 each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
 
@@ -73,7 +80,7 @@ def is_served(hub: HubProcess) -> bool:
 
 
 def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
-    record_property: Callable[[str, object], None],
+    record_property: Record,
 ) -> None:
     hub = HubProcess("--mode", "echo", "--log", "json", stderr=subprocess.PIPE)
     with hub, page_of(hub) as page, page_of(hub) as late_page, ExitStack() as stack:
@@ -88,10 +95,10 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
         assert hub.descriptors() == 64
         late_page.connect()  # The kernel takes it; the page has no descriptor to do so.
         late_page.request("GET", "/livez")
-        was, cpu_s = ask(page, "/api/summary"), hub.cpu_s()
+        was = ask(page, "/api/summary")
         asked_s, echoed_s = [], []
         until(lambda: ask(page, "/api/summary")["uptime_s"] > was["uptime_s"])  # So this is a new second.
-        was, cpu_s = ask(page, "/api/summary"), hub.cpu_s()
+        was = ask(page, "/api/summary")
         while (now := ask(page, "/api/summary"))["uptime_s"] < was["uptime_s"] + 2:
             asked_s.append(seconds(lambda: ask(page, "/livez")))
             echoed_s.append(seconds(lambda: echo(inside[0])))
@@ -116,3 +123,219 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
     assert len(trouble) <= 2 * (passed_s + 3) and not any("repeated" in entry for entry in trouble)
     assert max(asked_s) < 1.0 and max(echoed_s) < 1.0
     assert again_s < 1.1 + 1.0
+
+
+# What is left of those who went.
+
+
+def come_and_go(hub: HubProcess | ThreadHub, cycles: int) -> None:
+    """Connections that end in turn by a reset, a half-close, and a browser's Close."""
+    for number in range(cycles):
+        if number % 3 == 2:
+            with WsPeer(hub.ws_port) as browser:
+                browser.close()
+                browser.rest()
+            continue
+        with hub.peer() as peer:
+            if number % 3:
+                echo(peer)
+                peer.half_close()
+                assert peer.rest() == b""
+            else:
+                peer.send(b"half a li")
+                peer.reset()
+
+
+def everyone_is_gone(page: http.client.HTTPConnection, accepted: int) -> bool:
+    """Whether so many came, and none of them is left."""
+    summary = ask(page, "/api/summary")
+    clients = summary["clients"]
+    return (clients["accepted"], clients["open"], summary["lingering"]) == (accepted, 0, 0)
+
+
+@pytest.mark.long
+@each_pair
+def test_4000_connections_that_end_in_three_ways_give_every_descriptor_back(trigger: str, read: str) -> None:
+    flags = ("--mode", "echo", "--trigger", trigger, "--read", read)
+    with HubProcess(*flags) as hub, page_of(hub) as page:
+        ask(page, "/api/clients")
+        before = hub.descriptors()
+        come_and_go(hub, 4000)
+        until(lambda: everyone_is_gone(page, 4000))
+        assert hub.descriptors() == before
+        assert sum(ask(page, "/api/summary")["closed"].values()) == 4000
+
+
+@each_pair
+def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
+    """Not even for the garbage collector: a cycle would keep it, and its socket, until that comes."""
+    gc.collect()
+    before = Counter(type(each) for each in gc.get_objects())
+    gc.disable()
+    try:
+        with ThreadHub(mode="echo", trigger=trigger, read=read) as hub, hub.peer() as stays:
+            come_and_go(hub, 60)
+            until(lambda: hub.loop.hub.counters.accepted == 61 and len(hub.loop.hub.by_fd) == 1)
+            echo(stays)  # The turn that saw the last of them is over.
+            left = Counter(type(each) for each in gc.get_objects())
+            assert left[Client] - before[Client] == 1
+            assert left[WebSocket] == before[WebSocket]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.long
+def test_500_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property: Record) -> None:
+    with HubProcess("--mode", "echo") as hub, page_of(hub) as page:
+        for _ in range(20):  # Pools of threads grow on demand, up to a limit.
+            look(hub)
+        until(lambda: settled(hub))
+        before = hub.descriptors(), psutil.Process(hub.process.pid).num_threads()
+        for _ in range(250):
+            look(hub)
+        ask(page, "/livez")
+        until(lambda: hub.descriptors() <= before[0] + 1)  # This page's own.
+        assert psutil.Process(hub.process.pid).num_threads() <= before[1]
+        record_property("descriptors", before[0])
+        record_property("threads", before[1])
+
+
+def look(hub: HubProcess) -> None:
+    """Open the page, and its live part, and go."""
+    with urllib.request.urlopen(hub.url, timeout=PATIENCE_S) as answer:
+        assert answer.status == 200
+    with LiveTab(hub.url):
+        pass
+
+
+def settled(hub: HubProcess) -> bool:
+    """Whether no connection to the page is left: what it holds is what it held a moment ago."""
+    before = hub.descriptors()
+    time.sleep(0.2)  # The moment.
+    return hub.descriptors() == before
+
+
+# In children.
+
+
+def test_no_descriptor_of_a_hub_outlives_an_exec(record_property: Record) -> None:
+    """Whatever a hub with clients and pages holds is closed in a program that it would start."""
+    with HubProcess("--mode", "echo") as hub, hub.peer() as peer, LiveTab(hub.url), WsPeer(hub.ws_port):
+        echo(peer)
+        flags = {
+            os.readlink(f"/proc/{hub.process.pid}/fd/{entry.name}"): descriptor_flags(entry)
+            for entry in Path(f"/proc/{hub.process.pid}/fdinfo").iterdir()
+            if int(entry.name) > 2
+        }
+        assert sum(name.startswith("socket:") for name in flags) >= 6
+        assert [name for name, mask in flags.items() if not mask & O_CLOEXEC] == []
+        record_property("descriptors looked at", len(flags))
+
+
+def descriptor_flags(entry: Path) -> int:
+    """As open(2) has them, proc_pid_fdinfo(5)."""
+    return int(entry.read_text().split("flags:")[1].split()[0], 8)
+
+
+@each_pair
+@pytest.mark.parametrize("ends", ["peer", "hub"])
+def test_a_descriptor_that_a_child_still_holds_makes_no_events_once_the_hub_closed_its_own(
+    trigger: str, read: str, ends: str
+) -> None:
+    """epoll watches what is behind a descriptor, and that lives as long as anybody holds it: epoll(7), Q6."""
+    with ThreadHub(mode="chat", trigger=trigger, read=read) as hub, hub.peer() as peer, ExitStack() as stack:
+        client = newest(hub, 1)
+        child = stack.enter_context(
+            subprocess.Popen(["sleep", "60"], pass_fds=[client.fd], stdout=subprocess.DEVNULL)
+        )
+        stack.callback(child.kill)
+        if ends == "hub":
+            peer.send(b"/quit\n")
+            peer.read_until(b"* bye reason=quit\n")
+        peer.half_close()
+        assert hub.ending()["reason"] == ("quit" if ends == "hub" else "peer_closed")
+        assert f"socket:[{os.stat(f'/proc/{child.pid}/fd/{client.fd}').st_ino}]" in links_of(child.pid)
+        peer.sock.settimeout(0.0)  # What comes now would be an event.
+        with suppress(OSError):
+            peer.sock.send(b"more\n")
+        assert_hub_rests(hub)
+
+
+def links_of(pid: int) -> list[str]:
+    """What the descriptors of a process are."""
+    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+# Where the log goes.
+
+
+@contextmanager
+def log_sink(kind: str) -> Iterator[int]:
+    """A descriptor to log to that is of no use: `full` disk, `gone` reader, or one that `stalls`."""
+    if kind == "full":
+        descriptor = os.open("/dev/full", os.O_WRONLY)
+        yield descriptor
+        os.close(descriptor)
+        return
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    if kind == "gone":
+        os.close(reader)
+    yield writer
+    os.close(writer)
+    if kind == "stalls":
+        os.close(reader)
+
+
+@pytest.mark.parametrize("kind", ["full", "gone", "stalls"])
+def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
+    kind: str, record_property: Record
+) -> None:
+    with (
+        log_sink(kind) as sink,
+        HubProcess("--mode", "echo", stderr=sink) as hub,
+        page_of(hub) as page,
+        hub.peer() as stays,
+    ):
+        slowest_s = 0.0
+        for _ in range(200):  # Each end is a record.
+            with hub.peer() as peer:
+                slowest_s = max(slowest_s, seconds(partial(echo, peer)))
+            echo(stays)
+        record_property(f"slowest echo, {kind}", f"{slowest_s * 1000:.0f} ms")
+        if kind != "stalls":  # Who stalls may go on, and is given what waits, up to ten thousand records.
+            until(lambda: ask(page, "/api/summary")["log_dropped"] >= 20)
+        assert slowest_s < 1.0
+        stays.close()
+        assert hub.stop() == 0
+
+
+# Memory.
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", ["echo", "chat"])
+def test_5000_idle_clients_cost_little_and_later_crowds_no_more(mode: str, record_property: Record) -> None:
+    """The ledger keeps the last ten thousand endings, so that is filled before anything is compared."""
+    with HubProcess("--mode", mode) as hub, page_of(hub) as page:
+        empty, *_ = crowd_of(hub, page, 1)
+        levels = [crowd_of(hub, page, 5000) for _ in range(5)]
+        first, third, last = (full for _, full in (levels[0], levels[2], levels[4]))
+        print([f"{was / KIB:.0f} -> {full / KIB:.0f} KiB" for was, full in levels])
+        record_property(f"memory per idle client, {mode}", f"{(first - empty) / 5000 / KIB:.1f} KiB")
+        record_property(f"fifth crowd against the third, {mode}", f"{last / third - 1:+.2%}")
+        assert (first - empty) / 5000 <= 12 * KIB
+        assert last <= 1.02 * third
+
+
+def crowd_of(hub: HubProcess, page: http.client.HTTPConnection, count: int) -> tuple[int, int]:
+    """Resident bytes before and with so many idle clients. They go by a reset: no port has to wait."""
+    before, accepted = hub.rss_bytes(), ask(page, "/api/summary")["clients"]["accepted"]
+    peers = [hub.peer() for _ in range(count)]
+    until(lambda: ask(page, "/api/summary")["clients"]["open"] == count)
+    full = hub.rss_bytes()
+    for peer in peers:
+        peer.reset()
+    until(lambda: everyone_is_gone(page, accepted + count))
+    return before, full

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
+from collections.abc import Callable
+from enum import Enum
 from typing import Any, cast
 
 import pytest
@@ -12,6 +15,7 @@ from hub.framing import LineBuffer
 from hub.reasons import CloseReason
 from hub.rooms import Room
 from hub.stats import Account
+from hub.telnet import TelnetFilter
 
 SPEAKER = 99
 """The id of somebody who speaks and is not looked at further; 0 would be the hub itself."""
@@ -63,6 +67,28 @@ def test_a_new_client_is_read_and_is_owed_nothing() -> None:
 )
 def test_whoever_is_at_an_end_or_paused_is_not_read(pause: dict[str, Any]) -> None:
     assert not a_client(**pause).reading
+
+
+def size_bytes(thing: object) -> int:
+    """An object and all that hangs on it alone: not its room, and no members of enums."""
+    if thing is None or isinstance(thing, bool | Enum | Room):
+        return 0
+    parts = list(thing) if isinstance(thing, list | tuple) else []
+    for kind in type(thing).__mro__:
+        names = getattr(kind, "__slots__", ())
+        parts += [getattr(thing, name) for name in ([names] if isinstance(names, str) else names)]
+    if isinstance(thing, dict):
+        parts += [part for item in thing.items() for part in item]
+    return sys.getsizeof(thing) + sum(map(size_bytes, parts))
+
+
+def test_a_client_that_does_nothing_is_small(record_property: Callable[[str, object], None]) -> None:
+    client = a_client(telnet=TelnetFilter(), nick="guest-1", prefix=b"<guest-1> ")
+    a_room(client)
+    size = size_bytes(client)
+    record_property("one client object, without its socket", f"{size} bytes")
+    assert not hasattr(client, "__dict__")
+    assert size <= 3 * 1024
 
 
 def test_lag_is_what_the_room_got_since_the_clients_position() -> None:

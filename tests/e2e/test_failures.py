@@ -1,0 +1,159 @@
+"""A part of the hub fails: the page's thread, a template, the loop. The others go on, or all ends loudly.
+
+The real program runs with one thing in it replaced, which fails when the test says so: with a line on its
+standard input.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from hub.health import UNWELL, WELL, ask, split_url
+from tests.ptrace import held_still
+from tests.support import PATIENCE_S, HubProcess, Peer, until
+
+Record = Callable[[str, object], None]
+
+PAGE_THAT_DIES = """
+import asyncio
+from web.thread import WebThread
+serve = WebThread._listen
+async def listen(self, runner):
+    going_on = asyncio.ensure_future(serve(self, runner))
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    going_on.cancel()
+    raise RuntimeError("made to fail")
+WebThread._listen = listen
+"""
+TEMPLATE_THAT_FAILS = """
+import jinja2
+def render(self, *arguments, **named):
+    raise jinja2.TemplateError("made to fail")
+jinja2.Template.render = render
+"""
+LOOP_THAT_FAILS = """
+import threading
+from hub.loop import Loop
+told = threading.Event()
+threading.Thread(target=lambda: sys.stdin.readline() and told.set(), daemon=True).start()
+turn = Loop.turn
+def failing(self):
+    if told.is_set():
+        raise RuntimeError("made to fail")
+    turn(self)
+Loop.turn = failing
+"""
+RUN = """
+from hub import cli
+sys.exit(cli.run(sys.argv[sys.argv.index("serve"):], {}))
+"""
+
+
+def hub_with(fault: str) -> HubProcess:
+    """An echo hub with this in it. What stands behind the program on its command line is not run."""
+    program = f"import sys\n{fault}{RUN}"
+    flags = ("--mode", "echo", "--host", "127.0.0.1")
+    return HubProcess(
+        *flags, prefix=(sys.executable, "-c", program), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def fail_now(hub: HubProcess) -> None:
+    """Tell it."""
+    assert hub.process.stdin is not None
+    hub.process.stdin.write(b"fail\n")
+    hub.process.stdin.close()
+
+
+def log_of(hub: HubProcess) -> str:
+    """All that it logged, once it has ended."""
+    assert hub.process.stderr is not None
+    return hub.process.stderr.read().decode()
+
+
+def assert_echo(peer: Peer) -> None:
+    """A line there and back."""
+    peer.send(b"hello\n")
+    assert peer.line() == b"hello\n"
+
+
+def test_clients_do_not_notice_the_death_of_the_page_and_health_does() -> None:
+    with hub_with(PAGE_THAT_DIES) as hub, hub.peer() as peer:
+        assert_echo(peer)
+        page = split_url(hub.url)
+        assert ask(page).code == WELL
+        fail_now(hub)
+        verdict = until(lambda: (seen := ask(page)).code == UNWELL and seen)
+        assert "nobody listens" in verdict.text or "no connection" in verdict.text, verdict
+        for _ in range(100):
+            assert_echo(peer)
+        with hub.peer() as late:
+            assert_echo(late)
+        peer.close()
+        assert hub.stop() == 0
+        log = log_of(hub)
+        assert log.count("the page has ended") == 1 and log.count("made to fail") == 1
+
+
+def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
+    with hub_with(TEMPLATE_THAT_FAILS) as hub, hub.peer() as peer:
+        assert_echo(peer)
+        with pytest.raises(urllib.error.HTTPError) as failure:
+            urllib.request.urlopen(hub.url, timeout=PATIENCE_S)
+        with failure.value as answer:
+            assert answer.status == 500
+            assert b"made to fail" not in answer.read()
+        assert ask(split_url(hub.url)).code == WELL
+        assert_echo(peer)
+        peer.close()
+        assert hub.stop() == 0
+        assert log_of(hub).count("made to fail") == 1
+
+
+def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_property: Record) -> None:
+    with hub_with(LOOP_THAT_FAILS) as hub, hub.peer() as peer:
+        assert_echo(peer)
+        assert ask(split_url(hub.url)).code == WELL
+        now_s = time.monotonic()
+        fail_now(hub)
+        assert hub.process.wait(PATIENCE_S) == 70
+        took_s = time.monotonic() - now_s
+        record_property("from the fault to the end", f"{took_s:.2f} s")
+        assert took_s <= 1.0 + 2.0  # Totals are published once a second, so no turn is further away.
+        assert peer.rest() == b""
+        log = log_of(hub)
+        assert log.count("event=crashed") == 1 and log.count("made to fail") == 1
+
+
+@pytest.mark.long
+def test_a_loop_that_stands_still_for_five_seconds_is_told_and_no_line_is_lost(
+    record_property: Record,
+) -> None:
+    with HubProcess("--mode", "echo", "--host", "127.0.0.1") as hub, hub.peer() as peer:
+        assert_echo(peer)
+        page = split_url(hub.url)
+        until(lambda: ask(page).code == WELL)
+        with held_still(hub.process.pid):
+            now_s = time.monotonic()
+            until(lambda: "the loop hangs" in ask(page).text)
+            told_s = time.monotonic() - now_s
+            peer.send(b"line one\nline two\n")
+            late = hub.peer()  # The kernel takes it.
+            late.send(b"and me\n")
+            until(lambda: time.monotonic() > now_s + 5)
+            assert ask(page).code == UNWELL
+        assert peer.read(18) == b"line one\nline two\n"
+        assert late.line() == b"and me\n"
+        until(lambda: ask(page).code == WELL)
+        late.close()
+        peer.close()
+        record_property("told by health after", f"{told_s:.1f} s")
+        assert told_s <= 3 + 1 + 2  # 3 s without news, the last up to a second ago; and some patience.
+        assert hub.stop() == 0

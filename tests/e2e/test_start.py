@@ -1,0 +1,114 @@
+"""A hub that cannot start says so in one line, with the exit code that scripts know, and soon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, HubProcess
+
+Record = Callable[[str, object], None]
+
+USAGE, UNAVAILABLE = 2, 69
+ANY_PORTS = ("--port", "0", "--ws-port", "0", "--web-port", "0")
+
+
+def start(flags: Sequence[str], directory: Path, *launch: str) -> tuple[int, str, float]:
+    """A hub that is not going to start: its exit code, what it said, and its processor time in seconds.
+
+    That is what a start costs; how long it takes depends on who else has something to do.
+    """
+    out = directory / "said"
+    with out.open("wb") as said:
+        process = subprocess.Popen(
+            [*launch, sys.executable, "-m", "hub", *flags],
+            cwd=directory,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, out.read_text(), used.ru_utime + used.ru_stime
+
+
+def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
+    tmp_path: Path, record_property: Record
+) -> None:
+    (tmp_path / "wrong.toml").write_text("port = -1\n")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        in_use = f"cannot listen on 127.0.0.1:{port}: address in use"
+        cases = [
+            (["--port", port, "--no-ws", "--no-web"], UNAVAILABLE, in_use),
+            (["--port", "0", "--ws-port", port, "--no-web"], UNAVAILABLE, in_use),
+            (["--port", "0", "--no-ws", "--no-web", "--read-only-port", port], UNAVAILABLE, in_use),
+            (["--port", "0", "--ws-port", "0", "--web-port", port], UNAVAILABLE, in_use),
+            (["--host", "192.0.2.1", "--port", "1"], UNAVAILABLE, "cannot assign requested address"),
+            (["--web-host", "192.0.2.1", *ANY_PORTS], UNAVAILABLE, "192.0.2.1"),
+            (["--idle-timeout", "nan"], USAGE, "--idle-timeout: 'nan': a time such as"),
+            (["--config", "wrong.toml"], USAGE, "wrong.toml: port: '-1': a number from 0 to 65535"),
+            (["--config", "/proc/1/mem"], USAGE, "--config: '/proc/1/mem': a file that can be read"),
+            (["--log", "xml"], USAGE, "--log: 'xml': one of text, json"),
+        ]
+        used_s = []
+        for flags, code, line in cases:
+            got, said, cost_s = start(flags, tmp_path)
+            assert (got, said.count("\n")) == (code, 1), said
+            assert said.startswith("hubbub: ") and line in said
+            used_s.append(cost_s)
+    record_property("processor time of a start that fails", f"{max(used_s):.2f} s at most")
+    assert max(used_s) <= 1.5
+
+
+@pytest.mark.long
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
+@pytest.mark.parametrize("page", [ANY_PORTS, (*ANY_PORTS[:4], "--no-web")], ids=["page", "no page"])
+def test_with_hardly_a_descriptor_it_starts_or_says_why_in_one_line(
+    page: tuple[str, ...], tmp_path: Path
+) -> None:
+    """From enough for the interpreter alone up to enough for a hub and one client."""
+
+    def said_with(most: int) -> tuple[int, str]:
+        directory = tmp_path / str(most)
+        directory.mkdir()
+        launch = ("timeout", "--signal=KILL", "60", "prlimit", f"--nofile={most}:{most}")
+        port_taken = ("--read-only-port", taken_port)  # So that what has enough ends as well.
+        code, said, _ = start([*page, *port_taken], directory, *launch)
+        return code, said
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, ThreadPoolExecutor(2) as side:
+        taken_port = str(taken.getsockname()[1])
+        outcomes = list(side.map(said_with, range(8, 29)))
+    for most, (code, said) in zip(range(8, 29), outcomes, strict=True):
+        assert code == UNAVAILABLE, f"{most} descriptors: exit code {code}: {said}"
+        assert said.startswith("hubbub: ") and said.count("\n") == 1, f"{most} descriptors: {said}"
+        assert "too many open files" in said.lower() or "address in use" in said
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
+def test_with_few_descriptors_it_serves_as_many_as_it_says(record_property: Record) -> None:
+    flags = ("--mode", "echo", "--no-web")
+    with HubProcess(*flags, prefix=("prlimit", "--nofile=28:28"), stderr=subprocess.PIPE) as hub:
+        assert hub.start_lines[-1] == "hubbub: at most 14 clients (28 descriptors)\n"
+        peers = [hub.peer() for _ in range(14)]
+        for peer in peers:
+            peer.send(b"hello\n")
+        heard = [peer.line() for peer in peers]
+        for peer in peers:
+            peer.close()
+        record_property("clients with 28 descriptors", heard.count(b"hello\n"))
+        assert heard == [b"hello\n"] * 14
+        assert hub.stop() == 0
+        assert hub.process.stderr is not None
+        warning = hub.process.stderr.readline()
+        assert warning == b"hubbub: --max-clients: 10000: lowered to what 28 descriptors allow\n"
