@@ -185,7 +185,7 @@ def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
 
 
 @pytest.mark.long
-def test_500_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property: Record) -> None:
+def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property: Record) -> None:
     with HubProcess("--mode", "echo") as hub, page_of(hub) as page:
         for _ in range(20):  # Pools of threads grow on demand, up to a limit.
             look(hub)

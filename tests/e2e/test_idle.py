@@ -11,7 +11,7 @@ import random
 import select
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -42,12 +42,15 @@ class Talker:
     plan: list[tuple[float, bytes]] = field(default_factory=list)
     sent_s: float = field(default_factory=time.monotonic)
     """Just before its last send of data, or before it connected."""
+    sends_s: list[float] = field(default_factory=list)
+    """That moment of every send."""
     heard: list[tuple[float, bytes]] = field(default_factory=list)
     ended: bool = False
 
     def __post_init__(self) -> None:
         host, port = self.peer.sock.getsockname()
         self.name = f"{host}:{port}"
+        self.sends_s.append(self.sent_s)
 
     @property
     def text(self) -> bytes:
@@ -67,6 +70,7 @@ class Talker:
         if not self.ended:
             if not data.startswith(b"\xff"):
                 self.sent_s = time.monotonic()
+                self.sends_s.append(self.sent_s)
             self.peer.send(data)
 
     def listen(self) -> None:
@@ -138,9 +142,11 @@ def assert_idle_and_not_early(
     for talker in talkers:
         ending = ledger[talker.name]
         assert ending["reason"] == "idle"
-        assert ending["decided_s"] >= ending["due_s"] >= talker.sent_s + timeout_s
+        # A busy machine may let a client speak so late that it has been ended before: that does not count.
+        sent_s = max(at_s for at_s in talker.sends_s if at_s <= ending["decided_s"])
+        assert ending["decided_s"] >= ending["due_s"] >= sent_s + timeout_s
         assert talker.text.endswith(farewell)
-        assert talker.heard_at_s(farewell) >= talker.sent_s + timeout_s
+        assert talker.heard_at_s(farewell) >= sent_s + timeout_s
         assert abs(ending["decided_s"] - ending["due_s"] - ending["lateness_ms"] / 1000) < 1e-6
 
 
@@ -167,12 +173,18 @@ def late_at_99_percent_ms(strategy: str, chance: random.Random) -> float:
 
 
 @each_strategy
-def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(strategy: str) -> None:
+def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
+    strategy: str, record_property: Callable[[str, object], None]
+) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     # A machine with other work adds to the lateness, now and then; what the strategy adds is in every round.
-    assert any(late_at_99_percent_ms(strategy, chance) <= LATEST_MS[strategy] for _ in range(3))
+    for _ in range(3):
+        if (late_ms := late_at_99_percent_ms(strategy, chance)) <= LATEST_MS[strategy]:
+            break
+    record_property(f"late at the 99th percentile, {strategy}", f"{late_ms:.1f} ms")
+    assert late_ms <= LATEST_MS[strategy]
 
 
 @each_strategy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support import ROOT, HubProcess
+from tests.support import PATIENCE_S, ROOT, HubProcess
 
 Record = Callable[[str, object], None]
 
@@ -93,6 +95,39 @@ def test_with_hardly_a_descriptor_it_starts_or_says_why_in_one_line(
         assert code == UNAVAILABLE, f"{most} descriptors: exit code {code}: {said}"
         assert said.startswith("hubbub: ") and said.count("\n") == 1, f"{most} descriptors: {said}"
         assert "too many open files" in said.lower() or "address in use" in said
+
+
+AS_PROCESS_1 = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c")
+WITH_NOTHING = (
+    'mount -o remount,bind,ro / && exec setpriv --no-new-privs --bounding-set -all --inh-caps -all "$@"'
+)
+
+
+def may_unshare() -> bool:
+    """Whether this machine lets us have namespaces, and setpriv."""
+    try:
+        command = [*AS_PROCESS_1, WITH_NOTHING, "sh", "true"]
+        return subprocess.run(command, capture_output=True, timeout=PATIENCE_S).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def test_as_process_1_with_a_read_only_root_and_no_capability_it_serves_and_ends_in_order() -> None:
+    """Process 1 of a namespace gets only those signals that it handles, pid_namespaces(7)."""
+    if not may_unshare():
+        pytest.skip("this machine gives us no namespaces")
+    prefix = (*AS_PROCESS_1, WITH_NOTHING, "sh")
+    with HubProcess("--mode", "echo", prefix=prefix) as hub, hub.peer() as peer:
+        peer.send(b"hello\n")
+        assert peer.line() == b"hello\n"
+        (inside,) = psutil.Process(hub.process.pid).children()
+        status = Path(f"/proc/{inside.pid}/status").read_text()
+        assert status.split("NSpid:")[1].splitlines()[0].split()[-1] == "1"
+        assert int(status.split("CapEff:")[1].split()[0], 16) == 0
+        inside.send_signal(signal.SIGTERM)
+        assert peer.rest() == b"* bye reason=server_shutdown\n"
+        peer.close()
+        assert hub.process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
