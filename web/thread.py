@@ -26,8 +26,8 @@ from web.guard import Door
 LOGGERS = ("aiohttp", "asyncio", __name__)
 HANDLERS_END_WITHIN_S = 0.5
 BACKLOG = 100
-"""Connections that may wait to be accepted. asyncio takes it for how many to accept in a row as well, and with
-no descriptor left it fails as often, each time with a log record, once a second: there it is told 1."""
+"""Connections that may wait to be accepted. asyncio takes it for how often to accept in a row as well, and
+with no descriptor left it fails as often, each time with a log record, each second. So it is told 1."""
 
 
 class WebThread:
