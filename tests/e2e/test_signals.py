@@ -165,12 +165,14 @@ def dial(port: int) -> tuple[socket.socket, str]:
         sock.connect(("127.0.0.1", port))
     except ConnectionRefusedError:
         return sock, "refused"
+    except ConnectionResetError:
+        return sock, "reset"
     except TimeoutError:
         return sock, "hangs"
     return sock, ""
 
 
-@pytest.mark.parametrize("trigger", ["level", "edge"])
+@pytest.mark.parametrize("trigger", ["level", pytest.param("edge", marks=pytest.mark.long)])
 def test_of_200_who_dial_while_the_hub_stops_nobody_is_left_hanging(
     trigger: str, record_property: Record
 ) -> None:
@@ -179,12 +181,14 @@ def test_of_200_who_dial_while_the_hub_stops_nobody_is_left_hanging(
         closing(admitted(hub)) as (stays,),
         ExitStack() as stack,
     ):
-        dials = [dial(hub.port) for _ in range(100)]
-        hub.process.send_signal(TERM)
-        while len(dials) < 200 or (dials[-1][1] != "refused" and len(dials) < 2000):  # To the door's end.
+        dials: list[tuple[socket.socket, str]] = []
+        while len(dials) < 200 or dials[-1][1] != "refused":  # To the end of the door, at least.
+            if len(dials) == 100:
+                hub.process.send_signal(TERM)
             dials.append(dial(hub.port))
-        for sock, _ in dials:
-            stack.enter_context(sock)
+            stack.enter_context(dials[-1][0])
+            assert len(dials) < 10_000, "the door does not shut"
+            time.sleep(0.001)  # The pace of who dials.
         outcomes = [seen or outcome_of(sock) for sock, seen in dials]
         for sock, _ in dials:
             sock.close()

@@ -43,6 +43,7 @@ def start(flags: Sequence[str], directory: Path, *launch: str) -> tuple[int, str
     return process.returncode, out.read_text(), used.ru_utime + used.ru_stime
 
 
+@pytest.mark.long
 def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
     tmp_path: Path, record_property: Record
 ) -> None:
