@@ -11,7 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -56,13 +57,16 @@ sys.exit(cli.run(sys.argv[sys.argv.index("serve"):], {}))
 """
 
 
-def hub_with(fault: str) -> HubProcess:
+@contextmanager
+def hub_with(fault: str) -> Iterator[HubProcess]:
     """An echo hub with this in it. What stands behind the program on its command line is not run."""
     program = f"import sys\n{fault}{RUN}"
     flags = ("--mode", "echo", "--host", "127.0.0.1")
-    return HubProcess(
-        *flags, prefix=(sys.executable, "-c", program), stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    prefix = (sys.executable, "-c", program)
+    with HubProcess(*flags, prefix=prefix, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as hub:
+        assert hub.process.stdin is not None
+        with hub.process.stdin:
+            yield hub
 
 
 def fail_now(hub: HubProcess) -> None:
