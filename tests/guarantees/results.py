@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.guarantees.promises import HERE, ROOT
 
 KEPT = HERE / "results.json"
+NO_FIGURES = "hypothesis-statistics"
 NUMBER = re.compile(r"(-?\d[\d,]*(?:\.\d+)?)(.*)", re.DOTALL)
 
 
@@ -52,6 +53,8 @@ def read(report: Path, date: str) -> dict[str, Result]:
         before.passed &= passed
         for each in case.iter("property"):
             name, value = each.get("name", ""), each.get("value", "")
+            if name.startswith(NO_FIGURES):
+                continue
             measured.setdefault(test, {}).setdefault(name, []).append(value)
     for test, figures in measured.items():
         found[test].figures = {name: in_one(values) for name, values in figures.items()}
