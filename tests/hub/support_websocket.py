@@ -89,8 +89,9 @@ def masked(
         head += struct.pack("!BH", 0x80 | 126, size)
     else:
         head += struct.pack("!BQ", 0x80 | 127, size)
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-    return head + mask + body
+    repeated = (mask * (size // 4 + 1))[:size]
+    body = int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")
+    return head + mask + body.to_bytes(size, "big")
 
 
 def text(payload: bytes | str, fin: bool = True) -> bytes:

@@ -140,11 +140,20 @@ class Hearer:
             else:
                 self._read_lines()
 
+    def heard(self, taken: bytes | bytearray) -> tuple[int, int]:
+        """What of it counts as delivered, at least and at most."""
+        if len(taken) != self._read:
+            self.read(taken)
+        if not self._wire:
+            return self.delivered, self.delivered
+        least, most = self.partial()
+        return self.delivered + least, self.delivered + most
+
     def partial(self) -> tuple[int, int]:
         """Of the line that is not complete: the least and the most that may count as delivered."""
-        tail = bytes(self._wire)
-        if not tail or self.refused or self._replayed or not self._head_done:
+        if not self._wire or self.refused or self._replayed or not self._head_done:
             return 0, 0
+        tail = bytes(self._wire)
         wanted = self._wanted()
         if wanted is None:
             return 0, 0

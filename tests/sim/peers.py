@@ -132,19 +132,21 @@ class Peer:
         return True
 
     def live(self) -> None:
-        """What a program does by itself: a greedy one reads, and answers what it is asked."""
-        if not self.greedy or self.is_over:
-            return
+        """What a greedy program does by itself while it is there: it reads, and answers what it is asked."""
         if self.remote.inbox or self.tcp.output:
             self.tcp.swallow()
+        if self.websocket:
+            self._answer()
+        if self.remote.got_fin and not self.remote.outbox:
+            self.close()
+
+    def _answer(self) -> None:
         hearer = self.hearer
-        asked = self.websocket and hearer.pings > self._pings
-        if asked and not (self.remote.fin_sent or self._unsent):
+        hearer.read(self.tcp.taken)
+        if hearer.pings > self._pings and not (self.remote.fin_sent or self._unsent):
             self._pings = hearer.pings
             self._unsent += masked(10, b"")
             self.push()
-        if self.remote.got_fin and not self.remote.outbox:
-            self.close()
 
     def half_close(self) -> None:
         """End of stream; it reads on."""

@@ -53,6 +53,8 @@ class Tcp(Description):
         self.heard_at = self.took_at = kernel.now
         self.stalled = False
         self.lost = False
+        self.is_closed = False
+        """The hub has closed it."""
         self._moved_at = kernel.now
         self._error = 0
         self.fin_came = self._dead = self._nospace = False
@@ -164,6 +166,7 @@ class Tcp(Description):
 
     def release(self) -> None:
         """With unread input it is a reset, and what was to be sent is thrown away."""
+        self.is_closed = True
         if (self.input or (self.remote.outbox and not self.lost)) and not self._dead:
             self._dead = True
             self.output.clear()

@@ -38,6 +38,7 @@ class World:
         self.sockets = SimSockets(self.kernel)
         self.mailbox = SimMailbox(self.kernel)
         self.peers: list[Peer] = []
+        self._living: dict[Peer, None] = {}
         self.log: list[tuple[str, dict[str, object]]] = []
         self.summaries: list[Summary] = []
         self.turns = 0
@@ -63,7 +64,6 @@ class World:
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
-        self.kernel.on_call = self._during_a_call
 
     def _make_small(self) -> None:
         """Limits that are no settings, so that they are met with in a short run."""
@@ -84,6 +84,11 @@ class World:
             self.kernel.may_close = False
 
         self.loop._endings.reap = watched  # type: ignore[method-assign]
+
+    @property
+    def steps_left(self) -> int:
+        """How many steps of the plan have not happened yet."""
+        return len(self._steps)
 
     def run(self) -> str:
         """The whole of it."""
@@ -130,7 +135,7 @@ class World:
     def _wait(self, timeout_s: float | None) -> None:
         kernel = self.kernel
         timeout_s = math.inf if timeout_s is None else timeout_s
-        self.checks.before_wait(timeout_s)
+        self.checks.clocks.before_wait(timeout_s)
         deadline = kernel.now + math.ceil(timeout_s * 1000) / 1000 if timeout_s < math.inf else math.inf
         self._go_on()
         while timeout_s > 0 and not kernel.epoll.has_events():
@@ -140,7 +145,7 @@ class World:
             passing = max(0.0, min(self._quiet_s or math.inf, deadline - kernel.now))
             assert passing < math.inf, "the hub waits for ever"
             kernel.now += passing
-            self.checks.waited |= passing > 0
+            self.checks.clocks.waited |= passing > 0
             self._quiet_s = max(0.0, self._quiet_s - passing)
             self._time_passed()
             if kernel.now >= deadline:
@@ -160,16 +165,17 @@ class World:
         self._live()
 
     def _live(self) -> None:
-        for peer in self.peers:
-            if peer.greedy and peer.websocket:
-                peer.hearer.read(peer.tcp.taken)
-            peer.live()
+        for peer in list(self._living):
+            if peer.is_over:
+                del self._living[peer]
+            elif peer.greedy:
+                peer.live()
 
     def _during_a_call(self) -> None:
-        if not self._meanwhile:
-            return
         due = [step for calls, step in self._meanwhile if calls <= self.kernel.calls]
         self._meanwhile = [entry for entry in self._meanwhile if entry[0] > self.kernel.calls]
+        if not self._meanwhile:
+            self.kernel.on_call = None
         for step in due:
             self._do(step)
 
@@ -180,6 +186,7 @@ class World:
         name, *numbers = step
         if name == "meanwhile":
             self._meanwhile.append((self.kernel.calls + numbers[0], numbers[1]))
+            self.kernel.on_call = self._during_a_call
         elif name in _DEEDS:
             _DEEDS[name](self, *numbers)
         elif self.peers:
@@ -197,6 +204,7 @@ class World:
         peer.greedy = bool(greedy)
         peer.spotless = which != 2
         self.peers.append(peer)
+        self._living[peer] = None
         peer.push()
 
     def _wait_for(self, seconds: float) -> None:

@@ -1,0 +1,109 @@
+"""What must be true of time: nobody waits too long, nothing due stays undone, no turn goes round in vain."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hub.expiry import Deadline, Expiry, Never, Poll, Sweep
+from tests.sim.kernel import fail
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+IDLE_TURNS = 12
+"""So many turns in a row may pass in which no time passes and nothing changes; with budgets of one, more."""
+
+
+class Clocks:
+    """Looks at the clocks and the waits of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        timers = [(name, getattr(world.hub.timers, name)) for name in world.hub.timers.__slots__]
+        self._exact = [(name, timer) for name, timer in timers if isinstance(timer, Deadline)]
+        self._others = [(name, timer) for name, timer in timers if isinstance(timer, Sweep | Poll)]
+        len(self._exact) + len(self._others) + sum(isinstance(timer, Never) for _, timer in timers) == len(
+            timers
+        ) or fail("a clock of an unknown kind")
+        self._expiries = world.hub.budgets.expiries
+        self._overdue: dict[str, int] = {}
+        self._still = 0
+        self._state: object = None
+        self.waited = False
+        """Time passed in the last wait."""
+
+    def _running(self) -> list[tuple[str, Expiry]]:
+        """Those that somebody depends on."""
+        return [pair for pair in self._exact if pair[1]._last_s] + self._others
+
+    def before_wait(self, timeout_s: float) -> None:
+        """No wait is longer than to the next deadline, worked out from the tables and not from the heaps."""
+        self.waited = False
+        if timeout_s == 0:
+            return
+        timeout_s > 0 or fail("a wait of", timeout_s)
+        now = self._world.kernel.now
+        until = now + timeout_s - 1e-3
+        if until <= now:
+            return
+        for name, timer in self._running():
+            due = due_s(timer)
+            until <= due or fail(f"a wait of {timeout_s} s, and {name} is due in {due - now}")
+
+    def after_turn(self, closed: int) -> None:
+        """What is due, and whether this turn was of any use."""
+        self._nothing_is_overdue()
+        self._progress(closed)
+
+    def _nothing_is_overdue(self) -> None:
+        """Nothing that is due stays undone for more than a few turns."""
+        now, before = self._world.kernel.now, self._overdue
+        late = [name for name, timer in self._running() if timer.timeout(now) == 0.0]
+        if not late:
+            before.clear()
+            return
+        self._overdue = {name: before.get(name, 0) + 1 for name in late}
+        most = 4 + (2 * len(self._world.hub.by_fd)) // self._expiries
+        for name, count in self._overdue.items():
+            count <= most or fail(f"{name} is due for {count} turns")
+
+    def _progress(self, closed: int) -> None:
+        """Turns that do not wait move something."""
+        world, hub = self._world, self._world.hub
+        if self.waited:
+            self._still, self._state = 0, None
+            return
+        counters, marks, account = hub.counters, hub.marks, hub.account
+        said = 0
+        for client in hub.clients.values():
+            said += client.backlog_at + client.position
+        state = (
+            world.kernel.useful, counters.lines_in, counters.accepted, closed,
+            account.delivered, account.skipped, account.unsent, said, len(world.log),
+            len(marks.readable), len(marks.flush), len(marks.rooms), world.steps_left, len(hub.by_fd),
+        )  # fmt: skip
+        self._still = self._still + 1 if state == self._state else 0
+        self._state = state
+        most = IDLE_TURNS + 4 * len(hub.by_fd)
+        self._still <= most or fail(f"{self._still} turns without a wait and without progress")
+
+    def heaps(self) -> None:
+        """No heap is later than its table; nothing is kept about who is not there."""
+        hub = self._world.hub
+        known = hub.clients.keys() | hub.ended.keys()
+        for name, timer in self._exact:
+            heap, last = timer._heap, timer._last_s
+            len(heap) <= 2 * len(last) + 64 or fail(f"{name} keeps {len(heap)} entries of {len(last)}")
+            (not last or heap[0][0] <= due_s(timer)) or fail(f"{name} wakes up too late")
+            last.keys() <= known or fail(f"{name} keeps the dead", last.keys() - known)
+
+
+def due_s(timer: Expiry) -> float:
+    """When this has to be looked at, from its table."""
+    if isinstance(timer, Deadline):
+        return min(timer._last_s.values(), default=math.inf) + timer._timeout_s
+    if isinstance(timer, Sweep):
+        return timer._next_sweep_s if timer._last_s else math.inf
+    assert isinstance(timer, Poll)
+    return timer._last_event_s + timer._timeout_s if timer._alive else math.inf
