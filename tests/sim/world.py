@@ -118,6 +118,7 @@ class World:
         self.settling = True
         self._meanwhile.clear()
         self.hub.budgets = Budgets()
+        self.loop._reader._throttle._per_s = 0.0  # Else a burst said at a line a second is most of the run.
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
         for peer in self.peers:
