@@ -54,25 +54,57 @@ def main() -> int:
 
 
 def _many(seeds: range, turns: int, fixed: dict[str, Any], keep_going: bool) -> int:
-    started, failed = time.monotonic(), 0
+    progress, failed = Progress(), 0
     for seed in seeds:
         plan = make_plan(seed, turns, **fixed)
         failure = failure_of(plan)
-        if seed % 1000 == 999:
-            print(f"up to seed {seed}, {time.monotonic() - started:.0f} s", flush=True)
+        progress.one_more(seed)
         if failure is None:
             continue
         failed += 1
         print(f"seed {seed}: {type(failure).__name__}: {str(failure)[:400]}", flush=True)
         if not keep_going:
-            small = shrink(plan, failure, failure_of)
-            path = KEPT / f"seed-{seed}.json"
-            small.save(path)
-            print(f"{len(plan.steps)} steps became {len(small.steps)}: {path}")
+            print(keep(plan, failure, f"seed-{seed}"))
             break
-    passed_s = time.monotonic() - started
-    print(f"{len(seeds)} seeds in {passed_s:.1f} s, {len(seeds) / passed_s:.0f} a second, {failed} failed")
+    print(f"{progress}, {failed} failed", flush=True)
     return bool(failed)
+
+
+def keep(plan: Plan, failure: Exception, name: str) -> str:
+    """Make a run that fails short, and write it down where the quick tests find it; says where."""
+    small = shrink(plan, failure, failure_of)
+    path = KEPT / f"{name}.json"
+    small.save(path)
+    return f"{len(plan.steps)} steps became {len(small.steps)}: {path}"
+
+
+class Progress:
+    """How many seeds were run, and how many a second; a line every ten seconds."""
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        self.count = 0
+        self._every_s, self._began = every_s, time.monotonic()
+        self._told = self._began
+
+    def one_more(self, seed: int) -> None:
+        """This seed has been run."""
+        self.count += 1
+        if time.monotonic() - self._told >= self._every_s:
+            self._told = time.monotonic()
+            print(f"up to seed {seed}: {self}", flush=True)
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    @property
+    def per_s(self) -> float:
+        """Seeds a second."""
+        return self.count / max(self.seconds, 1e-6)
+
+    def __str__(self) -> str:
+        return f"{self.count} seeds in {self.seconds:.1f} s, {self.per_s:.1f} a second"
 
 
 if __name__ == "__main__":

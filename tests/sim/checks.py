@@ -92,6 +92,7 @@ class Checks:
             if event == "end":
                 fields["id"] not in self._ended or fail(f"{fields['peer']} ended twice")
                 self._ended.add(fields["id"])
+                self.clocks.was_in_time(fields)
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
         self._logged = len(log)

@@ -18,6 +18,8 @@ from hub.kinds import NO_RATE, Rate
 from hub.settings import Settings
 from hub.state import Budgets
 
+VISITS_EACH = 200
+"""One seed in so many begins with a crowd of short visits, so that what is kept of the gone adds up."""
 Step = list[Any]
 """The name of a deed, whom it concerns, and numbers that say how."""
 
@@ -106,7 +108,8 @@ def make_plan(seed: int, turns: int = 60, **fixed: Any) -> Plan:
         bulk_bytes=rng.choice([64, 256, 4096]),
         descriptors=rng.choice([12, 16, 1 << 20, 1 << 20]),
     )
-    return plan.without(_steps(rng, plan, turns))
+    steps = _steps(rng, plan, turns)
+    return plan.without(_visits(rng) + steps if seed % VISITS_EACH == VISITS_EACH - 1 else steps)
 
 
 def _settings(rng: Random, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +188,15 @@ def _steps(rng: Random, plan: Plan, turns: int) -> list[Step]:
         steps.append(["turn"])
     if rng.random() < 0.2:
         steps.insert(rng.randrange(len(steps) // 2, len(steps)), ["stop"])
+    return steps
+
+
+def _visits(rng: Random) -> list[Step]:
+    """Clients one after another that come, say something and go, until nobody is left."""
+    steps: list[Step] = []
+    for _ in range(rng.randint(80, 120)):
+        steps += [["connect", 0, 1, 65536, 65536, 65536, rng.randint(0, 2)], ["turn"], ["say", 0, 1, 20, 0]]
+        steps += [["turn"], [rng.choice(["close", "reset", "half"]), 0], ["turn"]]
     return steps
 
 

@@ -41,6 +41,8 @@ class World:
         self._living: dict[Peer, None] = {}
         self.log: list[tuple[str, dict[str, object]]] = []
         self.summaries: list[Summary] = []
+        self.jumps: list[tuple[float, float]] = []
+        """When time went on by itself, as after a suspend, and by how many seconds."""
         self.turns = 0
         self.settling = False
         self._steps: deque[Step] = deque(plan.steps)
@@ -212,6 +214,7 @@ class World:
         self._quiet_s = seconds
 
     def _jump(self, seconds: float) -> None:
+        self.jumps.append((self.kernel.now, seconds))
         self.kernel.now += seconds
         self._time_passed()
 
