@@ -27,6 +27,8 @@ from tests.sim.seams import SimMailbox, SimPoller, SimSockets
 
 SETTLING_TURNS = 6000
 """So many turns after the plan is over everybody has what it is owed."""
+THROTTLED_TURNS = 100
+"""After so many of them the line rate is lifted: waiting at a line a second was a quarter of all turns."""
 
 
 class World:
@@ -120,16 +122,17 @@ class World:
         self.settling = True
         self._meanwhile.clear()
         self.hub.budgets = Budgets()
-        self.loop._reader._throttle._per_s = 0.0  # Else a burst said at a line a second is most of the run.
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
         for peer in self.peers:
             peer.greedy = True
             peer.push()
             peer.tcp.widen()
-        for _ in range(SETTLING_TURNS):
+        for turn in range(SETTLING_TURNS):
             if self.outcome.is_settled():
                 return
+            if turn == THROTTLED_TURNS:
+                self.loop._reader._throttle._per_s = 0.0
             self.turn()
         raise Violation(f"after {SETTLING_TURNS} turns {self.outcome.unsettled()}")
 
