@@ -8,6 +8,7 @@ counts as closed, leaves its room and frees its nick at the decision; its descri
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hub.client import Client, Phase, Piece
@@ -38,15 +39,16 @@ class Endings:
         return bool(marks.ended or marks.finished or marks.given_up)
 
     def reap(self, now: float) -> None:
-        """Settle those who got a reason, within the budget, and close those who are finished."""
-        marks = self._hub.marks
+        """Settle those who got a reason, close those who are finished, of each as many as the budget has."""
+        marks, budget = self._hub.marks, self._hub.budgets.endings
         if marks.ended:
-            for client in list(marks.ended.values())[: self._hub.budgets.endings]:
+            for client in list(islice(marks.ended.values(), budget)):
                 del marks.ended[client.id]
                 self._settle(client, now)
-        while marks.finished:
-            _, client = marks.finished.popitem()
-            self._finish(client, now)
+        if marks.finished:
+            for client in list(islice(marks.finished.values(), budget)):
+                del marks.finished[client.id]
+                self._finish(client, now)
         while marks.given_up:
             self._close(marks.given_up.pop(), now)
 

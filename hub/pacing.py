@@ -67,7 +67,8 @@ class Pacing:
                 del room.held[client.id]
                 client.held = False
                 self._hub.resume(client)
-        if not room.held:
+        if room.hurried and not room.held:  # Once, and not again for each that catches up.
+            room.hurried = False
             for client in room.behind.values():
                 if not client.choked:
                     self.need_not_progress(client)
@@ -81,6 +82,7 @@ class Pacing:
     def _hold(self, client: Client, room: Room, now: float) -> None:
         client.held = True
         if not room.held:
+            room.hurried = True
             for other in room.behind.values():
                 self.must_progress(other, now)
         room.held[client.id] = client

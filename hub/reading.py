@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DENSE_READ_BYTES: Final = 4096
 """Of whose frames are small, or who sends telnet commands: 64 KiB of empty pings would be 60 ms."""
 
+DENSE_READ_MOST_BYTES: Final = 16 * 1024
+"""Of them while their frames are large: small ones may come next, and would be so many in one turn, 2,730."""
+
 
 class Reader:
     """Reads every readable client once a turn, within budgets."""
@@ -39,14 +42,13 @@ class Reader:
 
     def step(self, now: float) -> None:
         """One look at each client that has something, until the turn has brought its share of bytes."""
-        budget, self._now = self._hub.budgets.turn_bytes, now
+        budgets, self._now = self._hub.budgets, now
+        budget = budgets.turn_bytes
         for client in list(self._hub.marks.readable.values()):
             if budget <= 0:
                 return
-            if client.phase is Phase.OPEN:
-                budget -= self._serve(client, now)
-            else:
-                budget -= self._discard(client)
+            cost = self._serve(client, now) if client.phase is Phase.OPEN else self._discard(client)
+            budget -= max(cost, budgets.look_bytes)
 
     def _serve(self, client: Client, now: float) -> int:
         """Read and take lines; returns what it cost. A fault of ours costs this client only."""
@@ -175,7 +177,7 @@ class Reader:
 
     def _read_as_dense(self, client: Client, size: int, cost: int) -> None:
         """Read more the next time, up to the budget, or little where this was more work than bytes."""
-        most = self._hub.budgets.read_bytes
+        most = min(self._hub.budgets.read_bytes, DENSE_READ_MOST_BYTES)
         client.read_bytes = min(2 * client.read_bytes, most) if cost < size else DENSE_READ_BYTES
 
     def _open(self, client: Client, websocket: WebSocket) -> None:
@@ -253,7 +255,7 @@ class Reader:
 
     def _discard(self, client: Client) -> int:
         """A lingering client's input is thrown away, a little each turn, until its end of stream."""
-        if client.phase is not Phase.LINGERING:
+        if client.phase is not Phase.LINGERING or client.eof:
             self._hub.marks.readable.pop(client.id, None)
             return 0
         size = self._hub.budgets.discard_bytes

@@ -63,6 +63,8 @@ class Room:
     """Those of them that were about to be cut and take bytes: the senders wait for them for a moment."""
     held: dict[int, Client] = field(default_factory=dict)
     """Senders that are not read until the room has caught up."""
+    hurried: bool = False
+    """Some were held, so whoever was behind then has to take something within a time."""
     notes: list[tuple[str, str]] = field(default_factory=list)
     """Announcements of this turn, (who, did what), to become one line."""
     own: Runs | None = None

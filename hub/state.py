@@ -57,6 +57,8 @@ class Budgets:
     """All reads of one client."""
     turn_bytes: int = 1024 * 1024
     """All reads of all clients."""
+    look_bytes: int = 1024
+    """A look at a client costs at least so much: ten thousand that said a byte are ten turns, not one."""
     sends_between_clock_readings: int = 64
     sends: int = 512
     discard_bytes: int = 16 * 1024

@@ -72,7 +72,7 @@ def test_whose_share_of_a_turn_is_used_up_stays_marked_behind_the_others(trigger
 
 def test_one_flooder_takes_no_turn_from_twenty_polite_ones() -> None:
     share = 4096
-    budgets = Budgets(read_bytes=share, client_bytes=share, turn_bytes=share)
+    budgets = Budgets(read_bytes=share, client_bytes=share, turn_bytes=share, look_bytes=share // 64)
     with SteppedHub(budgets, mode="echo") as hub, closing(hub.join(21)) as (flooder, *polite):
         flood = hub.client(flooder)
         for round_ in range(10):

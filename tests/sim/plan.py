@@ -64,7 +64,8 @@ class Plan:
 
     def of_turns(self) -> Budgets:
         """The budgets of a turn."""
-        return Budgets(**self.budgets)
+        first = {"look_bytes": 1} if self.budgets else {}  # Runs that were kept do not know it yet.
+        return Budgets(**(first | self.budgets))
 
     def without(self, steps: list[Step]) -> Plan:
         """The same with other steps."""
@@ -150,6 +151,7 @@ def _budgets(rng: Random) -> dict[str, int]:
         "read_bytes": sizes,
         "client_bytes": sizes * rng.choice([1, 3]),
         "turn_bytes": sizes * rng.choice([1, 2, 8]),
+        "look_bytes": sizes // 16,
         "frame_bytes": rng.choice([1, 512]),
         "sends_between_clock_readings": small,
         "sends": small * rng.choice([1, 3]),

@@ -1,0 +1,342 @@
+"""A hub on a simulated kernel whose turns the test makes, one by one, and counts.
+
+`World` runs plans and looks at everything; here a test arranges one moment exactly: who sends what before
+which call of which turn. Time moves only as far as the test allows, so a timer can be met to the millisecond.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Any, cast
+
+from hub.client import Client
+from hub.kinds import NO_RATE
+from hub.loop import Loop
+from hub.mailbox import Stop
+from hub.records import Summary
+from hub.settings import Settings
+from hub.sockets import Address, NotAccepted
+from hub.state import Budgets
+from hub.stats import queued_bytes
+from tests.hub.support_websocket import request
+from tests.sim.kernel import Kernel
+from tests.sim.listening import Listener
+from tests.sim.peers import Peer
+from tests.sim.seams import SimMailbox, SimPoller, SimSockets
+
+PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
+LINES, BROWSERS, VIEWERS = range(3)
+"""The listeners, in the order in which the hub opens them."""
+MUCH = 1 << 30
+MOST_TURNS = 50_000
+
+
+class Actor(Peer):
+    """One client that sends whatever bytes it is told to. It takes all that comes, as long as it `reads`."""
+
+    def send(self, data: bytes) -> None:
+        """Into the hub's kernel, as far as there is room."""
+        self.remote.outbox += data
+        self.tcp.pump()
+
+    @property
+    def reads(self) -> bool:
+        """Whether its program reads."""
+        return self.remote.capacity == MUCH
+
+    @reads.setter
+    def reads(self, reading: bool) -> None:
+        self.remote.capacity = MUCH if reading else 0
+        self.tcp.pump()
+
+    def takes(self, size: int) -> None:
+        """One that does not read takes so many bytes all the same."""
+        self.remote.capacity = len(self.remote.inbox) + size
+        self.tcp.pump()
+
+    @property
+    def got(self) -> bytes:
+        """All that the hub's kernel took for it."""
+        return bytes(self.tcp.taken)
+
+    @property
+    def unread(self) -> int:
+        """What waits for the hub on either side."""
+        return len(self.tcp.input) + len(self.remote.outbox)
+
+
+@dataclass
+class Turn:
+    """What one turn did. `calls` has (call, descriptor, bytes) in order; `counted` what counters gained."""
+
+    wait_s: float = 0.0
+    slept: bool = False
+    """Nothing was ready, and it was willing to wait."""
+    calls: list[tuple[str, int, int]] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+
+    def count(self, call: str) -> int:
+        """How often it made this call."""
+        return sum(name == call for name, _, _ in self.calls)
+
+    def bytes(self, call: str) -> int:
+        """How much these calls moved."""
+        return sum(size for name, _, size in self.calls if name == call)
+
+    def by_fd(self, call: str) -> Counter[int]:
+        """The same for each descriptor."""
+        sizes: Counter[int] = Counter()
+        for name, fd, size in self.calls:
+            if name == call:
+                sizes[fd] += size
+        return sizes
+
+
+class CountingSockets(SimSockets):
+    """Notes each call of the turn under way."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.turn = Turn()
+
+    def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
+        """Note the try."""
+        self.turn.calls.append(("accept", listener.fileno(), 0))
+        return super().accept(listener)
+
+    def receive(self, sock: socket.socket, size: int) -> bytes | None:
+        """Note what came."""
+        fd, data = sock.fileno(), super().receive(sock, size)
+        self.turn.calls.append(("recv", fd, len(data or b"")))
+        return data
+
+    def has_input(self, sock: socket.socket) -> bool:
+        """Note the look."""
+        self.turn.calls.append(("peek", sock.fileno(), 0))
+        return super().has_input(sock)
+
+    def send(self, sock: socket.socket, data: bytes) -> int:
+        """Note what was taken, nothing where the peer is gone."""
+        self.turn.calls.append(("try", sock.fileno(), len(data)))
+        taken = super().send(sock, data)
+        self.turn.calls.append(("send", sock.fileno(), taken))
+        return taken
+
+    def send_many(self, sock: socket.socket, buffers: Sequence[bytes]) -> int:
+        """The same."""
+        self.turn.calls.append(("try", sock.fileno(), sum(map(len, buffers))))
+        self.turn.calls.append(("parts", sock.fileno(), len(buffers)))
+        taken = super().send_many(sock, buffers)
+        self.turn.calls.append(("send", sock.fileno(), taken))
+        return taken
+
+    def close(self, sock: socket.socket) -> None:
+        """Note it."""
+        self.turn.calls.append(("close", sock.fileno(), 0))
+        super().close(sock)
+
+
+class Stage:
+    """The hub, its kernel, and whoever came. The usual settings are a relay hub's, with few limits."""
+
+    def __init__(
+        self,
+        *,
+        budgets: Budgets | None = None,
+        intake: dict[str, int] | None = None,
+        limits: dict[str, float] | None = None,
+        **settings: Any,
+    ) -> None:
+        usual = {"mode": "broadcast", "idle_timeout_s": 0.0, "max_per_ip": 0, "line_rate": NO_RATE}
+        given = Settings(host="127.0.0.1", web=False, read_only_port=0, **(usual | settings))
+        self.kernel = Kernel()
+        self.sockets = CountingSockets(self.kernel)
+        self.mailbox = SimMailbox(self.kernel)
+        self.poller = SimPoller(given.trigger, self.kernel)
+        self.actors: list[Actor] = []
+        self.log: list[tuple[str, dict[str, Any]]] = []
+        self.summaries: list[Summary] = []
+        self.allowed_s = 0.0
+        """How much time may pass in waits."""
+        self.before_events: Callable[[], None] = lambda: None
+        """What happens at the very end of a wait."""
+        self.loop = Loop(
+            given, self.sockets, self.poller, self.kernel.clock, self.mailbox,
+            lambda event, **fields: self.log.append((event, fields)), self.summaries.append,
+            wall_clock=lambda: 0.0, budgets=budgets,
+        )  # fmt: skip
+        self.hub = self.loop.hub
+        self._set_limits(intake or {}, limits or {})
+        self._watch_the_reap()
+        self.kernel.on_wait = self._wait
+        self.loop.listen()
+
+    def _set_limits(self, intake: dict[str, int], limits: dict[str, float]) -> None:
+        self.hub.limits = replace(self.hub.limits, **limits)  # type: ignore[arg-type]
+        self.hub.intake = replace(self.hub.intake, **intake)
+        if hasattr(self.hub.mode, "_intake"):
+            self.hub.mode._intake = self.hub.intake
+
+    def _watch_the_reap(self) -> None:
+        """Only there a client's descriptor may be closed; elsewhere the kernel objects."""
+        reap = self.loop._endings.reap
+
+        def watched(now: float) -> None:
+            self.kernel.may_close = True
+            reap(now)
+            self.kernel.may_close = False
+
+        self.loop._endings.reap = watched  # type: ignore[method-assign]
+
+    # Turns.
+
+    def turn(self) -> Turn:
+        """One turn; a wait takes no more time than is allowed."""
+        turn = self.sockets.turn = Turn()
+        before = self._counts()
+        self.kernel.calls_before, self.kernel.may_close = self.kernel.calls, False
+        self.loop.turn()
+        turn.counted = self._counts()
+        turn.counted.subtract(before)
+        assert not self.faults, self.faults
+        return turn
+
+    def turns(self, count: int) -> list[Turn]:
+        """So many."""
+        return [self.turn() for _ in range(count)]
+
+    def rest(self) -> list[Turn]:
+        """Turns until one finds nothing to do and would wait; that one is left out."""
+        made: list[Turn] = []
+        while not (made and made[-1].slept):
+            made.append(self.turn())
+            assert len(made) < MOST_TURNS, "it never rests"
+        return made[:-1]
+
+    def pass_time(self, seconds: float, step_s: float = math.inf) -> list[Turn]:
+        """Turns until so much time has passed in waits."""
+        end, made = self.kernel.now + seconds, list[Turn]()
+        while (left := end - self.kernel.now) > 0:
+            self.allowed_s = min(left, step_s)
+            made.append(self.turn())
+            assert len(made) < MOST_TURNS, "it never rests"
+        self.allowed_s = 0.0
+        return made + self.rest()
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Time passes while nothing is ready; epoll counts in whole milliseconds, rounded up."""
+        turn, ready = self.sockets.turn, self.kernel.epoll.has_events
+        turn.wait_s = math.inf if timeout_s is None else timeout_s
+        turn.slept = turn.wait_s > 0 and not ready()
+        if turn.slept:
+            self.kernel.now += min(math.ceil(turn.wait_s * 1000) / 1000, self.allowed_s)
+        self.before_events()
+        turn.slept = turn.slept and not ready()
+
+    def _counts(self) -> Counter[str]:
+        counters = self.hub.counters
+        names = ("accepted", "lines_in", "lines_out", "bytes_in", "bytes_out")
+        counts = Counter({name: getattr(counters, name) for name in names})
+        counts.update(epoll_ctl=self.poller.calls["epoll_ctl"], closed=sum(counters.closed.values()))
+        return counts
+
+    # Who comes.
+
+    def arrive(
+        self,
+        count: int = 1,
+        *,
+        listener: int = LINES,
+        reads: bool = True,
+        out: int = 1 << 16,
+        into: int = 1 << 17,
+        host: int = 0,
+    ) -> list[Actor]:
+        """So many connect. Buffers: ours out, ours in, in bytes."""
+        made = []
+        for _ in range(count):
+            sizes = (out, into, MUCH if reads else 0)
+            at = self.sockets.listeners[listener]
+            made.append(Actor(self.kernel, at, len(self.actors), sizes=sizes, host=host))
+            self.actors.append(made[-1])
+            if listener == BROWSERS:
+                made[-1].send(request())
+        return made
+
+    def join(self, count: int = 1, **options: Any) -> list[Actor]:
+        """They connect and are let in; in chat the pause is over for which nothing is sent to them."""
+        made = self.arrive(count, **options)
+        self.rest()
+        if self.hub.settings.mode == "chat":
+            self.pass_time(2 * self.hub.limits.pause_s)
+        return made
+
+    def client(self, actor: Actor) -> Client:
+        """The hub's side of it."""
+        return self.hub.by_fd[actor.tcp.fd]
+
+    def listener(self, which: int) -> Listener:
+        """One of the three."""
+        return cast(Listener, self.sockets.listeners[which])
+
+    # What is known at the end.
+
+    @property
+    def faults(self) -> list[Any]:
+        """Exceptions of the hub's own that were caught."""
+        return [fields["trace"] for event, fields in self.log if event == "fault"]
+
+    @property
+    def ends(self) -> list[dict[str, Any]]:
+        """The records of all endings."""
+        return [fields for event, fields in self.log if event == "end"]
+
+    def end_of(self, actor: Actor) -> dict[str, Any] | None:
+        """How this one ended, None while it has not."""
+        return next((end for end in self.ends if end["peer"] == actor.name), None)
+
+    def settled(self, actor: Actor) -> bool:
+        """Whether it counts as closed."""
+        return actor.name not in {client.peer for client in self.hub.clients.values()}
+
+    def balances(self) -> bool:
+        """Promise 6, both halves of it."""
+        hub, account = self.hub, self.hub.account
+        owed = account.owed + account.replayed
+        queued = queued_bytes(hub.by_fd.values())
+        everybody = hub.counters.accepted == len(hub.clients) + sum(hub.counters.closed.values())
+        return everybody and owed == account.delivered + account.skipped + account.unsent + queued
+
+    def stop(self) -> None:
+        """Drain to the end."""
+        self.mailbox.post(Stop())
+        while not self.loop.is_drained:
+            self.allowed_s = 1.0
+            self.turn()
+
+
+@contextmanager
+def counted_lines(of: str = "/hub/") -> Any:
+    """How many lines of source the hub runs meanwhile: work that does not depend on the machine."""
+    ran = Counter[str]()
+
+    def local(frame: FrameType, event: str, arg: Any) -> Any:
+        ran["lines"] += event == "line"
+        return local
+
+    def enter(frame: FrameType, event: str, arg: Any) -> Any:
+        return local if of in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(enter)
+    try:
+        yield ran
+    finally:
+        sys.settrace(before)

@@ -1,0 +1,635 @@
+"""Every budget of a turn, used up: how much one turn does at most, that the rest follows without a wait, and
+that whoever else is there is served meanwhile. Operations are counted, so it is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
+from itertools import product
+
+import pytest
+
+from hub.client import Client
+from hub.delivery import BATCH_BYTES, BATCH_PARTS
+from hub.kinds import Rate
+from hub.mailbox import WantClient, WantRows
+from hub.modes import Intake
+from hub.poller import Poller
+from hub.reading import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
+from hub.state import Budgets
+from tests.hub.support_websocket import masked, text
+from tests.sim.stage import BROWSERS, LINES, MUCH, PAIRS, VIEWERS, Stage, Turn, counted_lines
+
+USUAL = Budgets()
+KIB = 1024
+USED_UP: set[str] = set()
+"""The budgets that have a test here."""
+each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
+
+
+def uses_up(*budgets: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Says which budgets a test saturates."""
+
+    def note(test: Callable[..., None]) -> Callable[..., None]:
+        USED_UP.update(budgets)
+        return test
+
+    return note
+
+
+def test_every_budget_has_its_test() -> None:
+    names = {field.name for kind in (Budgets, Intake) for field in fields(kind)}
+    assert names == USED_UP
+
+
+def counts(turns: list[Turn], call: str) -> list[int]:
+    """How often each turn made this call, without those that made none."""
+    return [count for turn in turns if (count := turn.count(call))]
+
+
+# The door.
+
+
+@uses_up("accepts")
+@pytest.mark.parametrize("listener", [LINES, BROWSERS, VIEWERS])
+def test_one_turn_lets_in_64_at_each_listener(listener: int) -> None:
+    stage = Stage()
+    [talker] = stage.join()
+    stage.arrive(150, listener=listener)
+    talker.send(b"hi\n")
+    turns = stage.rest()
+    assert [turn.counted["accepted"] for turn in turns[:3]] == [USUAL.accepts, USUAL.accepts, 150 - 128]
+    assert turns[0].by_fd("accept").total() == 0 and turns[0].count("accept") == USUAL.accepts
+    assert turns[0].counted["lines_in"] == 1
+    assert b"hi\n" in talker.got
+    assert stage.balances()
+
+
+@uses_up("accepts")
+def test_one_turn_refuses_64_with_a_call_of_each_kind_for_everyone() -> None:
+    stage = Stage(max_clients=1)
+    [talker] = stage.join()
+    stage.arrive(150)
+    talker.send(b"hi\n")
+    turns = stage.rest()
+    assert counts(turns, "accept") == [64, 64, 150 - 128 + 1]
+    assert counts(turns, "close") == [64, 64, 150 - 128]
+    assert all(turn.count("send") <= 64 + 1 and turn.count("recv") <= 64 + 2 for turn in turns)
+    assert turns[0].counted["lines_in"] == 1
+    assert stage.hub.counters.closed["server_full"] == 150
+    assert stage.balances()
+
+
+@uses_up("accepts")
+@pytest.mark.parametrize(("error", "calls"), [(errno.ECONNABORTED, 64), (errno.EMFILE, 128)])
+def test_accepts_that_fail_use_up_the_budget_too(error: int, calls: int) -> None:
+    """Without a descriptor each try is two calls, the second with the spare one."""
+    stage = Stage()
+    [talker] = stage.join()
+    stage.arrive(300)
+    if error == errno.EMFILE:
+        stage.kernel.most_descriptors = len(stage.kernel.fds)
+    else:
+        stage.kernel.accept_errors += [error] * 200
+    talker.send(b"hi\n")
+    turns = [stage.turn()]
+    assert turns[0].counted["lines_in"] == 1
+    turns += stage.rest()
+    assert counts(turns, "accept")[:2] == [calls, calls]
+    assert len(stage.listener(LINES).waiting) == 0
+    assert stage.balances()
+
+
+# Reading.
+
+
+@uses_up("read_bytes", "client_bytes")
+@each_pair
+def test_one_turn_reads_64_kib_of_one_client(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    flooder, *others = stage.join(21, into=MUCH)
+    flooder.send(b"x" * 1023 + b"\n" * (1 + KIB * KIB - 1024))
+    for other in others:
+        other.send(b"hi\n")
+    turns = stage.rest()
+    shares = [turn.by_fd("recv")[flooder.tcp.fd] for turn in turns]
+    assert shares[:16] == [USUAL.client_bytes] * 16
+    assert sum(shares) == KIB * KIB
+    assert all(turn.count("recv") <= 21 + 1 for turn in turns)
+    assert {other.got for other in others} == {b"hi\n"}
+    assert turns[0].counted["lines_in"] >= 20  # The others in the very first turn.
+
+
+@uses_up("turn_bytes")
+@each_pair
+def test_one_turn_reads_one_mib_of_all_together(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    actors = stage.join(40, into=MUCH)
+    line = b"x" * 1023 + b"\n"
+    for actor in actors:
+        actor.send(line * 64)
+    turns = stage.rest()
+    shares = [size for turn in turns if (size := turn.bytes("recv"))]
+    assert shares == [USUAL.turn_bytes, USUAL.turn_bytes, 40 * 64 * KIB - 2 * USUAL.turn_bytes]
+    assert all(len(+turn.by_fd("recv")) <= 16 for turn in turns)
+    assert {actor.got for actor in actors} == {line * 64}
+
+
+@uses_up("look_bytes")
+@each_pair
+def test_one_turn_looks_at_1024_clients_however_little_they_said(trigger: str, read: str) -> None:
+    """A room that lets its senders go on marks all of them at once: 1,300 reads would be one turn."""
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    actors = stage.join(1300)
+    for actor in actors:
+        actor.send(b"\n")
+    for client in stage.hub.clients.values():
+        stage.hub.resume(client)
+    turns = stage.rest()
+    most = USUAL.turn_bytes // USUAL.look_bytes
+    assert most == 1024
+    assert max(turn.count("recv") for turn in turns) == most
+    assert turns[0].count("recv") == most
+    assert {actor.got for actor in actors} == {b"\n"}
+
+
+@uses_up("look_bytes")
+@each_pair
+def test_one_turn_finds_1024_ends_of_streams(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    actors = stage.join(1300)
+    for actor in actors:
+        actor.half_close()
+    for client in stage.hub.clients.values():
+        stage.hub.resume(client)
+    turns = stage.rest()
+    assert max(turn.count("recv") for turn in turns) <= 1024
+    assert not stage.hub.by_fd
+    assert stage.balances()
+
+
+@uses_up("frame_bytes")
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_one_turn_takes_frames_by_the_thousand_and_not_by_the_ten_thousand(trigger: str) -> None:
+    """A frame costs as 512 bytes do, so a client of empty pings has one read of 4 KiB a turn, of 682 frames.
+
+    Who sent large frames before has one of 16 KiB first. Those are the worst: 1024 clients with a frame each
+    cost no more than any others.
+    """
+    stage = Stage(trigger=trigger, mode="echo")
+    browsers = stage.join(6, listener=BROWSERS, into=MUCH)
+    [talker] = stage.join()
+    for browser in browsers:
+        browser.send(text(b"x" * 8000) * 40)
+    stage.rest()
+    ping = masked(9)
+    for browser in browsers:
+        browser.send(ping * 4000)
+    talker.send(b"hi\n")
+    sockets = [client.websocket for client in stage.hub.clients.values() if client.websocket]
+    took: list[list[int]] = []
+    while not (took and not any(took[-1])):
+        before = [socket.frames for socket in sockets]
+        turn = stage.turn()
+        took.append([socket.frames - frames for socket, frames in zip(sockets, before, strict=True)])
+        assert turn.count("recv") <= 6 + 1
+    small, large = (size // len(ping) for size in (DENSE_READ_BYTES, DENSE_READ_MOST_BYTES))
+    assert max(max(counts) for counts in took) in (large, large + 1)
+    assert max(max(counts) for counts in took[7:]) in (small, small + 1)
+    assert max(map(sum, took)) <= USUAL.turn_bytes // USUAL.frame_bytes + large + 1
+    assert [sum(counts) for counts in zip(*took, strict=True)] == [4000] * 6
+    assert talker.got == b"hi\n"
+
+
+@uses_up("telnet_bytes")
+@each_pair
+def test_one_turn_takes_telnet_commands_by_the_thousand_and_not_by_the_ten_thousand(
+    trigger: str, read: str
+) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    actors = stage.join(20, into=MUCH)
+    for actor in actors:
+        actor.send(b"\xff\xf1")  # From here on it is known for a telnet.
+    stage.rest()
+    for actor in actors:
+        actor.send(b"\xff\xf1" * 10_000)
+    filters = [client.telnet for client in stage.hub.clients.values() if client.telnet]
+    took: list[list[int]] = []
+    while not (took and not any(took[-1])):
+        before = [each.commands for each in filters]
+        stage.turn()
+        took.append([each.commands - commands for each, commands in zip(filters, before, strict=True)])
+    most = DENSE_READ_MOST_BYTES // 2
+    assert max(max(counts) for counts in took) <= most
+    assert max(map(sum, took)) <= USUAL.turn_bytes // USUAL.telnet_bytes + most
+    assert [sum(counts) for counts in zip(*took, strict=True)] == [10_000] * 20
+
+
+@uses_up("client_lines", "line_bytes")
+def test_one_turn_takes_512_lines_of_one_client_in_chat_and_2048_of_all() -> None:
+    stage = Stage(mode="chat", announce=0)
+    actors = stage.join(8, into=MUCH)
+    taken = Counter[int]()
+    take = stage.hub.mode._line
+
+    def counting(client: Client, line: bytes) -> int:
+        taken[client.id] += 1
+        return int(take(client, line))
+
+    stage.hub.mode._line = counting
+    for actor in actors:
+        actor.send(b"\n" * 2000)
+    most, sums = 0, []
+    while sum(sums) < 16_000:
+        taken.clear()
+        stage.turn()
+        most, sums = max(most, *taken.values()), [*sums, taken.total()]
+    # 512 lines cost 256 KiB of the turn's MiB, so four clients are served in a turn.
+    assert most == 512
+    assert sums[:6] == [2048] * 6
+    assert max(sums) < 2048 + 512  # The last client of a turn may begin with a byte of it left.
+    assert len(sums) <= 9
+
+
+@uses_up("client_lines")
+def test_a_paste_in_chat_is_said_512_lines_a_turn() -> None:
+    stage = Stage(mode="chat", max_lag_bytes=1 << 24)
+    talker, hearer = stage.join(2, into=MUCH)
+    for number in range(2000):
+        talker.send(b"%d\n" % number)
+    turns = stage.rest()
+    to_hearer = [turn.by_fd("send")[hearer.tcp.fd] > 0 for turn in turns]
+    assert to_hearer[:4] == [True] * 4
+    assert [turn.counted["lines_out"] for turn in turns[:3]] == [512] * 3
+    lines = [line for line in hearer.got.split(b"\n") if line.startswith(b"<")]
+    assert lines == [b"<guest-1> %d" % number for number in range(2000)]
+
+
+@uses_up("command_lines")
+def test_one_turn_does_32_commands_of_one_client() -> None:
+    stage = Stage(mode="chat")
+    asker, other = stage.join(2, into=MUCH)
+    asker.send(b"/who\n" * 100)
+    other.send(b"hi\n")
+    before, answers = asker.got.count(b"* in lobby"), []
+    for turn in stage.rest():
+        answers.append(asker.got.count(b"* in lobby") - before)
+        before += answers[-1]
+        assert turn.count("recv") <= 4
+    assert before == 100
+    stage = Stage(mode="chat")
+    asker = stage.join(into=MUCH)[0]
+    asker.send(b"/who\n" * 100)
+    said = []
+    for _ in range(4):
+        stage.turn()
+        said.append(asker.got.count(b"* in lobby"))
+    assert said == [32, 64, 96, 100]
+
+
+@uses_up("room_bytes")
+@each_pair
+def test_one_turn_brings_an_eighth_of_the_lag_into_one_room(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, max_lag_bytes=64 * KIB)
+    senders = stage.join(10, into=MUCH)
+    [hearer] = stage.join()
+    line = b"x" * 63 + b"\n"
+    for sender in senders:
+        sender.send(line * 60)  # No bulk: less than 4 KiB.
+    turns = stage.rest()
+    got = [turn.by_fd("send")[hearer.tcp.fd] for turn in turns]
+    assert got[:4] == [8 * KIB] * 4
+    assert sum(got) == 10 * 60 * 64
+    assert len(turns) <= 7
+
+
+@uses_up("private_bytes")
+@each_pair
+def test_who_takes_no_answers_is_read_up_to_256_kib_of_them_and_one_share_more(
+    trigger: str, read: str
+) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="echo")
+    [deaf, other] = stage.join(2, into=MUCH)
+    deaf.reads = False
+    deaf.send((b"x" * 1023 + b"\n") * 2048)
+    other.send(b"hi\n")
+    stage.rest()
+    client, kernel = stage.client(deaf), 64 * KIB
+    assert 256 * KIB < client.private_bytes + len(client.rest) <= (256 + 64) * KIB
+    assert client.bytes_in <= (256 + 64 + 64) * KIB + kernel
+    assert other.got == b"hi\n"
+    before = client.bytes_in
+    deaf.takes(100 * KIB)
+    stage.rest()
+    assert client.bytes_in == before  # More than half is left.
+    deaf.takes(100 * KIB)
+    stage.rest()
+    assert client.bytes_in > before
+    assert stage.balances()
+
+
+@each_pair
+@pytest.mark.parametrize(
+    ("mode", "size"), [("echo", 10_000_000), ("broadcast", 1_000_000), ("chat", 200_000)]
+)
+def test_one_flooder_takes_no_turn_from_twenty_polite_ones(
+    mode: str, size: int, trigger: str, read: str
+) -> None:
+    """Megabytes of one, and one line of each of twenty, in the same instant."""
+    stage = Stage(trigger=trigger, read=read, mode=mode)
+    flooder, *others = stage.join(21, into=MUCH)
+    flooder.send((b"x" * 999 + b"\n") * (size // 1000))
+    for number, other in enumerate(others):
+        other.send(b"polite %d\n" % number)
+    turns = stage.turns(5)
+    for number, other in enumerate(others):
+        assert b"polite %d\n" % number in other.got, number
+    turns += stage.rest()
+    assert all(turn.by_fd("recv")[flooder.tcp.fd] <= 64 * KIB for turn in turns)
+    assert sum(turn.by_fd("recv")[flooder.tcp.fd] for turn in turns) == size
+    assert all(actor.unread == 0 for actor in stage.actors)
+    assert stage.balances()
+
+
+def test_one_wait_reports_1024_clients_and_the_others_come_next() -> None:
+    stage = Stage(mode="echo")
+    actors = stage.join(1500)
+    for actor in actors:
+        actor.send(b"\n")
+    turns = stage.rest()
+    assert counts(turns, "recv")[:2] == [Poller.EVENTS_PER_WAIT, 1500 - Poller.EVENTS_PER_WAIT]
+
+
+def test_lines_that_a_rate_lets_through_are_all_that_a_turn_takes() -> None:
+    stage = Stage(mode="echo", line_rate=Rate(10, "s", 20))
+    pasters = stage.join(50, into=MUCH)
+    for paster in pasters:
+        paster.send(b"x\n" * 1000)
+    turns = stage.rest()
+    assert sum(turn.counted["lines_out"] for turn in turns) == 50 * 20
+    assert len(turns) <= 4
+    for _ in range(10):
+        turns = stage.pass_time(0.1)
+        assert all(turn.counted["lines_out"] <= 50 for turn in turns)
+
+
+# Sending.
+
+
+@uses_up("sends", "sends_between_clock_readings")
+def test_one_turn_makes_512_sends_to_a_room_and_reads_the_clock_every_64() -> None:
+    stage = Stage()
+    actors = stage.join(1200)
+    actors[0].send(b"hi\n")
+    looks: list[int] = []
+    clock, sockets = stage.loop._clock, stage.sockets
+
+    def watched() -> float:
+        looks.append(sockets.turn.count("send"))
+        return clock()
+
+    stage.loop._clock = watched
+    turns = [stage.turn()]
+    assert [sends for sends in looks if sends] == [64, 128, 192, 256, 320, 384, 448, 512]
+    actors[1].send(b"ho\n")
+    turns += stage.rest()
+    assert max(counts(turns, "send")) == USUAL.sends
+    assert counts(turns, "send")[:3] == [512] * 3
+    assert len(turns) <= 6
+    assert turns[1].counted["lines_in"] == 1  # Read while the first line was on its way to the others.
+    assert {actor.got for actor in actors} == {b"hi\nho\n"}
+
+
+@uses_up("sends")
+def test_answers_and_rooms_share_the_sends_of_a_turn() -> None:
+    stage = Stage(mode="chat", announce=0)
+    actors = stage.join(600)
+    for actor in actors[1:]:
+        actor.send(b"/nosuch\n")
+    actors[0].send(b"hi\n")
+    turns = stage.rest()
+    assert max(turn.count("send") for turn in turns) <= USUAL.sends
+    got = [actor.got.split(b"help lists commands\n")[1] for actor in actors[1:]]
+    assert all(b"<guest-1> hi\n" in text and b"no such command" in text for text in got)
+
+
+def test_one_send_takes_256_chunks() -> None:
+    stage = Stage()
+    talker, *_ = stage.join(3)
+    [slow] = stage.join(out=100, reads=False)
+    for _ in range(700):
+        talker.send(b"x" * 99 + b"\n")
+        stage.rest()
+    assert stage.client(slow).lag_bytes > 69_000
+    slow.tcp.widen()
+    turns = stage.rest()
+    parts = [size for turn in turns for name, _, size in turn.calls if name == "parts"]
+    assert max(parts) == BATCH_PARTS
+    assert len(parts) <= 5
+    assert stage.balances()
+
+
+def test_one_send_offers_256_kib_and_the_rest_of_a_chunk() -> None:
+    stage = Stage(max_lag_bytes=1 << 24)
+    talker, *_ = stage.join(3, out=1 << 22, into=MUCH)
+    [slow] = stage.join(out=100, reads=False)
+    for _ in range(30):
+        talker.send((b"x" * 999 + b"\n") * 40)
+        stage.rest()
+        stage.pass_time(0.1)
+    assert stage.client(slow).lag_bytes > 4 * BATCH_BYTES
+    slow.tcp.widen()
+    tries = [size for turn in stage.rest() for name, _, size in turn.calls if name == "try"]
+    assert BATCH_BYTES <= max(tries) <= BATCH_BYTES + 64 * KIB
+
+
+# Time's up.
+
+
+@uses_up("expiries", "endings")
+@pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
+def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
+    stage = Stage(idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=1.0, idle_counts="rx")
+    stage.join(700)
+    stage.kernel.now += 61.5
+    if strategy != "poll":  # One busy client would keep all alive.
+        [talker] = stage.arrive()
+        talker.send(b"hi\n")
+    turns = stage.rest()
+    ended = [turn.counted["closed"] for turn in turns if turn.counted["closed"]]
+    assert ended == [256, 256, 188]
+    assert max(turn.count("peek") for turn in turns) <= USUAL.expiries
+    if strategy != "poll":
+        assert talker.got.startswith(b"hi\n")
+    assert {end["reason"] for end in stage.ends} <= {"idle"}
+    assert stage.balances()
+
+
+@uses_up("endings")
+@each_pair
+def test_one_turn_settles_256_of_a_crowd_that_leaves_and_closes_256(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read)
+    *crowd, talker = stage.join(701)
+    for actor in crowd:
+        actor.half_close()
+    talker.send(b"hi\n")
+    turns = stage.rest()
+    assert [turn.counted["closed"] for turn in turns if turn.counted["closed"]] == [256, 256, 188]
+    assert max(counts(turns, "close")) <= USUAL.endings
+    assert talker.got == b"hi\n"
+    assert sum(counts(turns, "close")) == 700
+    assert stage.balances()
+
+
+@uses_up("endings")
+@each_pair
+def test_one_turn_closes_256_of_those_who_lingered_and_got_their_end(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="chat", announce=0, budgets=Budgets(lingering=1000))
+    crowd = stage.join(700)
+    for actor in crowd:
+        actor.send(b"/quit\n")
+    stage.rest()
+    assert len(stage.hub.ended) == 700
+    [talker] = stage.join()
+    for actor in crowd:
+        actor.half_close()
+    talker.send(b"hi\n")
+    turns = stage.rest()
+    assert counts(turns, "close") == [256, 256, 188]
+    assert b"<guest-701> hi\n" in talker.got
+    assert not stage.hub.ended
+    assert stage.balances()
+
+
+@uses_up("lingering")
+def test_256_linger_and_whoever_else_ends_is_closed_at_once() -> None:
+    stage = Stage(mode="chat", announce=0)
+    crowd = stage.join(300)
+    for actor in crowd:
+        actor.send(b"/quit\n")
+    turns = stage.rest()
+    assert len(stage.hub.ended) == USUAL.lingering
+    assert sum(counts(turns, "close")) == 300 - USUAL.lingering
+    assert all(b"* bye reason=quit\n" in actor.got for actor in crowd)
+
+
+@uses_up("discard_bytes")
+@each_pair
+def test_one_turn_throws_away_16_kib_of_one_that_lingers(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read, mode="chat")
+    leaver, other = stage.join(2, into=MUCH)
+    leaver.send(b"/quit\n")
+    stage.rest()
+    leaver.send(b"x" * 100 * KIB)
+    other.send(b"hi\n")
+    turns = stage.rest()
+    thrown = [size for turn in turns if (size := turn.by_fd("recv")[leaver.tcp.fd])]
+    assert thrown == [USUAL.discard_bytes] * 6 + [4 * KIB]
+    assert b"<guest-2> hi\n" in other.got
+
+
+# Questions.
+
+
+@uses_up("commands")
+def test_one_turn_answers_256_questions() -> None:
+    stage = Stage(mode="echo")
+    [talker] = stage.join()
+    answers: list[object] = []
+    for _ in range(600):
+        stage.mailbox.post(WantClient(1, answers.append))
+    talker.send(b"hi\n")
+    got = []
+    for _ in range(3):
+        before = len(answers)
+        assert not stage.turn().slept
+        got.append(len(answers) - before)
+    assert got == [256, 256, 88]
+    assert talker.got == b"hi\n"
+
+
+@uses_up("rows")
+def test_one_turn_makes_128_rows() -> None:
+    stage = Stage(mode="echo")
+    actors = stage.join(300)
+    answers: list[int] = []
+    made = []
+    stage.mailbox.post(WantRows(lambda rows: answers.append(len(rows))))
+    stage.mailbox.post(WantRows(lambda rows: answers.append(len(rows))))
+    actors[0].send(b"hi\n")
+    while not answers:
+        before = len(stage.loop._observer._rows)
+        assert not stage.turn().slept
+        made.append((len(stage.loop._observer._rows) or 300) - before)
+    assert made == [128, 128, 44]
+    assert answers == [300, 300]
+    assert actors[0].got == b"hi\n"
+
+
+# The shape of the work: lines + clients, never lines x clients.
+
+LINES_SAID, HEARERS = (1, 120), (10, 60, 240)
+
+
+def work_of(lines: int, hearers: int, mode: str, listener: int, crlf: bool) -> int:
+    """Lines of the hub's source that run from the arrival of so many lines until all have them."""
+    stage = Stage(mode=mode, announce=0, history=0)
+    stage.join(hearers, listener=listener)
+    [talker] = stage.join()
+    if crlf:
+        for actor in stage.actors:
+            actor.send(b"\r\n")
+        stage.rest()
+    before = stage.hub.counters.lines_out
+    talker.send(b"x\n" * lines)
+    with counted_lines() as ran:
+        stage.rest()
+    assert stage.hub.counters.lines_out - before == lines * (hearers + 1)
+    return int(ran["lines"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "listener", "crlf"),
+    [("broadcast", LINES, False), ("broadcast", LINES, True), ("broadcast", BROWSERS, False),
+     ("chat", LINES, False), ("chat", BROWSERS, False)],
+)  # fmt: skip
+def test_work_is_lines_plus_clients_and_never_their_product(
+    mode: str, listener: int, crlf: bool, record_property: Callable[[str, object], None]
+) -> None:
+    """Source lines that run, counted: what k lines to n hearers cost is what k lines to few cost, and the
+    same for one line to n, added up. The remainder would be a product, and there is none.
+    """
+    work = {(k, n): work_of(k, n, mode, listener, crlf) for k, n in product(LINES_SAID, HEARERS)}
+    few_lines, few_hearers = LINES_SAID[0], HEARERS[0]
+    for k, n in work:
+        apart = work[k, few_hearers] + work[few_lines, n] - work[few_lines, few_hearers]
+        assert work[k, n] <= apart, (k, n)
+    whole = work[LINES_SAID[-1], HEARERS[-1]]
+    record_property(f"source lines run for 120 lines to 240 hearers ({mode})", str(whole))
+    assert whole < 120 * 240 / 2
+
+
+def test_hearers_that_catch_up_one_by_one_cost_each_their_own() -> None:
+    """Nobody looks through all who are behind each time that one of them has caught up."""
+    looked = []
+    for count in (50, 200):
+        stage = Stage(max_lag_bytes=64 * KIB)
+        slow = stage.join(count, out=64)
+        stage.join(count + 10)
+        [talker] = stage.join()
+        for actor in slow:
+            actor.reads = False
+        for _ in range(12):
+            talker.send((b"x" * 63 + b"\n") * 50)
+            stage.rest()
+        assert len(stage.hub.rooms.lobby.behind) == count
+        for actor in slow:
+            actor.tcp.widen()
+        with counted_lines("/pacing.py") as ran:
+            stage.rest()
+        assert not stage.hub.rooms.lobby.behind
+        looked.append(ran["lines"] / count)
+    assert looked[1] <= looked[0] + 1, looked
