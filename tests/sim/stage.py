@@ -7,14 +7,10 @@ which call of which turn. Time moves only as far as the test allows, so a timer 
 from __future__ import annotations
 
 import math
-import socket
-import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from types import FrameType
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from hub.client import Client
 from hub.kinds import NO_RATE
@@ -22,14 +18,14 @@ from hub.loop import Loop
 from hub.mailbox import Stop
 from hub.records import Summary
 from hub.settings import Settings
-from hub.sockets import Address, NotAccepted
 from hub.state import Budgets
 from hub.stats import queued_bytes
 from tests.hub.support_websocket import request
+from tests.sim.counting import CountingSockets, Turn
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener
 from tests.sim.peers import Peer
-from tests.sim.seams import SimMailbox, SimPoller, SimSockets
+from tests.sim.seams import SimMailbox, SimPoller
 
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
 LINES, BROWSERS, VIEWERS = range(3)
@@ -72,77 +68,6 @@ class Actor(Peer):
         return len(self.tcp.input) + len(self.remote.outbox)
 
 
-@dataclass
-class Turn:
-    """What one turn did. `calls` has (call, descriptor, bytes) in order; `counted` what counters gained."""
-
-    wait_s: float = 0.0
-    slept: bool = False
-    """Nothing was ready, and it was willing to wait."""
-    calls: list[tuple[str, int, int]] = field(default_factory=list)
-    counted: Counter[str] = field(default_factory=Counter)
-
-    def count(self, call: str) -> int:
-        """How often it made this call."""
-        return sum(name == call for name, _, _ in self.calls)
-
-    def bytes(self, call: str) -> int:
-        """How much these calls moved."""
-        return sum(size for name, _, size in self.calls if name == call)
-
-    def by_fd(self, call: str) -> Counter[int]:
-        """The same for each descriptor."""
-        sizes: Counter[int] = Counter()
-        for name, fd, size in self.calls:
-            if name == call:
-                sizes[fd] += size
-        return sizes
-
-
-class CountingSockets(SimSockets):
-    """Notes each call of the turn under way."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel)
-        self.turn = Turn()
-
-    def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
-        """Note the try."""
-        self.turn.calls.append(("accept", listener.fileno(), 0))
-        return super().accept(listener)
-
-    def receive(self, sock: socket.socket, size: int) -> bytes | None:
-        """Note what came."""
-        fd, data = sock.fileno(), super().receive(sock, size)
-        self.turn.calls.append(("recv", fd, len(data or b"")))
-        return data
-
-    def has_input(self, sock: socket.socket) -> bool:
-        """Note the look."""
-        self.turn.calls.append(("peek", sock.fileno(), 0))
-        return super().has_input(sock)
-
-    def send(self, sock: socket.socket, data: bytes) -> int:
-        """Note what was taken, nothing where the peer is gone."""
-        self.turn.calls.append(("try", sock.fileno(), len(data)))
-        taken = super().send(sock, data)
-        self.turn.calls.append(("send", sock.fileno(), taken))
-        return taken
-
-    def send_many(self, sock: socket.socket, buffers: Sequence[bytes]) -> int:
-        """The same."""
-        self.turn.calls.append(("try", sock.fileno(), sum(map(len, buffers))))
-        self.turn.calls.append(("parts", sock.fileno(), len(buffers)))
-        taken = super().send_many(sock, buffers)
-        self.turn.calls.append(("send", sock.fileno(), taken))
-        return taken
-
-    def close(self, sock: socket.socket) -> None:
-        """Note it."""
-        self.turn.calls.append(("close", sock.fileno(), 0))
-        super().close(sock)
-
-
 class Stage:
     """The hub, its kernel, and whoever came. The usual settings are a relay hub's, with few limits."""
 
@@ -154,7 +79,12 @@ class Stage:
         limits: dict[str, float] | None = None,
         **settings: Any,
     ) -> None:
-        usual = {"mode": "broadcast", "idle_timeout_s": 0.0, "max_per_ip": 0, "line_rate": NO_RATE}
+        usual: dict[str, Any] = {
+            "mode": "broadcast",
+            "idle_timeout_s": 0.0,
+            "max_per_ip": 0,
+            "line_rate": NO_RATE,
+        }
         given = Settings(host="127.0.0.1", web=False, read_only_port=0, **(usual | settings))
         self.kernel = Kernel()
         self.sockets = CountingSockets(self.kernel)
@@ -284,7 +214,7 @@ class Stage:
 
     def listener(self, which: int) -> Listener:
         """One of the three."""
-        return cast(Listener, self.sockets.listeners[which])
+        return self.sockets.listeners[which]
 
     # What is known at the end.
 
@@ -320,23 +250,3 @@ class Stage:
         while not self.loop.is_drained:
             self.allowed_s = 1.0
             self.turn()
-
-
-@contextmanager
-def counted_lines(of: str = "/hub/") -> Any:
-    """How many lines of source the hub runs meanwhile: work that does not depend on the machine."""
-    ran = Counter[str]()
-
-    def local(frame: FrameType, event: str, arg: Any) -> Any:
-        ran["lines"] += event == "line"
-        return local
-
-    def enter(frame: FrameType, event: str, arg: Any) -> Any:
-        return local if of in frame.f_code.co_filename else None
-
-    before = sys.gettrace()
-    sys.settrace(enter)
-    try:
-        yield ran
-    finally:
-        sys.settrace(before)

@@ -21,7 +21,8 @@ from hub.poller import Poller
 from hub.reading import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
 from hub.state import Budgets
 from tests.hub.support_websocket import masked, text
-from tests.sim.stage import BROWSERS, LINES, MUCH, PAIRS, VIEWERS, Stage, Turn, counted_lines
+from tests.sim.counting import Turn, counted_lines
+from tests.sim.stage import BROWSERS, LINES, MUCH, PAIRS, VIEWERS, Stage
 
 USUAL = Budgets()
 KIB = 1024
