@@ -190,8 +190,7 @@ def test_a_rate_lets_through_exactly_what_it_says_and_loses_nothing(trigger: str
 
 
 @each_strategy
-@pytest.mark.parametrize("leap_s", [3.0, 3600.0])
-@pytest.mark.parametrize("trigger", ["level", "edge"])
+@pytest.mark.parametrize(("trigger", "leap_s"), [("level", 3.0), ("edge", 3600.0)])
 def test_after_a_leap_of_the_clock_who_has_sent_stays_and_the_silent_go_in_slices(
     trigger: str, leap_s: float, strategy: str
 ) -> None:
