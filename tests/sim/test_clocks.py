@@ -206,6 +206,7 @@ def test_after_a_leap_of_the_clock_who_has_sent_stays_and_the_silent_go_in_slice
         actor.send(b"line %d\n" % number)
     turns = stage.rest()
     assert max(turn.counted["closed"] for turn in turns) <= 256
+    assert max(turn.count("peek") for turn in turns) <= 256
     assert all(actor.got == b"line %d\n" % number for number, actor in enumerate(talkers))
     assert not any(stage.settled(actor) for actor in talkers)
     gone = sum(stage.settled(actor) for actor in silent)
@@ -221,6 +222,7 @@ def test_after_a_leap_in_which_nobody_said_anything_all_go_in_slices(leap_s: flo
     stage.kernel.now += leap_s
     turns = stage.rest()
     assert [turn.counted["closed"] for turn in turns if turn.counted["closed"]] == [256, 256, 88]
+    assert [count for turn in turns if (count := turn.count("peek"))] == [256, 256, 88]
     assert stage.hub.counters.closed == {"idle": 600}
 
 
