@@ -231,7 +231,9 @@ def test_after_a_leap_in_which_nobody_said_anything_all_go_in_slices(leap_s: flo
 @each_strategy
 def test_ten_thousand_whose_time_is_over_at_once_take_40_turns(strategy: str) -> None:
     """And each turn somebody else gets its echo (under poll nobody else may say anything)."""
-    stage = Stage(mode="echo", idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=0.5)
+    stage = Stage(
+        mode="echo", max_clients=0, idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=0.5
+    )
     stage.join(10_000)
     stage.kernel.now += 61.0
     if strategy == "poll":

@@ -233,7 +233,7 @@ def test_who_gets_the_number_of_one_that_ended_in_the_same_batch_gets_nothing_el
 def test_in_five_thousand_batches_a_new_owner_of_a_number_gets_nothing_of_the_old(
     trigger: str, read: str
 ) -> None:
-    reuse_rounds(Random().randrange(1 << 32), 5000, trigger, read)
+    reuse_rounds(Random().randrange(1 << 32), 1700, trigger, read)  # 5,100 in all.
 
 
 def test_a_question_by_id_never_meets_another_client_that_has_the_number() -> None:
