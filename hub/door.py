@@ -31,6 +31,9 @@ MESSAGE_BYTES: Final = 64 * 1024
 """A message may be several lines, a text that was pasted; each of them is held to --max-line."""
 SHUT_S: Final = 0.25
 """How long the door stays shut when no descriptor can be had."""
+MOST_VANISHED: Final = 64
+"""So many failed accepts in a row are no peers that went away: the system lets nobody in (EPERM, say), and
+leaves who waits in the backlog, so that trying on would spin."""
 
 
 class Listener(NamedTuple):
@@ -51,6 +54,7 @@ class Door:
         self._spare = hub.sockets.spare()
         self._next_id = 1
         self._opens_at: float | None = None
+        self._vanished = 0
         settings = hub.settings
         self._exempt = [ipaddress.ip_network(cidr) for cidr in settings.per_ip_exempt]
         self._hosts = Hosts(settings.host, settings.allowed_hosts)
@@ -96,12 +100,21 @@ class Door:
         """Open the door again when its time has come and a descriptor is there."""
         if self._opens_at is None or now < self._opens_at:
             return
-        if not self._spare.refill():
-            self._opens_at = now + SHUT_S
-            return
-        self._opens_at = None
+        try:
+            if self._spare.refill():
+                for fd in self._listeners:
+                    self._hub.poller.watch(fd)
+                self._opens_at = None
+                return
+        except OSError:  # epoll_ctl(2) has no memory: later, perhaps.
+            pass
+        self._shut(now)
+
+    def _shut(self, now: float) -> None:
+        """Look at nobody for a moment; whoever comes waits in the backlog."""
         for fd in self._listeners:
-            self._hub.poller.watch(fd)
+            self._hub.poller.forget(fd)
+        self._opens_at = now + SHUT_S
 
     def admit(self, fd: int, now: float) -> None:
         """Take those who wait at this listener, up to the budget; the others are reported again."""
@@ -109,7 +122,10 @@ class Door:
         for _ in range(self._hub.budgets.accepts):
             accepted = self._hub.sockets.accept(listener.sock)
             if accepted is NotAccepted.VANISHED:
+                if self._nobody_gets_in(now):
+                    return
                 continue
+            self._vanished = 0
             if accepted is NotAccepted.NO_RESOURCES and not self._refuse_with_spare(listener, now):
                 return
             if isinstance(accepted, tuple):
@@ -127,6 +143,13 @@ class Door:
         self._hub.poller.forget(fd)
         self._hub.log("listener_lost", transport=listener.transport, port=listener.port)
 
+    def _nobody_gets_in(self, now: float) -> bool:
+        """One more that was not let in; whether they were too many, and the door had to be shut."""
+        self._vanished = (self._vanished + 1) % MOST_VANISHED
+        if not self._vanished:
+            self._shut(now)
+        return not self._vanished
+
     def _receive(self, client: Client, now: float) -> None:
         hub = self._hub
         refusal = self._refusal(client)
@@ -137,7 +160,9 @@ class Door:
         hub.per_address[client.address] += 1
         hub.by_fd[client.fd] = hub.clients[client.id] = client
         hub.counters.peak = max(hub.counters.peak, len(hub.clients))
-        hub.poller.want(client.fd, reading=True, writing=False)
+        hub.interest(client)
+        if client.reason is not None:  # It could not be watched.
+            return
         hub.marks.heard.append(client)  # Its idle time starts at the next stamp, which is after it came.
         if client.websocket is not None:  # It joins when its handshake is done.
             hub.timers.handshake.touch(client.id, now)
@@ -229,9 +254,7 @@ class Door:
             )
         if self._spare.refill() and accepted is not NotAccepted.NO_RESOURCES:
             return accepted is not NotAccepted.NOBODY  # accept(2) says EMFILE before it looks who waits.
-        for fd in self._listeners:
-            self._hub.poller.forget(fd)
-        self._opens_at = now + SHUT_S
+        self._shut(now)
         return False
 
 

@@ -95,12 +95,14 @@ class Reader:
                 self._end_of_input(client, gone.reason, gone.detail)
                 break
             if data is None:
+                if client.gone is not None:  # Only one call failed: its end would never come by itself.
+                    self._end_of_input(client, client.gone)
                 break
             if not data:
                 self._end_of_input(client, client.gone or CloseReason.PEER_CLOSED)
                 break
             total += max(len(data), self._input(client, data))
-            if self._once or (len(data) < size and not client.hung_up):
+            if (self._once and client.gone is None) or (len(data) < size and not client.hung_up):
                 break
             if total >= budgets.client_bytes:
                 return total, False

@@ -6,6 +6,7 @@ Here stand only the few small deeds that more than one step needs.
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -222,12 +223,25 @@ class Hub:
         self.marks.end(client, CloseReason.INTERNAL_ERROR)
 
     def interest(self, client: Client) -> None:
-        """Tell the poller what is wanted of this client now. No system call where nothing changed."""
+        """Tell the poller what is wanted of this client now. No system call where nothing changed.
+
+        A kernel may have no memory for it (epoll_ctl(2)): who cannot be watched cannot stay.
+        """
         reading = client.reading or (client.phase is Phase.LINGERING and not client.eof)
-        if client.gone and not reading:
-            self.poller.quiet(client.fd)
+        try:
+            if client.gone and not reading:
+                self.poller.quiet(client.fd)
+            else:
+                self.poller.want(client.fd, reading=reading, writing=client.blocked)
+        except OSError as error:
+            self._cannot_watch(client, error)
+
+    def _cannot_watch(self, client: Client, error: OSError) -> None:
+        if client.phase is Phase.OPEN:
+            name = errno.errorcode.get(error.errno or 0, "unknown")
+            self.marks.end(client, CloseReason.IO_ERROR, f"epoll={name}")
         else:
-            self.poller.want(client.fd, reading=reading, writing=client.blocked)
+            self.marks.given_up.append(client)
 
     def resume(self, client: Client) -> None:
         """Look at it again: what came while it was paused is in the kernel or in its backlog."""
