@@ -29,7 +29,8 @@ PLAUSIBLE: dict[str, tuple[int, ...]] = {
     "recv": (e.ECONNRESET, e.ETIMEDOUT, e.EHOSTUNREACH, e.ENETUNREACH, e.ENOMEM, e.ENOBUFS, e.EIO),
     # send(2), likewise; EPERM of a firewall, EACCES of a security module.
     "send": (
-        e.ECONNRESET, e.EPIPE, e.ETIMEDOUT, e.EHOSTUNREACH, e.ENETDOWN, e.ENOBUFS, e.ENOMEM, e.EPERM, e.EACCES,
+        e.ECONNRESET, e.EPIPE, e.ETIMEDOUT, e.EHOSTUNREACH, e.ENETDOWN, e.ENOBUFS, e.ENOMEM, e.EPERM,
+        e.EACCES,
     ),
     # shutdown(2): the other end was quicker.
     "shutdown": (e.ENOTCONN, e.ENOBUFS),
