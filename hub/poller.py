@@ -9,6 +9,7 @@ numbers are reused at once, so a batch of events must never close a descriptor. 
 reported whatever the mask says: `quiet` is for a descriptor that is to be left alone all the same.
 """
 
+import errno
 import math
 import select
 from collections.abc import Sequence
@@ -66,7 +67,13 @@ class Poller:
         """Stop reporting on it. To be called before its close."""
         if self._masks.pop(fd, None) is not None:
             self.calls["epoll_ctl"] += 1
-            self._epoll.unregister(fd)
+            try:
+                self._epoll.unregister(fd)
+            except (
+                OSError
+            ) as error:  # epoll_ctl(2) names it for every operation. The close takes it out then.
+                if error.errno != errno.ENOMEM:
+                    raise
 
     def close(self) -> None:
         """Give the epoll descriptor back."""

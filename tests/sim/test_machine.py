@@ -36,6 +36,7 @@ NAMES = st.sampled_from(["ann", "bob", "cy", "Ann"])
 ROOMS = st.sampled_from(["attic", "cellar"])
 WORDS = st.text("abc .", min_size=1, max_size=12).filter(lambda words: not words.startswith("/"))
 PIPES = st.sampled_from([WIDE, WIDE, (300, 65536, 50), (40, 30, 1), (65536, 7, 65536)])
+KINDS = st.sampled_from([LINE, LINE, WEBSOCKET, VIEWER])
 WHO = st.integers(0, 1000)
 
 
@@ -49,8 +50,11 @@ class Hubs(RuleBasedStateMachine):
         self.net: Any = None
 
     @initialize(pair=st.sampled_from(PAIRS), mode=st.sampled_from(["chat", "chat", "chat", "broadcast"]),
-                kept=st.sampled_from([(1000, 50), (0, 50), (3, 0)]))  # fmt: skip
-    def a_hub(self, pair: tuple[str, str], mode: str, kept: tuple[int, int]) -> None:
+                kept=st.sampled_from([(1000, 50), (0, 50), (3, 0)]),
+                first=st.lists(KINDS, min_size=2, max_size=4), together=st.booleans())  # fmt: skip
+    def a_hub(
+        self, pair: tuple[str, str], mode: str, kept: tuple[int, int], first: list[int], together: bool
+    ) -> None:
         history, announce = kept
         self.net = self.net_of(
             *pair, mode, history=history, announce=announce, idle_timeout_s=IDLE_S, idle_warning_s=0.0,
@@ -65,11 +69,19 @@ class Hubs(RuleBasedStateMachine):
         self.cut_off: set[int] = set()
         """Who reset, vanished or was no client: what it heard is nobody's business."""
         self.refused: set[int] = set()
+        for key, kind in enumerate(first):
+            self.come(kind, WIDE)
+            if mode == "chat" and kind != VIEWER:
+                self.send(key, f"/nick {['ann', 'bob', 'cy', 'dee'][key]}\n")
+                if together:
+                    self.send(key, "/join attic\n")
 
     # Which client, and what is known of it.
 
     def pick(self, who: int, *kinds: int) -> int | None:
-        """One that is there, and whose link moves."""
+        """One that is there, and whose link moves; where hardly anybody is left, somebody comes first."""
+        if len(self.model.open()) < 2:
+            self.come(kinds[0] if kinds else LINE, WIDE)
         able = [p.key for p in self.model.open() if p.key not in self.still]
         able = [key for key in able if not kinds or self.kinds[key] in kinds]
         return able[who % len(able)] if able else None
@@ -99,11 +111,13 @@ class Hubs(RuleBasedStateMachine):
         self.rest()
 
     def rest(self, seconds: float = 0.06) -> None:
-        """Let it come to rest, stopping behind each moment at which somebody will have been idle."""
+        """Let it come to rest, with a look before and after each moment at which somebody will be idle."""
         end = self.net.now + seconds
-        while self.model.next_end() < end + CLEAR_S:
-            moment = self.model.next_end() + CLEAR_S
-            self.net.run(max(moment - self.net.now, 0.001))
+        while (due := self.model.next_end()) < end + CLEAR_S:
+            if due - CLEAR_S > self.net.now:
+                self.net.run(due - CLEAR_S - self.net.now)
+                self.look()
+            self.net.run(max(due + CLEAR_S - self.net.now, 0.001))
             self.model.time_is(self.net.now)
             self.look()
             end = max(end, self.net.now)
@@ -150,32 +164,36 @@ class Hubs(RuleBasedStateMachine):
 
     # Coming.
 
-    def come(self, which: int, pipe: tuple[int, int, int]) -> int:
+    def come(self, which: int, pipe: tuple[int, int, int]) -> None:
+        is_full = self.is_full
         key = self.net.connect(which, pipe)
         self.kinds.append(which)
-        return key
-
-    @property
-    def has_room(self) -> bool:
-        return self.net is not None and len(self.model.open()) < MOST_CLIENTS
-
-    @precondition(lambda self: self.has_room)
-    @rule(which=st.sampled_from([LINE, LINE, WEBSOCKET, VIEWER]), pipe=PIPES)
-    def somebody_comes(self, which: int, pipe: tuple[int, int, int]) -> None:
-        is_full = isinstance(self.net, SimNet) and len(self.net.world.kernel.fds) >= self.net.most_descriptors
-        key = self.come(which, pipe)
         if is_full:
             self.refused.add(key)
         else:
             self.model.joins(key, key + 1, self.net.now, listens_only=which == VIEWER)
         self.rest()
 
+    @property
+    def is_full(self) -> bool:
+        return isinstance(self.net, SimNet) and len(self.net.world.kernel.fds) >= self.net.most_descriptors
+
+    @property
+    def has_room(self) -> bool:
+        return self.net is not None and len(self.model.open()) < MOST_CLIENTS
+
+    @precondition(lambda self: self.has_room)
+    @rule(which=KINDS, pipe=PIPES)
+    def somebody_comes(self, which: int, pipe: tuple[int, int, int]) -> None:
+        self.come(which, pipe)
+
     @precondition(lambda self: self.has_room)
     @rule()
     def a_browser_comes_to_the_wrong_port(self) -> None:
-        if isinstance(self.net, SimNet) and len(self.net.world.kernel.fds) >= self.net.most_descriptors:
+        if self.is_full:
             return
-        key = self.come(LINE, WIDE)
+        key = self.net.connect(LINE, WIDE)
+        self.kinds.append(LINE)
         self.model.joins(key, key + 1, self.net.now)
         self.cut_off.add(key)
         self.net.is_stranger(key)
@@ -431,7 +449,7 @@ class RealHubs(Hubs):
     net_of = RealNet
 
 
-QUICK = settings(max_examples=100, stateful_step_count=50, deadline=None, derandomize=True,
+QUICK = settings(max_examples=30, stateful_step_count=50, deadline=None, derandomize=True,
                  suppress_health_check=list(HealthCheck))  # fmt: skip
 LONG = settings(QUICK, max_examples=1000, derandomize=False, print_blob=True)
 REAL = settings(LONG, max_examples=100)
