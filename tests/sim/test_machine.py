@@ -449,7 +449,7 @@ class RealHubs(Hubs):
     net_of = RealNet
 
 
-QUICK = settings(max_examples=30, stateful_step_count=50, deadline=None, derandomize=True,
+QUICK = settings(max_examples=60, stateful_step_count=50, deadline=None, derandomize=True,
                  suppress_health_check=list(HealthCheck))  # fmt: skip
 LONG = settings(QUICK, max_examples=1000, derandomize=False, print_blob=True)
 REAL = settings(LONG, max_examples=100)
