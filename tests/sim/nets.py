@@ -77,6 +77,7 @@ class SimNet:
 
     def write(self, key: int, data: bytes) -> None:
         """Some bytes, on their way unless the link stands still."""
+        self.peer(key).has_negotiated |= b"\xff" in data  # Not all that it sends is activity, then.
         self.peer(key).remote.outbox += data
         self.peer(key).tcp.pump()
 
