@@ -110,7 +110,7 @@ class Hubs(RuleBasedStateMachine):
         self.model.sends(key, "\n", self.net.now)
         self.rest()
 
-    def rest(self, seconds: float = 0.06) -> None:
+    def rest(self, seconds: float = 0.25) -> None:
         """Let it come to rest, with a look before and after each moment at which somebody will be idle."""
         end = self.net.now + seconds
         while (due := self.model.next_end()) < end + CLEAR_S:
