@@ -82,12 +82,13 @@ class Clocks:
             self._still, self._spins, self._state = 0, 0, None
             return
         counters, marks, account = hub.counters, hub.marks, hub.account
-        said, sender = 0, world.loop._sender
+        said, waiting, sender = 0, 0, world.loop._sender
         for client in hub.clients.values():
             said += client.backlog_at + client.position
+            waiting += len(client.backlog)  # An empty line leaves no other trace when it is taken.
         state = (
             world.kernel.useful, counters.lines_in, counters.accepted, closed,
-            account.delivered, account.skipped, account.unsent, said, len(world.log),
+            account.delivered, account.skipped, account.unsent, said, waiting, len(world.log),
             len(marks.readable), len(marks.flush), len(marks.rooms), world.steps_left, len(hub.by_fd),
             len(sender._private), [round_.at for round_ in sender._passes.values()],
             len(world.loop._observer._rows), len(world.loop._observer._answering),
