@@ -96,8 +96,8 @@ class Client:
     backlog: list[bytes] = field(default_factory=list)
     """Complete lines that no turn has taken yet, from `backlog_at` on."""
     backlog_at: int = 0
-    hung_up: bool = False
-    """epoll said RDHUP, HUP or ERR: a short read is not the end of what can be read."""
+    read_on: bool = False
+    """epoll said RDHUP, HUP, ERR or PRI: a short read is not the end of what can be read."""
     eof: bool = False
     choked: bool = False
     """Not read until half of its private output is gone."""

@@ -37,7 +37,7 @@ from hub.state import Budgets, Log
 from hub.wiring import make_hub
 
 _END_OF_PEER: Final = ready.RDHUP | ready.HUP | ready.ERR
-_READABLE: Final = ready.IN | _END_OF_PEER
+_READABLE: Final = ready.IN | ready.PRI | _END_OF_PEER
 
 
 class Loop:
@@ -160,8 +160,10 @@ class Loop:
             return
         if mask & ready.IN:
             counters.events_in += 1
+        if mask & ready.PRI:
+            client.read_on = True
         if mask & _END_OF_PEER:
-            client.hung_up = True
+            client.read_on = True
             counters.events_rdhup += bool(mask & ready.RDHUP)
             counters.events_hup += bool(mask & ready.HUP)
             counters.events_err += bool(mask & ready.ERR)

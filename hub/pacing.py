@@ -227,7 +227,7 @@ class Pacing:
     def gone(self, client: Client, reason: CloseReason) -> None:
         """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
         client.gone = reason
-        client.hung_up = True
+        client.read_on = True
         self.need_not_progress(client)
         self.stop_hearing(client)
         if client.phase is Phase.OPEN:

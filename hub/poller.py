@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
+PRI = select.EPOLLPRI
 RDHUP = select.EPOLLRDHUP
 HUP = select.EPOLLHUP
 ERR = select.EPOLLERR
@@ -55,6 +56,8 @@ class Poller:
         mask = self._edge
         if reading:
             mask |= IN | RDHUP
+            if self._edge:  # recv(2) stops at an urgent byte, and nobody would tell of what is behind it.
+                mask |= PRI
         if writing:
             mask |= OUT
         self._set(fd, mask)

@@ -102,7 +102,7 @@ class Reader:
                 self._end_of_input(client, client.gone or CloseReason.PEER_CLOSED)
                 break
             total += max(len(data), self._input(client, data))
-            if (self._once and client.gone is None) or (len(data) < size and not client.hung_up):
+            if (self._once and client.gone is None) or (len(data) < size and not client.read_on):
                 break
             if total >= budgets.client_bytes:
                 return total, False
@@ -268,6 +268,6 @@ class Reader:
         if data == b"":
             client.eof = True
             self._hub.marks.finished[client.id] = client
-        if not data or (len(data) < size and not client.hung_up):
+        if not data or (len(data) < size and not client.read_on):
             self._hub.marks.readable.pop(client.id, None)
         return len(data or b"")

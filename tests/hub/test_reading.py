@@ -56,6 +56,20 @@ def test_a_drain_ends_at_a_short_read_unless_the_peer_hung_up_and_once_after_one
 
 
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_what_stands_behind_an_urgent_byte_is_read_though_the_kernel_stops_there(
+    trigger: str, read: str
+) -> None:
+    with SteppedHub(mode="echo", trigger=trigger, read=read) as hub, closing(hub.join(1)) as (peer,):
+        client = hub.deliver(peer, b"a")
+        peer.sock.send(b"!", socket.MSG_OOB)
+        peer.send(b"b\n")
+        until(lambda: waiting_bytes(client) == len(b"a!b\n"))
+        hub.turns(4)
+        assert client.bytes_in == len(b"a!b\n")
+        assert peer.line() == b"a!b\n"
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_whose_share_of_a_turn_is_used_up_stays_marked_behind_the_others(trigger: str, read: str) -> None:
     budgets = Budgets(read_bytes=READ_BYTES, client_bytes=READ_BYTES)
     with (

@@ -131,7 +131,7 @@ def stop_at_a_short_read(patch: Patch) -> None:
     receive = Reader._receive
 
     def blind(self: Reader, client: Client) -> tuple[int, bool]:
-        client.hung_up = False
+        client.read_on = False
         return receive(self, client)
 
     patch.setattr(Reader, "_receive", blind)

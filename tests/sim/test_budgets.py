@@ -14,6 +14,7 @@ import pytest
 
 from hub.client import Client
 from hub.delivery import BATCH_BYTES, BATCH_PARTS
+from hub.door import SHUT_S
 from hub.kinds import Rate
 from hub.mailbox import WantClient, WantRows
 from hub.modes import Intake
@@ -99,6 +100,9 @@ def test_accepts_that_fail_use_up_the_budget_too(error: int, calls: int) -> None
     turns = [stage.turn()]
     assert turns[0].counted["lines_in"] == 1
     turns += stage.rest()
+    if error == errno.ECONNABORTED:  # So many in a row shut the door for a moment.
+        assert counts(turns, "accept") == [calls]
+        turns += stage.pass_time(4 * SHUT_S)
     assert counts(turns, "accept")[:2] == [calls, calls]
     assert len(stage.listener(LINES).waiting) == 0
     assert stage.balances()
