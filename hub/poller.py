@@ -72,10 +72,10 @@ class Poller:
             self.calls["epoll_ctl"] += 1
             try:
                 self._epoll.unregister(fd)
-            except (
-                OSError
-            ) as error:  # epoll_ctl(2) names it for every operation. The close takes it out then.
-                if error.errno != errno.ENOMEM:
+            except OSError as error:
+                if (
+                    error.errno != errno.ENOMEM
+                ):  # epoll_ctl(2) may always say that; the close takes it out then.
                     raise
 
     def close(self) -> None:
