@@ -19,7 +19,10 @@ demo: $(READY) ## the hub with made-up clients: telnet in, or open http://127.0.
 	@exec $(BIN)/hubbub demo $(ARGS)
 
 test: $(TOOLS) ## the quick tests (a few minutes on two cores)
-	$(BIN)/pytest -m "not long and not docker" -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/pytest -m "not long and not browser and not docker" -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-page: $(TOOLS) ## the page in a real Chromium
+	$(BIN)/pytest -m "browser and not long" -n $(WORKERS) --dist worksteal $(ARGS) tests/page
 
 test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
 	$(BIN)/pytest -m "long and not docker" $(ARGS)
@@ -76,4 +79,4 @@ $(FUZZER): $(TOOLS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --group fuzz
 	@touch $@
 
-.PHONY: help run demo test test-long test-docker fuzz guarantees planted soak lint types check format clean
+.PHONY: help run demo test test-page test-long test-docker fuzz guarantees planted soak lint types check format clean

@@ -51,12 +51,14 @@ def test_a_part_ends_with_its_reason(part: Callable[[str], Awaitable[None]], rea
         assert hub.ending()["reason"] == reason
 
 
+@pytest.mark.long
 def test_who_asks_and_does_not_take_the_answers_is_cut() -> None:
     with ThreadHub(mode="broadcast") as hub:
         play(characters.talker_who_does_not_listen(f"127.0.0.1:{hub.port}", TIMING_MARKS * 20, 0.01))
         assert hub.ending()["reason"] == "slow_consumer"
 
 
+@pytest.mark.long
 def test_the_sleeper_in_a_flood_is_cut_and_the_flooder_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(characters, "SLOW_STAYS_S", 4.0)
     monkeypatch.setattr(characters, "FLOOD_PAUSE_S", 0.002)

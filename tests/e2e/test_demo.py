@@ -75,6 +75,7 @@ def test_the_slow_reader_is_cut_in_every_mode(mode: str) -> None:
         seen_by(hub, {"slow_consumer"}, 1, 60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["broadcast", "echo"])
 def test_relay_modes_have_clients_of_their_own(mode: str) -> None:
     with demo("--mode", mode, "--idle-timeout", "2s") as hub:

@@ -270,7 +270,7 @@ class OthersOnlyMachine(DeliveryMachine):
         model.due = deque(item for item in model.due if not item.of_room)
 
 
-MANY = settings(max_examples=150, stateful_step_count=40, deadline=None)
+MANY = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestDelivery = DeliveryMachine.TestCase
 TestDelivery.settings = MANY
 TestDeliveryToOthersOnly = OthersOnlyMachine.TestCase

@@ -12,6 +12,8 @@ from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
 from tests.page.test_hostile import MISLEADING, PAYLOADS
 from tests.support import HubProcess, until
 
+pytestmark = pytest.mark.browser
+
 
 def connect(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.page.support import PATIENCE_MS, Tab
 from tests.support import HubProcess, closing
+
+pytestmark = pytest.mark.browser
 
 
 def test_an_evicted_client_leaves_the_table_and_stands_in_the_endings(tab: Tab) -> None:

@@ -7,10 +7,13 @@ import os
 import re
 import signal
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
 from tests.support import HubProcess, Peer, closing, until
+
+pytestmark = pytest.mark.browser
 
 
 def test_the_header_says_what_runs_here(tab: Tab, hub: HubProcess) -> None:

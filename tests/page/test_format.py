@@ -7,6 +7,8 @@ import pytest
 from tests.page.support import Tab
 from tests.support import HubProcess
 
+pytestmark = pytest.mark.browser
+
 CASES = [
     ("number", 0, "0"),
     ("number", 999, "999"),

@@ -17,6 +17,8 @@ from tests.support import HubProcess, until
 from tests.web.support import StandInHub, make_ending, make_row, make_summary
 from web.thread import WebThread
 
+pytestmark = pytest.mark.browser
+
 PAYLOADS = [
     "<img src=x onerror=\"document.title='owned'\">",
     "<script>document.title='owned'</script>",

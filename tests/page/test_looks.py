@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, expect
 from tests.page.support import NARROW, WIDE, Tab, open_tab
 from tests.support import HubProcess, closing, until
 
+pytestmark = pytest.mark.browser
+
 SIZES = [WIDE, (800, 600), NARROW]
 
 

@@ -17,6 +17,8 @@ from tests.support import ROOT, HubProcess, until
 from tests.web.support import StandInHub, make_summary
 from web.thread import WebThread
 
+pytestmark = pytest.mark.browser
+
 
 def break_loading(page: Page, name: str, times: int) -> Callable[[], int]:
     """Let the browser give up this file so many times; returns how often it asked for it."""

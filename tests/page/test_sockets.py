@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from tests.page.support import PATIENCE_MS, Tab
 from tests.support import HubProcess, Peer, closing, until
 
+pytestmark = pytest.mark.browser
+
 NAMED = ["delta", "alpha", "charlie", "bravo"]
 LINES = [1, 4, 2, 3]
 
