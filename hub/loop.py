@@ -1,6 +1,6 @@
 """One turn after another: the order of the steps is the design.
 
-    wait . sort events . accept . read . mailbox . expire . seal and flush . reap . observe
+    wait . sort events . accept . read . mailbox . expire . seal and flush . reap . let go on . observe
 
 - The clock is read after each wait, before it, at step borders and between slices of sends. Activity is
   stamped with a reading taken after the read, so expiry is never early.
@@ -118,6 +118,7 @@ class Loop:
         self._seal()
         now = self._flush(now)
         self._endings.reap(now)
+        self._pacing.step()
         self._observer.step(now)
 
     def _timeout(self, now: float) -> float:

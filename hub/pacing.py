@@ -31,6 +31,7 @@ class Pacing:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._eased: dict[str, Room] = {}
 
     # Senders.
 
@@ -59,7 +60,19 @@ class Pacing:
             self._hub.resume(client)
 
     def release(self, room: Room) -> None:
-        """Read the senders again that waited for this room, where it has caught up."""
+        """Somebody has caught up or gone: `step` looks whether those who wait for this room may go on.
+
+        They may be as many as those who catch up in one turn, so nobody looks at them for each of these.
+        """
+        if room.held or room.hurried:
+            self._eased[room.key] = room
+
+    def step(self) -> None:
+        """At the end of a turn: read the senders again that waited for a room which has caught up."""
+        while self._eased:
+            self._let_go_on(self._eased.popitem()[1])
+
+    def _let_go_on(self, room: Room) -> None:
         if room.is_congested:
             return
         for client in list(room.held.values()):

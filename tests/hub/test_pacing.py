@@ -11,8 +11,8 @@ import pytest
 
 from hub.client import Client, Phase
 from hub.expiry import Deadline
-from hub.pacing import Pacing
 from hub.reasons import CloseReason
+from hub.rooms import Room
 from tests.hub.support_turns import SMALL_LAG, SOON_S, SteppedHub, reading, take_all
 from tests.support import Peer, ThreadHub, closing, until
 
@@ -22,7 +22,7 @@ from tests.support import Peer, ThreadHub, closing, until
 def test_who_is_gone_is_owed_nothing_and_what_it_sent_is_still_heard() -> None:
     with SteppedHub() as hub, closing(hub.join(2)) as (dying, listener):
         client = hub.deliver(dying, b"last words\n", fin=True)
-        Pacing(hub.hub).gone(client, CloseReason.PEER_CLOSED)
+        hub.loop._pacing.gone(client, CloseReason.PEER_CLOSED)
         assert client.id not in hub.hub.rooms.lobby.hearers
         hub.turns_until(hub.endings)
         assert listener.line() == b"last words\n"
@@ -101,7 +101,7 @@ def test_a_talker_is_read_again_when_the_slow_one_is_given_up_as_a_feed() -> Non
             hub.clog(talker, (), slow)
             hub.fill(talker, (), lambda: sender.held)
             hub.deliver(talker, b"go on\n")
-            Pacing(hub.hub).make_feed(hub.client(slow), hub.now_s)
+            hub.loop._pacing.make_feed(hub.client(slow), hub.now_s)
             hub.turns(3)
             assert talker.read_until(b"go on\n")
 
@@ -146,9 +146,9 @@ def test_a_room_waits_for_one_hearer_until_its_patience_is_used_up_and_it_comes_
         room, limits, now = hub.hub.rooms.lobby, hub.hub.limits, hub.now_s
 
         def wait_for(start: float, for_s: float) -> bool:
-            Pacing(hub.hub).press(client, room, start)
+            hub.loop._pacing.press(client, room, start)
             was_waited_for = client.id in room.pressed
-            Pacing(hub.hub).stop_pressing(client, room, start + for_s)
+            hub.loop._pacing.stop_pressing(client, room, start + for_s)
             return was_waited_for
 
         assert wait_for(now, limits.patience_s / 2)
@@ -167,16 +167,16 @@ def test_a_room_waits_for_one_hearer_until_its_patience_is_used_up_and_it_comes_
 def test_waiting_that_most_hearers_cause_anyway_costs_one_of_them_no_patience() -> None:
     with three() as (hub, (client, *_)):
         room, now = hub.hub.rooms.lobby, hub.now_s
-        Pacing(hub.hub).press(client, room, now)
+        hub.loop._pacing.press(client, room, now)
         room.catching_up = True
-        Pacing(hub.hub).stop_pressing(client, room, now + 100)
+        hub.loop._pacing.stop_pressing(client, room, now + 100)
         assert client.patience_s == hub.hub.limits.patience_s
 
 
 def test_who_sends_in_bulk_waits_for_a_pressed_hearer_and_a_single_line_does_not() -> None:
     with three() as (hub, (pressed, *others)):
         room = hub.hub.rooms.lobby
-        Pacing(hub.hub).press(pressed, room, hub.now_s)
+        hub.loop._pacing.press(pressed, room, hub.now_s)
         assert not any(room.congested_for(client) for client in (pressed, *others))
         for client in (pressed, *others):
             client.bulk = True
@@ -193,7 +193,7 @@ def made_feed(hub: SteppedHub) -> Iterator[tuple[Peer, Client]]:
     client = hub.client(feed)
     with feed, listener:
         hub.say(feed, b"hello\n")
-        Pacing(hub.hub).make_feed(client, hub.now_s)
+        hub.loop._pacing.make_feed(client, hub.now_s)
         yield feed, client
 
 
@@ -217,7 +217,7 @@ def test_lines_in_the_backlog_of_a_choked_client_are_said_when_it_becomes_a_feed
         hub.deliver(feed, b"/help\n" * 4000 + b"last words\n")
         hub.turns(100)
         assert client.choked and client.has_backlog
-        Pacing(hub.hub).make_feed(client, hub.now_s)
+        hub.loop._pacing.make_feed(client, hub.now_s)
         hub.turns(200)
         assert not client.has_backlog
 
@@ -239,7 +239,29 @@ def test_a_feed_is_who_said_a_line_in_the_last_ten_seconds(said: bytes, silent_s
         if said:
             hub.say(peer, said)
         hub.now_s += silent_s
-        assert Pacing(hub.hub).is_feeding(client, hub.now_s) == feeds
+        assert hub.loop._pacing.is_feeding(client, hub.now_s) == feeds
         hub.hub.limits = replace(hub.hub.limits, feed_s=60.0)
-        assert Pacing(hub.hub).is_feeding(client, hub.now_s) == bool(said)
+        assert hub.loop._pacing.is_feeding(client, hub.now_s) == bool(said)
         take_all(peer)
+
+
+def test_senders_that_wait_are_looked_at_once_a_turn_however_many_catch_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def look(room: Room, sender: Client) -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    with SteppedHub() as hub, closing(hub.join(3)) as peers:
+        room, pacing = hub.hub.rooms.lobby, hub.loop._pacing
+        room.held.update((client.id, client) for client in map(hub.client, peers))
+        monkeypatch.setattr(Room, "congested_for", look)
+        for _ in range(100):
+            pacing.release(room)
+        pacing.step()
+        pacing.step()
+        assert looks == len(peers)
+        room.held.clear()
