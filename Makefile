@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 4
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 FUZZER := $(VENV)/.fuzzer
@@ -24,8 +24,8 @@ test: $(TOOLS) ## the quick tests (a few minutes on two cores)
 test-page: $(TOOLS) ## the page in a real Chromium
 	$(BIN)/pytest -m "browser and not long" -n $(WORKERS) --dist worksteal $(ARGS) tests/page
 
-test-long: $(TOOLS) ## the tests that take minutes or a lot of memory
-	$(BIN)/pytest -m "long and not docker" $(ARGS)
+test-long: $(TOOLS) ## the tests that take minutes or a lot of memory (SLICE=1/4: a part of them, under 30 minutes)
+	$(BIN)/pytest -m "long and not docker" $(if $(SLICE),--slice $(SLICE)) $(ARGS)
 
 test-docker: $(TOOLS) ## the container, built and run on a real engine (docker compose)
 	$(BIN)/pytest -m docker $(ARGS)
@@ -50,7 +50,7 @@ lint: $(TOOLS) ## style
 types: $(TOOLS) ## mypy --strict on hub, web and bench
 	$(BIN)/mypy
 
-check: lint types test ## all three: what CI runs
+check: lint types test ## lint, types and the quick tests
 
 format: $(TOOLS) ## let ruff lay the code out
 	$(BIN)/ruff check --fix .

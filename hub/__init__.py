@@ -1,3 +1,3 @@
 """hubbub: a TCP line hub you can see inside. This package is the main thread: epoll, no asyncio."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

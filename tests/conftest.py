@@ -27,13 +27,31 @@ settings.register_profile("long", deadline=None, suppress_health_check=SLOW, pri
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--slice."""
+    parser.addoption("--slice", type=slice_of, help="N/M: the Nth of M parts of what was selected")
+
+
+def slice_of(text: str) -> tuple[int, int]:
+    """`2/4` is (2, 4). Raises UsageError."""
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise pytest.UsageError(f"--slice: {text!r}: a part such as 1/4 to 4/4")
+    return int(number), int(parts)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """One line for whoever wants to see the same again."""
     return f"fuzz seed: {SEED} (FUZZ_SEED={SEED} repeats it)"
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """After everybody else has had their say, the shuffling too."""
     yield
     items.sort(key=lambda item: not item.nodeid.startswith("tests/page/"))
+    if config.option.slice:
+        number, parts = config.option.slice
+        mine = set(sorted(item.nodeid for item in items)[number - 1 :: parts])
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in mine])
+        items[:] = [item for item in items if item.nodeid in mine]
