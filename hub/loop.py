@@ -179,8 +179,7 @@ class Loop:
             self._pacing.gone(client, CloseReason.PEER_CLOSED)
         if client.phase is Phase.FLUSHING:
             self.hub.marks.finished[client.id] = client
-        else:
-            self.hub.interest(client)
+        self.hub.interest(client)
 
     def _stamp(self) -> float:
         """Give everyone that did something the time of now, which is after it did it."""

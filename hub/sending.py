@@ -251,6 +251,7 @@ class Sender:
         self._pacing.gone(client, gone.reason)
         if client.phase is not Phase.OPEN:
             self._hub.marks.finished[client.id] = client
+            self._hub.interest(client)
 
 
 HISTORY_BYTES = 256 * 1024

@@ -32,6 +32,7 @@ class Clocks:
         ) or fail("a clock of an unknown kind")
         self._expiries = world.hub.budgets.expiries
         self._overdue: dict[str, int] = {}
+        self._crowd = 0
         self._still = 0
         self._state: object = None
         self._hurried = False
@@ -69,9 +70,13 @@ class Clocks:
         late = [name for name, timer in self._running() if timer.timeout(now) == 0.0]
         if not late:
             before.clear()
+            self._crowd = 0
             return
         self._overdue = {name: before.get(name, 0) + 1 for name in late}
-        most = 4 + (2 * len(self._world.hub.by_fd)) // self._expiries
+        self._crowd = max(
+            self._crowd, len(self._world.hub.by_fd)
+        )  # Those who were ended meanwhile are no more.
+        most = 4 + (2 * self._crowd) // self._expiries
         for name, count in self._overdue.items():
             count <= most or fail(f"{name} is due for {count} turns")
 
