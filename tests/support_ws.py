@@ -49,7 +49,11 @@ class WsPeer:
         self._messages: deque[str | bytes] = deque()
         self._parts: list[Frame] = []
         self.pings = 0
-        self._shake_hands()
+        try:
+            self._shake_hands()
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> WsPeer:
         return self

@@ -145,7 +145,7 @@ def test_trigger_read_and_idle_strategy_change_nothing_that_a_client_sees(mode: 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_trigger_read_and_idle_strategy_change_nothing_in_thirty_scripts(mode: str) -> None:
-    """Without anybody stuck: of senders who wait for one, which is heard first depends on who was read first."""
+    """Without anybody stuck: of senders who wait for one, the first heard is the one that was read first."""
     for seed in range(30):
         check(seed, mode, stuck=False)
 
