@@ -83,3 +83,13 @@ def test_the_page_says_what_failed_and_what_was_not_run() -> None:
         "| All \\| is well. | [all is well](../tests/a.py)<br>[b](../tests/a.py)<br>`make soak` "
         "| **FAILS** (2 cases); lateness: 1 ms<br>not run yet<br>not run yet | not yet |"
     )
+
+
+def test_what_passes_is_told_in_one_line_with_all_figures() -> None:
+    promise = Promise("All is well.", ["tests/a.py::test_a", "tests/a.py::test_b"])
+    known = {
+        "tests/a.py::test_a": Result(True, "2026-01-02", 2, {"lateness": "1 ms"}),
+        "tests/a.py::test_b": Result(True, "2026-01-03", 1, {"lines": "5"}),
+    }
+    row = page([Area("All", ["All"], [promise])], known).splitlines()[-1]
+    assert row.endswith("| passes (3 cases); lateness: 1 ms; lines: 5 | 2026-01-02 |")
