@@ -165,7 +165,7 @@ class Reader:
             hub.marks.put(client, replies, raw=True)
         if websocket.opened and not was_open:
             self._open(client, websocket)
-        if websocket.data_bytes > heard:  # Pings are no activity.
+        if lines or websocket.data_bytes > heard:  # Pings are no activity.
             hub.marks.heard.append(client)
             client.bulk |= len(data) >= hub.limits.bulk_bytes
         self._take_lines(client, lines)

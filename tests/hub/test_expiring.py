@@ -138,6 +138,18 @@ def test_pongs_are_no_activity(strategy: str) -> None:
             assert client.reason == "idle"
 
 
+@pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
+def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None:
+    with SteppedHub(mode=mode, idle_timeout_s=50, idle_strategy="deadline") as hub:
+        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        with peer:
+            hub.now_s += 40
+            hub.say(peer, text(b""))
+            hub.now_s += 40
+            hub.turns()
+            assert client.reason is None
+
+
 @pytest.mark.parametrize(
     ("end", "reason"),
     [(close(1000), "peer_closed"), (text(b"x" * 9000), "line_too_long"), (b"", "peer_closed")],
