@@ -10,6 +10,7 @@ import socket
 from collections import deque
 from typing import cast
 
+from hub.loop import Loop
 from hub.mailbox import Mailbox
 from hub.poller import Poller
 from hub.sockets import Sockets, SpareDescriptor
@@ -89,3 +90,15 @@ class SimMailbox(Mailbox):
 
     def _silence(self) -> None:
         self._bell.rung = 0
+
+
+def watch_the_reap(loop: Loop, kernel: Kernel) -> None:
+    """Only there a client's descriptor may be closed: everywhere else a batch may still hold it."""
+    reap = loop._endings.reap
+
+    def watched(now: float) -> None:
+        kernel.may_close = True
+        reap(now)
+        kernel.may_close = False
+
+    loop._endings.reap = watched  # type: ignore[method-assign]

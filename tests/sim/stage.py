@@ -25,7 +25,7 @@ from tests.sim.counting import CountingSockets, Turn
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener
 from tests.sim.peers import Peer
-from tests.sim.seams import SimMailbox, SimPoller
+from tests.sim.seams import SimMailbox, SimPoller, watch_the_reap
 
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
 LINES, BROWSERS, VIEWERS = range(3)
@@ -104,7 +104,7 @@ class Stage:
         )  # fmt: skip
         self.hub = self.loop.hub
         self._set_limits(intake or {}, limits or {})
-        self._watch_the_reap()
+        watch_the_reap(self.loop, self.kernel)
         self.kernel.on_wait = self._wait
         self.loop.listen()
 
@@ -113,17 +113,6 @@ class Stage:
         self.hub.intake = replace(self.hub.intake, **intake)
         if hasattr(self.hub.mode, "_intake"):
             self.hub.mode._intake = self.hub.intake
-
-    def _watch_the_reap(self) -> None:
-        """Only there a client's descriptor may be closed; elsewhere the kernel objects."""
-        reap = self.loop._endings.reap
-
-        def watched(now: float) -> None:
-            self.kernel.may_close = True
-            reap(now)
-            self.kernel.may_close = False
-
-        self.loop._endings.reap = watched  # type: ignore[method-assign]
 
     # Turns.
 

@@ -23,7 +23,7 @@ from tests.sim.kernel import Kernel, Violation
 from tests.sim.outcome import Outcome
 from tests.sim.peers import Peer
 from tests.sim.plan import Plan, Step
-from tests.sim.seams import SimMailbox, SimPoller, SimSockets
+from tests.sim.seams import SimMailbox, SimPoller, SimSockets, watch_the_reap
 
 SETTLING_TURNS = 6000
 """So many turns after the plan is over everybody has what it is owed."""
@@ -64,7 +64,7 @@ class World:
         self.hub = self.loop.hub
         self.journal = Journal()
         self._make_small()
-        self._watch_the_reap()
+        watch_the_reap(self.loop, self.kernel)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
@@ -77,17 +77,6 @@ class World:
         if hasattr(hub.mode, "_intake"):
             hub.mode._intake = hub.intake
         keep_journal(hub.rooms, self.journal)
-
-    def _watch_the_reap(self) -> None:
-        """Only there the descriptor of a client may be closed: everywhere else a batch may still hold it."""
-        reap = self.loop._endings.reap
-
-        def watched(now: float) -> None:
-            self.kernel.may_close = True
-            reap(now)
-            self.kernel.may_close = False
-
-        self.loop._endings.reap = watched  # type: ignore[method-assign]
 
     @property
     def steps_left(self) -> int:
