@@ -363,7 +363,8 @@ def test_a_websocket_that_has_ended_needs_no_garbage_collection(
     """While it is open its objects grow old, and the oldest generation is next to never collected."""
 
     def protocols() -> int:
-        return sum(isinstance(each, Protocol) for each in gc.get_objects())
+        # By type(): isinstance() asks a weak proxy for its class, and that raises when what it stood for has gone.
+        return sum(issubclass(type(each), Protocol) for each in gc.get_objects())
 
     gc.disable()  # So what is there before, garbage or not, is there afterwards.
     try:
@@ -377,6 +378,6 @@ def test_a_websocket_that_has_ended_needs_no_garbage_collection(
                     peer.reset() if reset else peer.half_close()
                     hub.turns_until(lambda: not hub.hub.by_fd)
             assert hub.hub.counters.accepted == 3
-        assert protocols() == before
+        assert protocols() <= before
     finally:
         gc.enable()
