@@ -33,7 +33,7 @@ from hub.health import URL, NothingToAsk, ask, page_of
 from hub.kinds import FILE, FLAG, HOST, number
 from hub.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
 from hub.mailbox import Mailbox, Stop
-from hub.settings import Settings, affordable, refuse_conflicts, running
+from hub.settings import Settings, affordable, page_connections, refuse_conflicts, running
 from hub.sources import CONFIG_FILE, Sources, explain
 from hub.terminal import run as run_terminal
 
@@ -188,7 +188,8 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
     if settings.web:  # aiohttp takes 0.3 s to import, so only a hub with a page does it.
         from web.thread import WebThread
 
-        page = WebThread(settings, mailbox, log=Forward(log))
+        most = page_connections(settings, descriptors)
+        page = WebThread(settings, mailbox, connections=most, log=Forward(log))
     publish = page.feed.publish if page else lambda summary: None
     sockets, poller = Sockets(), Poller(settings.trigger)
     lost = partial(getattr, log, "lost")

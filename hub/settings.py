@@ -46,6 +46,9 @@ Eol = Literal["auto", "lf", "crlf"]
 Log = Literal["text", "json"]
 
 DESCRIPTOR_RESERVE = 64
+OWN_DESCRIPTORS = 24
+"""What a hub holds with nobody there: 18 with the page and both doors on IPv4 and IPv6, some to spare."""
+PAGE_CONNECTIONS = 256
 
 
 def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
@@ -157,6 +160,11 @@ def affordable(settings: Settings, descriptors: int) -> Settings:
     """Settings whose max_clients leaves descriptors for listeners, the page and files."""
     most = descriptors - min(DESCRIPTOR_RESERVE, descriptors // 2)
     return replace(settings, max_clients=min(settings.max_clients or most, most))
+
+
+def page_connections(settings: Settings, descriptors: int) -> int:
+    """How many the page may hold at a time: what clients and the hub itself leave, at least one."""
+    return max(1, min(PAGE_CONNECTIONS, descriptors - settings.max_clients - OWN_DESCRIPTORS))
 
 
 class Conflict(ValueError):

@@ -22,7 +22,6 @@ from web.feed import FEED
 from web.wire import problem
 
 METHODS = ("GET", "HEAD")
-CONNECTIONS_MAX = 256
 KEEPALIVE_S = 60.0
 LINGER_S = 1.0
 
@@ -114,13 +113,14 @@ async def expect_nothing(_request: web.Request) -> None:
 class Door(web.RequestHandler):
     """One HTTP connection: aiohttp's, with a limit on how many, and plain answers to what is no HTTP."""
 
-    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, most: int) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=LINGER_S)
         self._server = server
+        self._most = most
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Descriptors are shared with the hub's clients, so the page may not take them all."""
-        if len(self._server.connections) >= CONNECTIONS_MAX:
+        if len(self._server.connections) >= self._most:
             transport.close()
             return
         super().connection_made(transport)

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from hub.mailbox import Mailbox
 from hub.names import in_url, reachable
-from hub.settings import Settings
+from hub.settings import PAGE_CONNECTIONS, Settings
 from web.app import build_app
 from web.feed import Feed
 from web.guard import Door
@@ -34,8 +34,8 @@ class WebThread:
     """The page and its thread. `feed` is where the hub publishes; `log` is told what goes wrong here.
 
     Without a `log` nobody is: these libraries would otherwise write to stderr themselves, and a pipe
-    that nobody reads would stop the page. `clock` gives monotonic seconds. The caller stops this before
-    it closes the mailbox.
+    that nobody reads would stop the page. `connections` is how many there may be at a time. `clock` gives
+    monotonic seconds. The caller stops this before it closes the mailbox.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class WebThread:
         settings: Settings,
         mailbox: Mailbox,
         *,
+        connections: int = PAGE_CONNECTIONS,
         clock: Callable[[], float] = time.monotonic,
         log: logging.Handler | None = None,
     ) -> None:
         self.feed = Feed(mailbox, clock)
         self._settings = settings
+        self._connections = connections
         self._log = log or logging.NullHandler()
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self._started: Future[str] = Future()
@@ -101,7 +103,7 @@ class WebThread:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None and self._loop is not None
-        door = partial(Door, runner.server, self._loop)
+        door = partial(Door, runner.server, self._loop, self._connections)
         settings = self._settings
         listener = await self._loop.create_server(door, settings.web_host, settings.web_port, backlog=1)
         try:

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import resource
+import socket
 import subprocess
 import time
 import urllib.request
@@ -124,6 +125,24 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
     assert len(trouble) <= 2 * (waited_s + 2) and not any("repeated" in entry for entry in trouble)
     assert max(asked_s) < 1.0 and max(echoed_s) < 1.0
     assert again_s < 1.1 + 1.0
+
+
+def test_a_crowd_on_the_page_takes_no_descriptor_that_the_clients_were_promised() -> None:
+    with HubProcess("--mode", "echo", prefix=("prlimit", "--nofile=64:64")) as hub, ExitStack() as stack:
+        port = urlsplit(hub.url).port
+        assert port is not None
+        ask_for = f"HEAD /livez HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
+        answers = []
+        for _ in range(30):
+            visitor = stack.enter_context(Peer(port))
+            with suppress(OSError):  # It may be closed before it has asked.
+                visitor.send(ask_for)
+                answers.append(visitor.sock.recv(12, socket.MSG_WAITALL))
+        assert [answer for answer in answers if answer] == [b"HTTP/1.1 200"] * 8
+        for peer in stack.enter_context(closing_all([hub.peer() for _ in range(32)])):
+            echo(peer)
+        with hub.peer() as late:
+            assert late.line() == b"* bye reason=server_full limit=32\r\n"
 
 
 # What is left of those who went.

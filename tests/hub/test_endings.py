@@ -363,7 +363,7 @@ def test_a_websocket_that_has_ended_needs_no_garbage_collection(
     """While it is open its objects grow old, and the oldest generation is next to never collected."""
 
     def protocols() -> int:
-        # By type(): isinstance() asks a weak proxy for its class, and that raises when what it stood for has gone.
+        # By type(): isinstance() asks a weak proxy for its class, which raises when what it stood for went.
         return sum(issubclass(type(each), Protocol) for each in gc.get_objects())
 
     gc.disable()  # So what is there before, garbage or not, is there afterwards.

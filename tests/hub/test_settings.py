@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from hub.cli import serve
 from hub.kinds import NO_RATE, Kind, Rate
-from hub.settings import Conflict, Settings, affordable, refuse_conflicts
+from hub.settings import Conflict, Settings, affordable, page_connections, refuse_conflicts
 
 
 def test_every_default_is_a_value_that_a_user_may_type() -> None:
@@ -67,6 +67,13 @@ def test_settings_that_go_together_pass(settings: Settings) -> None:
 def test_max_clients_leaves_descriptors_for_the_rest(wanted: int, descriptors: int, granted: int) -> None:
     settings = replace(Settings(), max_clients=wanted)
     assert affordable(settings, descriptors).max_clients == granted
+
+
+@pytest.mark.parametrize(
+    ("clients", "descriptors", "left"), [(10_000, 20_000, 256), (960, 1024, 40), (32, 64, 8), (10, 20, 1)]
+)
+def test_the_page_may_hold_what_the_clients_leave(clients: int, descriptors: int, left: int) -> None:
+    assert page_connections(replace(Settings(), max_clients=clients), descriptors) == left
 
 
 @pytest.mark.parametrize(("text", "value"), [("30/m:5", Rate(30, "m", 5)), ("0", NO_RATE), ("auto", "auto")])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from hub.names import Hosts
+from hub.settings import PAGE_CONNECTIONS
 from tests.web.support import Answer, ask, ask_raw, make_summary, port_of
-from web.guard import CONNECTIONS_MAX, SECURITY_HEADERS
+from web.guard import SECURITY_HEADERS
 from web.thread import WebThread
 
 # {port} is the page's port, {other} another one. The page also allows hub.example and one.example:7777.
@@ -304,7 +305,7 @@ def test_the_page_may_connect_to_the_hub_under_the_name_it_was_asked_for(
 def crowd(url: str) -> Iterator[list[socket.socket]]:
     """As many connections as the page takes, each of them served once and kept open."""
     peers = [
-        socket.create_connection(("127.0.0.1", port_of(url)), timeout=10) for _ in range(CONNECTIONS_MAX)
+        socket.create_connection(("127.0.0.1", port_of(url)), timeout=10) for _ in range(PAGE_CONNECTIONS)
     ]
     for peer in peers:
         peer.sendall(f"HEAD /livez HTTP/1.1\r\nHost: localhost:{port_of(url)}\r\n\r\n".encode())
