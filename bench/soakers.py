@@ -140,17 +140,18 @@ class People:
     async def rush(self, count: int) -> None:
         """So many come and go at once, before all others. It fills what the hub keeps of those who left."""
 
-        async def visitor() -> None:
+        async def visitor(seat: int) -> None:
             while next(left) < count and not self.over.is_set():
                 async with dial(self._addresses[0]) as wire:
-                    await self._counted(self._come_and_go(wire))
+                    await self._counted(self._come_and_go(wire, seat))
 
         left = itertools.count()
-        guests = [self._guarded(visitor(), "a visitor") for _ in range(RUSH_AT_ONCE)]
+        guests = [self._guarded(visitor(seat), "a visitor") for seat in range(RUSH_AT_ONCE)]
         await asyncio.gather(*guests)
 
-    async def _come_and_go(self, wire: Tcp) -> None:
-        await wire.say("/join rush", "/quit")
+    async def _come_and_go(self, wire: Tcp, seat: int) -> None:
+        """The line is long, because a record with small numbers takes less memory than a later one."""
+        await wire.say(f"/join rush-{seat}", "x" * 300, "/quit")
         await asyncio.wait_for(wire.listen(), PATIENCE_S)
 
     async def _seat(self, seat: int) -> None:

@@ -253,7 +253,7 @@ def _tune_interpreter() -> None:
     sys.setswitchinterval(0.0001)  # How long the page may keep the interpreter from the loop.
     gc.collect()
     gc.freeze()  # What exists now stays; no collection looks at it again.
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(5_000, 20, 100)  # The page leaves cycles behind; and 50,000 at once would take long.
 
 
 def _app(sources: Sources, console: Console) -> cyclopts.App:

@@ -220,6 +220,24 @@ def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property
         record_property("threads", before[1])
 
 
+def test_the_memory_of_a_visit_to_the_page_does_not_wait_for_many_more(record_property: Record) -> None:
+    """Each visit leaves a knot of asyncio's objects, which only the garbage collector frees."""
+    with HubProcess("--mode", "echo") as hub:
+        visit(hub, 800)
+        before = hub.rss_bytes()
+        visit(hub, 1600)
+        grown = hub.rss_bytes() - before
+        record_property("grown over 1,600 visits", f"{grown / KIB:.0f} KiB")
+        assert grown < 768 * KIB
+
+
+def visit(hub: HubProcess, times: int) -> None:
+    """Ask for a little, each time on a connection of its own."""
+    for _ in range(times):
+        with page_of(hub) as page:
+            ask(page, "/livez")
+
+
 def look(hub: HubProcess) -> None:
     """Open the page, and its live part, and go."""
     with urllib.request.urlopen(hub.url, timeout=PATIENCE_S) as answer:
