@@ -20,7 +20,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -112,9 +112,9 @@ class Network:
         site.run("ip", "route", "add", "default", "via", f"{net}.1")
 
 
-def require_namespaces() -> None:
+def require_namespaces(programs: Sequence[str] = PROGRAMS) -> None:
     """Skip, or with REQUIRE_PROGRAMS=1 fail, where no network can be made, and say what is missing."""
-    for program in PROGRAMS:
+    for program in programs:
         require(program)
     try:
         Namespace().close()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.namespaces import require_namespaces
 from tests.e2e.programs import require
 from tests.support import ROOT, HubProcess, Peer, closing, until
 
@@ -129,9 +130,9 @@ def test_of_fifty_too_many_each_is_told_so_again_and_again(record_property: Reco
         record_property("refused", summary["refused"])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a network of its own")
 def test_each_address_and_each_ipv6_site_has_two_places_of_its_own() -> None:
     """In a network namespace, because the addresses of loopback are exempt; tests/e2e/sites.py looks."""
+    require_namespaces(["ip"])
     command = [require("unshare"), "--net", sys.executable, "-m", "tests.e2e.sites"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

@@ -12,6 +12,7 @@ from hub.mailbox import Stop
 from hub.sockets import Sockets
 from hub.state import Budgets
 from tests.hub.support_turns import FromAfar, SteppedHub, no_descriptor_left
+from tests.hub.test_sockets import needs_ipv6
 from tests.support import Peer, ThreadHub, closing, until
 
 NO_DESCRIPTOR = b"* bye reason=server_full limit=descriptors\r\n"
@@ -201,7 +202,7 @@ def test_an_address_has_its_place_back_at_the_decision_to_end_a_client() -> None
             assert b"per_ip_limit" in fourth.rest()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@needs_ipv6
 def test_ipv6_loopback_is_exempt_from_the_limit_per_address() -> None:
     with ThreadHub(host="::1", max_per_ip=2) as hub, closing(hub.peers(4, host="::1")):
         until(lambda: hub.loop.hub.counters.accepted == 4)
