@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support import HubProcess
+from tests.support import HubProcess, until
 
 ROOT = Path(__file__).parents[2]
 PORT = "a number from 0 to 65535"
@@ -372,20 +372,25 @@ sys.exit(cli.run(["--port", "0", "--no-ws", "--no-web"], {}))
     assert "event=crashed" in result.stderr and "made to fail" in result.stderr
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that is kept for a hub: bound, so that nobody else is given it, and a hub may still listen."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
 
 
 def echo_through(port: int, process: subprocess.Popen[bytes]) -> None:
     """A line and its echo, once the hub listens; nothing else may come out of the socket."""
-    while True:
-        try:
-            peer = connect(port)
-            break
-        except ConnectionRefusedError:
-            assert process.poll() is None
-    with peer:
+
+    def let_in() -> socket.socket | None:
+        assert process.poll() is None
+        with suppress(ConnectionRefusedError):
+            return connect(port)
+        return None
+
+    with until(let_in) as peer:
         for number in range(50):
             line = b"line %d\n" % number
             peer.sendall(line)
@@ -393,8 +398,9 @@ def echo_through(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_descriptors_are_no_socket_of_a_client(tmp_path: Path, closed: str) -> None:
-    port = free_port()
+def test_closed_standard_descriptors_are_no_socket_of_a_client(
+    tmp_path: Path, port: int, closed: str
+) -> None:
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--no-ws", "--no-web", "--mode", "echo"]
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*arguments)]
     with subprocess.Popen(shell, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL) as process:
@@ -406,8 +412,7 @@ def test_closed_standard_descriptors_are_no_socket_of_a_client(tmp_path: Path, c
             process.kill()
 
 
-def test_output_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
-    port = free_port()
+def test_output_that_nobody_reads_stops_nothing(tmp_path: Path, port: int) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     while True:
