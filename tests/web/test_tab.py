@@ -170,12 +170,11 @@ def test_of_many_views_at_once_the_newest_counts(tab: LiveTab) -> None:
 
 
 def test_no_tab_gets_more_updates_than_the_limit_however_often_it_asks(tab: LiveTab) -> None:
-    times_s = []
+    started_s = time.monotonic()  # Before the first: one that is read late would make the rest seem too soon.
     for number in range(8):
         tab.send(offset=number)
         tab.next()
-        times_s.append(time.monotonic())
-    assert times_s[-1] - times_s[0] >= 7 / UPDATES_PER_S * 0.95
+    assert time.monotonic() - started_s >= 7 / UPDATES_PER_S * 0.95
 
 
 # How it ends.
