@@ -1,6 +1,7 @@
 """`hubbub health`, asking hubs that are well, that drain, that hang, and things that are no hub at all."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -177,6 +178,7 @@ def test_a_full_backlog_is_no_connection() -> None:
         for peer in (first, second):  # What more than these ask for is dropped, as by a firewall.
             peer.setblocking(False)
             peer.connect_ex(door.getsockname())
+            assert select.select([door], [], [], PATIENCE_S)[0], "the only place is taken"
         where = Page(*door.getsockname())
         text = f"not well: {where}: no connection within {SOON_S:g} s"
         assert ask(where, limit_s=SOON_S) == Verdict(UNWELL, text)
