@@ -34,11 +34,12 @@ def test_all_are_there_when_it_says_so_and_each_gets_its_lines_back() -> None:
             assert process.stdin is not None and process.stdout is not None
             assert process.stdout.readline() == "ready 120\n"
             until(lambda: len(hub.loop.hub.clients) == 120)
-            until(lambda: hub.loop.hub.counters.lines_in > 200)
+            until(lambda: hub.loop.hub.counters.lines_in > 400)
             process.stdin.close()
             report = json.loads(process.stdout.readline())
-            assert report["lines_out"] > 200
-            assert 0.9 * report["lines_out"] < report["lines_in"] <= report["lines_out"]
+            assert report["lines_out"] > 400
+            # What was under way at the end is not back: on a busy machine that may be half a second of it.
+            assert report["lines_out"] - 120 <= report["lines_in"] <= report["lines_out"]
             assert report["lost"] == 0
             assert process.wait(20) == 0
 
