@@ -150,7 +150,7 @@ class Echoers:
 
 
 class Allowance:
-    """What 99 of 100 lines may take: LATE_MS, stretched as the machine stretched our time or the hub's.
+    """What something may take: LATE_MS, stretched as the machine stretched our time or the hub's.
 
     Others use the cores as well, and who is ready to run and does not is late by no fault of its own. The
     kernel counts both for each thread, what it ran and what it waited to: the first two fields of schedstat.
@@ -163,9 +163,15 @@ class Allowance:
     @property
     def ms(self) -> float:
         """So much, for all since this was made."""
+        return LATE_MS * self.stretch
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long as alone on its core the slower of the two took, since this was made."""
         now = [self._ran_and_waited(tasks) for tasks in self._tasks]
         both = zip(self._before, now, strict=True)
-        return LATE_MS * max(1 + (after[1] - was[1]) / (after[0] - was[0]) for was, after in both)
+        # Not all kernels count; what has not run has not waited.
+        return max(1 + (after[1] - was[1]) / max(1, after[0] - was[0]) for was, after in both)
 
     @staticmethod
     def _ran_and_waited(tasks: Path) -> tuple[int, int]:

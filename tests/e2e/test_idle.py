@@ -11,21 +11,23 @@ import random
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
 
+from tests.e2e.load import Allowance
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, closing, until
 
 STRATEGIES = ["poll", "sweep", "deadline"]
 EACH_STRATEGY = [("--idle-strategy", strategy) for strategy in STRATEGIES]
 SWEEP_S = 0.2
-LATEST_MS = {"poll": 25.0, "sweep": SWEEP_S * 1000 + 25.0, "deadline": 25.0}
-"""At the 99th percentile, after the moment at which the strategy itself calls a client due."""
+OWN_MS = {"poll": 0.0, "sweep": SWEEP_S * 1000, "deadline": 0.0}
+LATEST_MS = 25.0
+"""And its own: at the 99th percentile, after the moment at which the strategy itself calls a client due."""
 TIMEOUT_S = 0.3
 SHORT: Final[dict[str, Any]] = {"idle_timeout_s": TIMEOUT_S, "sweep_interval_s": SWEEP_S}
 NOP, ARE_YOU_THERE = b"\xff\xf1", b"\xff\xf6"
@@ -156,20 +158,27 @@ def some_talk(chance: random.Random) -> list[tuple[float, bytes]]:
     return [(chance.uniform(0, quiet_s), b"hello\n") for _ in range(chance.randrange(1, 6))]
 
 
-def late_at_99_percent_ms(strategy: str, chance: random.Random) -> float:
-    """Of 200 clients in each of three hubs at once, of which none may go early; the worst of the hubs."""
-    hubs_ms: list[float] = []
+def late_at_99_percent_ms(strategy: str, chance: random.Random) -> tuple[float, float]:
+    """Of 200 clients in each of three hubs at once, of which none may go early; the worst of the hubs.
+
+    And by how much it was more than it may be, where the machine stretched the time of a hub.
+    """
+    hubs_ms: list[tuple[float, float]] = []
     with ExitStack() as stack:
         pairs = [("--trigger", trigger, "--read", read) for trigger, read in PAIRS]
         hubs = start_all(stack, pairs, "--idle-timeout", "1s", "--idle-strategy", strategy)
         crowds = [[join(hub, *some_talk(chance)) for _ in range(200)] for hub in hubs]
+        allowances = [Allowance(hub) for hub in hubs]
         converse([talker for crowd in crowds for talker in crowd])
-        for pair, hub, crowd in zip(PAIRS, hubs, crowds, strict=True):
+        latest_ms = [OWN_MS[strategy] + LATEST_MS * allowed.stretch for allowed in allowances]
+        for pair, hub, crowd, allowed_ms in zip(PAIRS, hubs, crowds, latest_ms, strict=True):
             assert_idle_and_not_early(hub, crowd, 1.0)
             late_ms = sorted(ending["lateness_ms"] for ending in endings(hub, 200))
-            print(f"{strategy}, {pair}: {late_ms[197]} ms at 99 %, {late_ms[199]} ms at most")
-            hubs_ms.append(late_ms[197])
-    return max(hubs_ms)
+            print(
+                f"{strategy}, {pair}: {late_ms[197]} ms at 99 % of {allowed_ms:.0f}, {late_ms[199]} at most"
+            )
+            hubs_ms.append((late_ms[197], late_ms[197] - allowed_ms))
+    return max(late for late, _ in hubs_ms), max(excess for _, excess in hubs_ms)
 
 
 @each_strategy
@@ -181,10 +190,11 @@ def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
     chance = random.Random(seed)
     # A machine with other work adds to the lateness, now and then; what the strategy adds is in every round.
     for _ in range(3):
-        if (late_ms := late_at_99_percent_ms(strategy, chance)) <= LATEST_MS[strategy]:
+        late_ms, excess_ms = late_at_99_percent_ms(strategy, chance)
+        if excess_ms <= 0:
             break
     record_property(f"late at the 99th percentile, {strategy}", f"{late_ms:.1f} ms")
-    assert late_ms <= LATEST_MS[strategy]
+    assert excess_ms <= 0
 
 
 @each_strategy
@@ -231,7 +241,8 @@ def test_commands_of_the_telnet_layer_are_no_activity(strategy: str, counts: str
         telnets = [join(hub, *every_tenth(3.0, command)) for command in (NOP, ARE_YOU_THERE)]
         converse(telnets)
         for telnet in telnets:
-            assert TIMEOUT_S <= telnet.heard_at_s(b"* bye reason=idle") - telnet.sent_s < TIMEOUT_S + 0.5
+            # The commands go on for three seconds: had they counted, it would have stayed so long.
+            assert TIMEOUT_S <= telnet.heard_at_s(b"* bye reason=idle") - telnet.sent_s < 2.5
         assert [telnet.text.count(b"* yes") >= 2 for telnet in telnets] == [False, True]
 
 
@@ -248,17 +259,17 @@ def test_the_hubs_own_notices_are_no_activity(strategy: str) -> None:
 
 @each_exact_strategy
 def test_the_warning_comes_in_time_and_puts_nothing_off(strategy: str) -> None:
-    changes: dict[str, Any] = {"idle_timeout_s": 1.0, "idle_warning_s": 0.6, "idle_counts": "rx"}
+    changes: dict[str, Any] = {"idle_timeout_s": 2.0, "idle_warning_s": 1.6, "idle_counts": "rx"}
     with ThreadHub(mode="chat", idle_strategy=strategy, sweep_interval_s=0.1, **changes) as hub:
-        silent, moved = join(hub), join(hub, (0.6, b"still here\n"))
+        silent, moved = join(hub), join(hub, (1.2, b"still here\n"))
         converse([silent, moved])
-        assert_idle_and_not_early(hub, [silent, moved], 1.0)
-        warning = b"* idle: say something within 0.6 s, or be gone\n"
+        assert_idle_and_not_early(hub, [silent, moved], 2.0)
+        warning = b"* idle: say something within 1.6 s, or be gone\n"
         [first_s] = [at_s for at_s, data in silent.heard if warning in data]
-        assert 0.4 <= first_s - silent.sent_s < 0.9
+        assert 0.4 <= first_s - silent.sent_s < 1.2
         [first_s, second_s] = [at_s for at_s, data in moved.heard if warning in data]
         assert first_s < moved.sent_s
-        assert 0.4 <= second_s - moved.sent_s < 0.9
+        assert 0.4 <= second_s - moved.sent_s < 1.2
 
 
 @each_strategy
@@ -278,54 +289,54 @@ def test_who_is_owed_lines_at_its_deadline_is_a_slow_consumer(strategy: str) -> 
         assert talk.startswith(lines) and 0 < ending["unsent_bytes"] == len(talk) - len(lines)
 
 
-@contextmanager
-def stopped(hubs: Sequence[HubProcess]) -> Iterator[None]:
-    """These processes do nothing meanwhile; the kernel goes on taking bytes for them."""
-    for hub in hubs:
-        hub.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
-    yield
-    for hub in hubs:
-        hub.process.send_signal(signal.SIGCONT)
+STOPPED_S = 4.0
+"""The timeout of those who are stopped: long beside what it takes a slow machine to let a crowd in."""
 
 
-def crowd(hub: HubProcess, count: int) -> list[Peer]:
-    """Clients that are known to be in: each has had one line echoed."""
-    peers = [hub.peer() for _ in range(count)]
-    for peer in peers:
-        peer.send(b"hello\n")
+def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
+    """Clients that are known to be in: each has had one line echoed. And then their hub is stopped.
+
+    It does nothing until SIGCONT; the kernel goes on taking bytes for it.
+    """
+    peers = []
+    for _ in range(count):
+        peers.append(hub.peer())
+        peers[-1].send(b"hello\n")
     for peer in peers:
         assert peer.line() == b"hello\n"
+    hub.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
     return peers
 
 
 def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() -> None:
     """More clients than one epoll_wait reports, so some input is still unseen when the first are judged."""
     with ExitStack() as stack:
-        hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", "2s", "--no-web")
-        peers = [peer for hub in hubs for peer in stack.enter_context(closing(crowd(hub, 1100)))]
-        with stopped(hubs):
-            for number in range(6):
+        hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", f"{STOPPED_S:g}s", "--no-web")
+        crowds = [stack.enter_context(closing(stopped_crowd(hub, 1100))) for hub in hubs]
+        for number in range(6):
+            for peers in crowds:
                 for peer in peers:
                     peer.send(b"line %d\n" % number)
-                time.sleep(0.45)  # The pace of the clients: 2.7 s in all, which is past the timeout.
+            time.sleep(0.2 * STOPPED_S)  # The pace of the clients: six of these are past the timeout.
         expected = b"".join(b"line %d\n" % number for number in range(6))
-        for peer in peers:
-            assert peer.read(len(expected)) == expected
-        for peer in peers:
-            peer.send(b"still here\n")
-        for peer in peers:
-            assert peer.line() == b"still here\n"
+        for hub, peers in zip(hubs, crowds, strict=True):
+            hub.process.send_signal(signal.SIGCONT)
+            for peer in peers:
+                assert peer.read(len(expected)) == expected
+                peer.send(b"still here\n")
+            for peer in peers:
+                assert peer.line() == b"still here\n"
 
 
 def test_whoever_was_silent_while_the_process_was_stopped_goes_in_slices() -> None:
     with ExitStack() as stack:
-        hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", "2s")
-        crowds = [stack.enter_context(closing(crowd(hub, 1000))) for hub in hubs]
-        with stopped(hubs):
-            time.sleep(2.7)  # Silence, past everybody's timeout.
+        hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", f"{STOPPED_S:g}s")
+        crowds = [stack.enter_context(closing(stopped_crowd(hub, 1000))) for hub in hubs]
+        time.sleep(1.1 * STOPPED_S)  # Silence, past everybody's timeout.
         for hub, peers in zip(hubs, crowds, strict=True):
-            assert {peer.rest() for peer in peers} == {b"* bye reason=idle after=2s\n"}
+            hub.process.send_signal(signal.SIGCONT)
+            assert {peer.rest() for peer in peers} == {b"* bye reason=idle after=%gs\n" % STOPPED_S}
             for peer in peers:
                 peer.close()
             ledger = endings(hub, 1000)
