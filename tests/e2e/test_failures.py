@@ -130,7 +130,8 @@ def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_pr
         assert hub.process.wait(PATIENCE_S) == 70
         took_s = time.monotonic() - now_s
         record_property("from the fault to the end", f"{took_s:.2f} s")
-        assert took_s <= 1.0 + 2.0  # Totals are published once a second, so no turn is further away.
+        # Totals are published once a second, so no turn is further away; a process takes time to end.
+        assert took_s <= 1.0 + 5.0
         assert peer.rest() == b""
         log = log_of(hub)
         assert log.count("event=crashed") == 1 and log.count("made to fail") == 1

@@ -247,8 +247,10 @@ def play(chance: random.Random, is_patient: bool) -> float:
     """One hub, and some signals: at moments of chance, or each after the one before has shown."""
     numbers = chance.choices([TERM, INT, HUP, USR1], k=chance.randrange(1, 6))
     flags = ("--mode", "echo", "--no-web", "--drain", f"{DRAIN_S:g}s")
+    begun_s = time.monotonic()
     with HubProcess(*flags, stderr=subprocess.PIPE) as hub, closing(admitted(hub, 3)) as (stays, *_):
         asked, code, now_s = False, 0, time.monotonic()
+        start_s = now_s - begun_s
         for number in numbers:
             if not is_patient:
                 time.sleep(chance.choice([0.0, 0.0, 0.001, 0.03]))  # The moments of chance.
@@ -271,5 +273,6 @@ def play(chance: random.Random, is_patient: bool) -> float:
         possible = {code} if is_patient else {code, 0} | {128 + one for one in numbers if one in (TERM, INT)}
         assert got in possible, f"{numbers}, patient: {is_patient}: exit code {got}"
         late_s = took_s - (DRAIN_S if got == 0 else 0.0)
-        assert late_s <= 1.0, f"{numbers}, patient: {is_patient}: {took_s} s, exit code {got}"
+        # To end a process takes less than to start one, and as much longer on a busy machine.
+        assert late_s <= 1.0 + start_s, f"{numbers}, patient: {is_patient}: {took_s} s, exit code {got}"
         return late_s
