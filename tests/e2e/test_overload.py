@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -228,10 +229,10 @@ def test_out_of_descriptors_refuses_with_a_line_and_recovers() -> None:
                 peer.send(b"hello\n")
                 assert peer.line() == b"hello\n"
             assert {peer.line() for peer in peers[32:]} == {b"* bye reason=server_full limit=32\r\n"}
-            before = hub.cpu_s(), hub.get("/api/summary")["uptime_s"]
-            until(lambda: hub.get("/api/summary")["uptime_s"] > before[1] + 2)
-            used = (hub.cpu_s() - before[0]) / (hub.get("/api/summary")["uptime_s"] - before[1])
-            assert used < 0.5  # The page is asked without a pause meanwhile; a spin would be 1.
+            before_s, started_s = hub.cpu_s(), time.monotonic()
+            time.sleep(2.0)  # What is used in it is asserted.
+            used = (hub.cpu_s() - before_s) / (time.monotonic() - started_s)
+            assert used < 0.2  # 0.01 as a rule; a spin would be 1, or what others leave of it.
             for peer in served[:20]:
                 peer.close()
             until(lambda: _is_served(hub), patience_s=1.0)
