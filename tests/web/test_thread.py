@@ -26,6 +26,12 @@ def join_web_threads() -> None:
     assert web_threads() == []
 
 
+@pytest.fixture(autouse=True)
+def _nobody_elses_page() -> None:
+    """What another test left behind is not counted here: a busy machine may take longer than `stop` waits."""
+    join_web_threads()
+
+
 class Gate(tuple[str, ...]):
     """A setting that cannot be read before the gate is opened: it holds a start up as long as wanted."""
 
