@@ -122,7 +122,9 @@ def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
 
 
 def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_property: Record) -> None:
+    begun_s = time.monotonic()
     with hub_with(LOOP_THAT_FAILS) as hub, hub.peer() as peer:
+        start_s = time.monotonic() - begun_s
         assert_echo(peer)
         assert ask(split_url(hub.url)).code == WELL
         now_s = time.monotonic()
@@ -130,8 +132,10 @@ def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_pr
         assert hub.process.wait(PATIENCE_S) == 70
         took_s = time.monotonic() - now_s
         record_property("from the fault to the end", f"{took_s:.2f} s")
-        # Totals are published once a second, so no turn is further away; a process takes time to end.
-        assert took_s <= 1.0 + 5.0
+        # Totals are published once a second, so no turn is further away. A process takes time to end, on a
+        # busy machine as to start: half a second alone, four seconds on a core shared by six.
+        print(f"started after {start_s:.1f} s, ended after {took_s:.1f} s")
+        assert took_s <= 1.0 + max(2.0, 2 * start_s)
         assert peer.rest() == b""
         log = log_of(hub)
         assert log.count("event=crashed") == 1 and log.count("made to fail") == 1
