@@ -7,7 +7,7 @@ only have changed along with a number that was counted anyway is looked at when 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hub.stats import queued_bytes
 from tests.sim.clocks import Clocks
@@ -95,6 +95,8 @@ class Checks:
                 self.clocks.was_in_time(fields)
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
+                if fields["reason"] == "slow_consumer":
+                    self._was_slow(fields)
         self._logged = len(log)
 
     def _registered(self) -> None:
@@ -131,6 +133,7 @@ class Checks:
         both == hub.by_fd or fail("by number", list(hub.by_fd), "by id", list(both))
         addresses = sum(hub.per_address.values())
         addresses == there or fail("addresses count", addresses, "clients", there)
+        0 not in hub.per_address.values() or fail("an address is kept of which nobody is there")
 
     def _was_idle(self, end: dict[str, object]) -> None:
         """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
@@ -141,8 +144,13 @@ class Checks:
         least = self._world.hub.settings.idle_timeout_s
         quiet_s >= least or fail(f"{peer.name} ended idle after {quiet_s} s")
 
+    def _was_slow(self, end: dict[str, Any]) -> None:
+        """Who ends as slow was owed something that it did not take, or had stopped hearing."""
+        missed = end["unsent_bytes"] + end["unsent_private_bytes"] + end["skipped_bytes"]
+        missed or "feed" in end["detail"] or fail(f"{end['peer']} ended as slow, and had taken everything")
+
     def _log_of(self, room: Room) -> None:
-        """It is no longer than what the room got, and without a hole up to the newest line."""
+        """It is without a hole up to the newest line, and no longer than the slowest and history may need."""
         chunks = room.chunks
         now = (len(chunks), room.end, chunks[0].start if chunks else room.end)
         if self._logs.get(room.number) == now and not self._thorough:
@@ -153,7 +161,8 @@ class Checks:
             chunk.start == at or fail("log torn in", room.name)
             at = chunk.end
         at == room.end or fail("log torn in", room.name)
-        sum(len(chunk.lf) for chunk in chunks) <= room.end or fail("log of", room.name)
+        size, most = room.end - now[2], self._everybody.most_log()
+        size <= most or fail(f"{room.name} keeps a log of {size} bytes, at most {most}")
 
     def _books(self, queued: int) -> None:
         """Promise 6: the hub's two sides, and delivered once more from what the kernels took."""

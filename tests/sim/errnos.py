@@ -103,6 +103,8 @@ class Faults:
         if self.fault is None or self.fault.call != len(self.calls) - 1:
             return 0
         self.struck = owner
+        if isinstance(owner, Tcp):
+            owner.has_failed = True
         client = self.hub.by_fd.get(getattr(owner, "fd", -1))
         self.was_open = client is not None and not (client.reason or client.last or client.gone)
         return self.fault.number

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hub.client import Client, Phase
 from hub.rooms import Room
+from hub.sending import HISTORY_BYTES
 from tests.sim.kernel import OUT, fail
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ class Everybody:
         more = 4 * (hub.intake.room_bytes + line) + 2000
         return lag + more, lag + private, 2 * line + 20_000, hub.settings.max_line_bytes + 1
 
+    def most_log(self) -> int:
+        """At most so much of what was said is kept: what the slowest may still be owed, and history."""
+        hub, most_lag = self._world.hub, self._bounds()[0]
+        settings = hub.settings
+        lines = settings.history if settings.mode == "chat" else 0
+        history = min(HISTORY_BYTES, lines * (settings.max_line_bytes + 200))
+        return most_lag + history + 2 * hub.intake.room_bytes  # A chunk is kept whole, on either side.
+
     def _interest(self, client: Client) -> None:
         """OUT is wanted exactly of those whose kernel refused bytes, and their last write was."""
         armed = self._world.kernel.epoll.items[client.fd].mask & OUT
@@ -103,7 +112,9 @@ class Everybody:
 
     def _rooms(self, members: int, held: int) -> None:
         """Every list of a room is a part of the one before; nobody is in one that is not counted above."""
-        for room in self._world.hub.rooms.all():
+        rooms = self._world.hub.rooms
+        for room in rooms.all():
+            room.members or room is rooms.lobby or fail("nobody is in", room.name)
             mine, hearers, behind = room.members.keys(), room.hearers.keys(), room.behind
             members -= len(mine)
             held -= len(room.held)

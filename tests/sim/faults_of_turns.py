@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from hub.chat import Chat
 from hub.client import Client, Phase
 from hub.door import Door
+from hub.endings import Endings
 from hub.expiring import Expirer
 from hub.expiry import Deadline
 from hub.loop import Loop
@@ -18,7 +20,7 @@ from hub.pacing import Pacing
 from hub.poller import Poller
 from hub.reading import Reader
 from hub.reasons import CloseReason
-from hub.rooms import Room
+from hub.rooms import Room, Rooms
 from hub.sockets import PeerGone, Sockets
 
 Patch = pytest.MonkeyPatch
@@ -199,6 +201,55 @@ def wait_for_ever_for_the_slow(patch: Patch) -> None:
 def never_cut(patch: Patch) -> None:
     patch.setattr(Pacing, "cut", lambda self, client, room, now: None)
     patch.setattr(Pacing, "judge", lambda self, client, room, now: None)
+
+
+def close_behind_the_farewell(patch: Patch) -> None:
+    finish = Endings._finish
+
+    def plain(self: Endings, client: Client, now: float) -> None:
+        if client.phase is Phase.LINGERING:
+            finish(self, client, now)
+        else:
+            self._close(client, now)
+
+    patch.setattr(Endings, "_finish", plain)
+
+
+def give_up_who_lingers(patch: Patch) -> None:
+    reap = Endings.reap
+
+    def impatient(self: Endings, now: float) -> None:
+        ended = self._hub.ended.values()
+        self._hub.marks.given_up += [client for client in ended if client.phase is Phase.LINGERING]
+        reap(self, now)
+
+    patch.setattr(Endings, "reap", impatient)
+
+
+def never_read_again_who_took_its_answers(patch: Patch) -> None:
+    patch.setattr(Pacing, "relieve", lambda self, client: None)
+
+
+def keep_every_line(patch: Patch) -> None:
+    patch.setattr(Room, "trim", lambda self, *args: None)
+
+
+def keep_the_address_of_the_gone(patch: Patch) -> None:
+    def sticky(self: Endings, client: Client) -> None:
+        self._hub.per_address[client.address] -= 1
+
+    patch.setattr(Endings, "_leave_address", sticky)
+
+
+def keep_the_nick_of_the_gone(patch: Patch) -> None:
+    def sticky(self: Chat, client: Client) -> None:
+        self._leave(client)
+
+    patch.setattr(Chat, "left", sticky)
+
+
+def keep_empty_rooms(patch: Patch) -> None:
+    patch.setattr(Rooms, "discard_if_empty", lambda self, room: None)
 
 
 def close_without_a_word_to_epoll(patch: Patch) -> None:

@@ -131,18 +131,20 @@ class Epoll(Description):
         return events
 
     def collect(self, most: int = -1) -> list[tuple[int, int]]:
-        """One walk over the ready list."""
+        """One walk over the ready list. What it does not get to is first the next time; level is last."""
         found: list[tuple[int, int]] = []
-        items, self.ready = self.ready, {}
-        for item in items:
+        left: dict[Item, None] = {}
+        again: dict[Item, None] = {}
+        for item in self.ready:
             if len(found) == most:
-                self.ready[item] = None
+                left[item] = None
                 continue
             events = item.of.events() & item.mask
             if events:
                 found.append((item.fd, events))
                 if not item.mask & select.EPOLLET:
-                    self.ready[item] = None
+                    again[item] = None
+        self.ready = left | again
         return found
 
     def has_events(self) -> bool:
@@ -185,6 +187,8 @@ class Kernel:
         self.accept_errors: list[int] = []
         """What the next accepts fail with."""
         self.accepted = 0
+        self.woke_at = self.now
+        """When the wait ended in which the turn under way began."""
         self.on_wait: Callable[[float | None], None] = lambda timeout_s: None
         self.on_call: Callable[[], None] | None = None
         """Something that happens while the hub is in the middle of a turn."""
@@ -232,6 +236,7 @@ class Kernel:
     def wait(self, timeout_s: float | None) -> None:
         """Let the network go on for as long as the hub waits."""
         self.on_wait(timeout_s)
+        self.woke_at = self.now
 
     def clock(self) -> float:
         """Seconds; it never goes back, and two looks at it differ."""

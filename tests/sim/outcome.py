@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hub.client import Client
+from hub.rooms import Rooms
 from tests.sim.kernel import fail
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Outcome:
         len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
             "descriptors are left:", len(world.kernel.fds)
         )
+        self._nothing_is_kept()
         ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
         for peer in world.peers:
             end = ends.get(peer.name)
@@ -63,6 +65,19 @@ class Outcome:
             if peer.spotless and world.plan.mode != "echo":
                 orderly = end["reason"] == "peer_closed" and peer.tcp.fin_came
                 self._was_heard(peer.number, peer.said, whole=orderly)
+
+    def _nothing_is_kept(self) -> None:
+        """Of those who are gone no table knows anything any more."""
+        hub = self._world.hub
+        rooms = [room.name for room in hub.rooms.all()]
+        rooms == [Rooms.LOBBY] or fail("rooms are left:", rooms)
+        tables = {
+            "addresses": hub.per_address, "nicks": getattr(hub.mode, "_by_nick", {}),
+            "readable": hub.marks.readable, "to be flushed": hub.marks.flush, "ended": hub.marks.ended,
+            "finished": hub.marks.finished, "in the lobby": hub.rooms.lobby.members,
+        }  # fmt: skip
+        for name, table in tables.items():
+            not table or fail(f"{name}: {len(table)} are left")
 
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
 
 USER_TIMEOUT_S = 120.0
-"""TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone (hub/sockets.py)."""
-KEEPALIVE_S = 90.0
+"""TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone, and so is who has answered
+no keep-alive for so long, 60 s and four times 15 s (hub/sockets.py, tcp(7))."""
 
 
 class Remote:
@@ -55,7 +55,11 @@ class Tcp(Description):
         self.lost = False
         self.is_closed = False
         """The hub has closed it."""
-        self._moved_at = kernel.now
+        self.shut_at: float | None = None
+        """Since when the hub waits for the peer's end of stream."""
+        self.has_failed = False
+        """A call failed that need not have: the hub may give the connection up."""
+        self._moved_at = self._arrived_at = kernel.now
         self._error = 0
         self.fin_came = self._dead = self._nospace = False
         self.shut_in = self._shut_out = self._fin_left = False
@@ -147,6 +151,7 @@ class Tcp(Description):
         self._kernel.called("shutdown", self.fd)
         assert how == socket.SHUT_WR
         self._is_open()
+        self.shut_at = self._kernel.woke_at
         if self._dead:
             raise error(errno.ENOTCONN)
         self._shut_out = True
@@ -226,6 +231,7 @@ class Tcp(Description):
             if size > 0 and not self._dead:
                 self.input += remote.outbox[:size]
                 del remote.outbox[:size]
+                self._arrived_at = self._kernel.now
                 self.wake(IN)
         if remote.fin_sent and not remote.outbox and not self.fin_came and not self._dead:
             self.fin_came = self.shut_in = True
@@ -267,5 +273,6 @@ class Tcp(Description):
         """Who does not acknowledge for too long is gone."""
         if self._dead or not (self.lost or self.output):
             return
-        if self._kernel.now - self._moved_at >= (USER_TIMEOUT_S if self.output else KEEPALIVE_S):
+        since = self._moved_at if self.output else max(self._moved_at, self._arrived_at)
+        if self._kernel.now - since >= USER_TIMEOUT_S:
             self._die(errno.ETIMEDOUT)

@@ -31,7 +31,10 @@ FAULTS: list[Fault] = [
     turns.end_the_idle_early, turns.wait_for_ever_for_the_slow, turns.never_cut,
     turns.close_without_a_word_to_epoll, turns.forget_to_close, lines.skip_without_a_word,
     turns.let_an_error_escape, turns.keep_the_dead_in_their_room, lines.give_room_lines_out_of_order,
-    lines.miscount_what_was_unsent,
+    lines.miscount_what_was_unsent, turns.close_behind_the_farewell, turns.give_up_who_lingers,
+    turns.never_read_again_who_took_its_answers,
+    turns.keep_every_line, turns.keep_the_address_of_the_gone, turns.keep_the_nick_of_the_gone,
+    turns.keep_empty_rooms,
 ]  # fmt: skip
 """Those that no test below has to itself."""
 

@@ -18,6 +18,7 @@ from hub.mailbox import Stop, WantClient, WantRows
 from hub.records import Summary
 from hub.state import Budgets
 from tests.sim.checks import Checks
+from tests.sim.closing import watch_the_closes
 from tests.sim.hearing import Journal, keep_journal
 from tests.sim.kernel import Kernel, Violation
 from tests.sim.outcome import Outcome
@@ -65,6 +66,7 @@ class World:
         self.journal = Journal()
         self._make_small()
         watch_the_reap(self.loop, self.kernel)
+        watch_the_closes(self)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
