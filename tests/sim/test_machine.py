@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -449,23 +449,28 @@ class RealHubs(Hubs):
     net_of = RealNet
 
 
-QUICK = settings(max_examples=60, stateful_step_count=50, deadline=None, derandomize=True,
+FAILING_S = 900
+"""What fails is made short first, for up to five minutes: a timeout meanwhile would tell nothing of it."""
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+"""All but the explanation, which traces every line that runs: here it takes minutes and explains nothing."""
+QUICK = settings(max_examples=60, stateful_step_count=50, deadline=None, derandomize=True, phases=PHASES,
                  suppress_health_check=list(HealthCheck))  # fmt: skip
 LONG = settings(QUICK, max_examples=1000, derandomize=False, print_blob=True)
 REAL = settings(LONG, max_examples=100)
 
 
+@pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_everybody_hears_what_the_model_says() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=QUICK)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_everybody_hears_what_the_model_says_a_thousand_times() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=LONG)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_on_real_sockets_everybody_hears_what_the_model_says() -> None:
     run_state_machine_as_test(RealHubs, settings=REAL)
