@@ -31,7 +31,8 @@ def _was_given_time(world: World, client: Client) -> None:
     hub, loop, now = world.hub, world.loop, world.kernel.now
     if tcp.shut_in or tcp.has_failed or (loop._drained_by is not None and now >= loop._drained_by):
         return
-    if client.phase is not Phase.LINGERING and loop._endings._lingering >= hub.budgets.lingering:
+    lingering = sum(other.phase is Phase.LINGERING for other in hub.ended.values())
+    if client.phase is not Phase.LINGERING and lingering >= hub.budgets.lingering:
         return
     if tcp.shut_at is None:
         fail(f"{client.peer} is closed right behind its last line ({client.reason})")

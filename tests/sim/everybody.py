@@ -48,6 +48,8 @@ class Everybody:
                 members += 1
                 held += client.held
                 self._membership(client, room)
+        lingering = sum(client.phase is Phase.LINGERING for client in hub.ended.values())
+        lingering <= hub.budgets.lingering or fail(f"{lingering} linger")
         self._open_ones()
         self._rooms(members, held)
         return queued

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
+from tests.sim import faults_of_endings as endings
 from tests.sim import faults_of_lines as lines
 from tests.sim import faults_of_turns as turns
 from tests.sim.plan import VISITS_EACH, make_plan
@@ -29,12 +30,13 @@ FAULTS: list[Fault] = [
     turns.forget_the_rest_of_an_edge, turns.stop_at_a_short_read, turns.no_pause_without_descriptors,
     turns.leave_an_eof_armed, turns.no_budget_of_sends, turns.no_budget_of_reads, turns.wake_up_late,
     turns.end_the_idle_early, turns.wait_for_ever_for_the_slow, turns.never_cut,
-    turns.close_without_a_word_to_epoll, turns.forget_to_close, lines.skip_without_a_word,
-    turns.let_an_error_escape, turns.keep_the_dead_in_their_room, lines.give_room_lines_out_of_order,
-    lines.miscount_what_was_unsent, turns.close_behind_the_farewell, turns.give_up_who_lingers,
-    turns.never_read_again_who_took_its_answers,
-    turns.keep_every_line, turns.keep_the_address_of_the_gone, turns.keep_the_nick_of_the_gone,
-    turns.keep_empty_rooms,
+    turns.close_without_a_word_to_epoll, endings.forget_to_close, lines.skip_without_a_word,
+    turns.let_an_error_escape, endings.keep_the_dead_in_their_room, lines.give_room_lines_out_of_order,
+    lines.miscount_what_was_unsent, endings.close_behind_the_farewell, endings.give_up_who_lingers,
+    endings.forget_that_nobody_lingers_any_more, endings.let_all_linger,
+    endings.never_read_again_who_took_its_answers,
+    endings.keep_every_line, endings.keep_the_address_of_the_gone, endings.keep_the_nick_of_the_gone,
+    endings.keep_empty_rooms,
 ]  # fmt: skip
 """Those that no test below has to itself."""
 
