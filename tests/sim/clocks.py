@@ -51,12 +51,13 @@ class Clocks:
         if self._hurried:
             return
         timeout_s > 0 or fail("a wait of", timeout_s)
-        now = self._world.kernel.now
+        now, loop = self._world.kernel.now, self._world.loop
         until = now + timeout_s - 1e-3
         if until <= now:
             return
-        for name, timer in self._running():
-            due = due_s(timer)
+        dues = {name: due_s(timer) for name, timer in self._running()}
+        dues |= {"the door": loop._door._opens_at or math.inf, "the drain": loop._drained_by or math.inf}
+        for name, due in dues.items():
             until <= due or fail(f"a wait of {timeout_s} s, and {name} is due in {due - now}")
 
     def after_turn(self, closed: int) -> None:

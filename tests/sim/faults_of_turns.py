@@ -172,6 +172,10 @@ def no_budget_of_reads(patch: Patch) -> None:
     patch.setattr(Reader, "step", greedy)
 
 
+def forget_that_the_door_is_shut(patch: Patch) -> None:
+    patch.setattr(Door, "timeout", lambda self, now: float("inf"))
+
+
 def wake_up_late(patch: Patch) -> None:
     timeout = Deadline.timeout
 

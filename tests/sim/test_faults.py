@@ -29,14 +29,13 @@ FAULTS: list[Fault] = [
     turns.measure_time_in_turns, lines.miscount_what_was_delivered, turns.take_a_hangup_for_the_end,
     turns.forget_the_rest_of_an_edge, turns.stop_at_a_short_read, turns.no_pause_without_descriptors,
     turns.leave_an_eof_armed, turns.no_budget_of_sends, turns.no_budget_of_reads, turns.wake_up_late,
-    turns.end_the_idle_early, turns.wait_for_ever_for_the_slow, turns.never_cut,
-    turns.close_without_a_word_to_epoll, endings.forget_to_close, lines.skip_without_a_word,
+    turns.forget_that_the_door_is_shut, turns.end_the_idle_early, turns.wait_for_ever_for_the_slow,
+    turns.never_cut, turns.close_without_a_word_to_epoll, endings.forget_to_close, lines.skip_without_a_word,
     turns.let_an_error_escape, endings.keep_the_dead_in_their_room, lines.give_room_lines_out_of_order,
     lines.miscount_what_was_unsent, endings.close_behind_the_farewell, endings.give_up_who_lingers,
     endings.forget_that_nobody_lingers_any_more, endings.let_all_linger,
-    endings.never_read_again_who_took_its_answers,
-    endings.keep_every_line, endings.keep_the_address_of_the_gone, endings.keep_the_nick_of_the_gone,
-    endings.keep_empty_rooms,
+    endings.never_read_again_who_took_its_answers, endings.keep_every_line,
+    endings.keep_the_address_of_the_gone, endings.keep_the_nick_of_the_gone, endings.keep_empty_rooms,
 ]  # fmt: skip
 """Those that no test below has to itself."""
 
