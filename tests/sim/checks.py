@@ -95,8 +95,8 @@ class Checks:
                 self.clocks.was_in_time(fields)
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
-                if fields["reason"] == "slow_consumer":
-                    self._was_slow(fields)
+                if str(fields["detail"]).startswith("stuck="):
+                    self._was_stuck(fields)
         self._logged = len(log)
 
     def _registered(self) -> None:
@@ -144,10 +144,10 @@ class Checks:
         least = self._world.hub.settings.idle_timeout_s
         quiet_s >= least or fail(f"{peer.name} ended idle after {quiet_s} s")
 
-    def _was_slow(self, end: dict[str, Any]) -> None:
-        """Who ends as slow was owed something that it did not take, or had stopped hearing."""
+    def _was_stuck(self, end: dict[str, Any]) -> None:
+        """Who took nothing in time was owed something."""
         missed = end["unsent_bytes"] + end["unsent_private_bytes"] + end["skipped_bytes"]
-        missed or "feed" in end["detail"] or fail(f"{end['peer']} ended as slow, and had taken everything")
+        missed or fail(f"{end['peer']} ended as stuck, and had taken everything")
 
     def _log_of(self, room: Room) -> None:
         """It is without a hole up to the newest line, and no longer than the slowest and history may need."""
