@@ -41,6 +41,8 @@ class Endings:
     def reap(self, now: float) -> None:
         """Settle those who got a reason, close those who are finished, of each as many as the budget has."""
         marks, budget = self._hub.marks, self._hub.budgets.endings
+        if marks.given_up:  # Who took its rest at the last moment has still to read it.
+            marks.given_up = [client for client in marks.given_up if client.id not in marks.finished]
         if marks.ended:
             for client in list(islice(marks.ended.values(), budget)):
                 del marks.ended[client.id]

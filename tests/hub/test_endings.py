@@ -15,7 +15,15 @@ from hub.mailbox import Stop
 from hub.reasons import CloseReason
 from hub.sockets import Sockets
 from hub.state import Budgets
-from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, on_its_way_bytes, reading, take_all
+from tests.hub.support_turns import (
+    LINE,
+    SMALL_LAG,
+    SteppedHub,
+    on_its_way_bytes,
+    reading,
+    take_all,
+    unacknowledged_bytes,
+)
 from tests.hub.support_websocket import request
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
@@ -111,6 +119,23 @@ def test_who_closed_and_takes_nothing_is_let_go_after_ten_seconds() -> None:
         hub.turns(3)
         assert not hub.hub.by_fd
         assert hub.ending()["unsent_bytes"] > 0
+
+
+def test_who_takes_its_rest_at_the_last_moment_has_time_to_read_it() -> None:
+    with SteppedHub(mode="chat") as hub, closing(hub.join(2, receive_buffer=4096)) as (slow, talker):
+        client = hub.client(slow)
+        hub.begin_a_line(talker, slow, more=20)
+        hub.say(slow, b"/quit\n")
+        assert client.phase is Phase.FLUSHING
+        until(lambda: not (take_all(slow) and unacknowledged_bytes(client)))
+        hub.deliver(slow, b"Input that nobody reads: with it a close is a reset.\n")
+        hub.now_s += hub.hub.limits.linger_s
+        hub.turns()
+        assert client.phase is Phase.LINGERING
+        assert slow.rest().endswith(BYE_QUIT)
+        hub.now_s += hub.hub.limits.linger_s
+        hub.turns(2)
+        assert not hub.hub.by_fd.get(client.fd)
 
 
 def test_as_many_are_settled_in_a_turn_as_its_budget_allows() -> None:

@@ -36,7 +36,5 @@ def _was_given_time(world: World, client: Client) -> None:
         return
     if tcp.shut_at is None:
         fail(f"{client.peer} is closed right behind its last line ({client.reason})")
-    if tcp.shut_at == world.kernel.woke_at and now - client.ended_at >= hub.limits.linger_s:
-        return  # It took its rest in the very turn in which the time for that was over.
     waited_s = now - tcp.shut_at
     waited_s >= hub.limits.linger_s or fail(f"{client.peer} is closed after {waited_s} s ({client.reason})")
