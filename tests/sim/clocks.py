@@ -26,7 +26,9 @@ class Clocks:
         self._world = world
         timers = [(name, getattr(world.hub.timers, name)) for name in world.hub.timers.__slots__]
         self._exact = [(name, timer) for name, timer in timers if isinstance(timer, Deadline)]
-        self._others = [(name, timer) for name, timer in timers if isinstance(timer, Sweep | Poll)]
+        self._others: list[tuple[str, Sweep | Poll]] = [
+            (name, timer) for name, timer in timers if isinstance(timer, Sweep | Poll)
+        ]
         len(self._exact) + len(self._others) + sum(isinstance(timer, Never) for _, timer in timers) == len(
             timers
         ) or fail("a clock of an unknown kind")
@@ -99,6 +101,7 @@ class Clocks:
             len(sender._private), [round_.at for round_ in sender._passes.values()],
             len(world.loop._observer._rows), len(world.loop._observer._answering),
             [timer._heap[0] for _, timer in self._exact if timer._heap],
+            [len(slice_of(timer)) for _, timer in self._others],
         )  # fmt: skip
         same = state == self._state
         self._still = self._still + 1 if same else 0
@@ -130,6 +133,11 @@ class Clocks:
             len(heap) <= 2 * len(last) + 64 or fail(f"{name} keeps {len(heap)} entries of {len(last)}")
             (not last or heap[0][0] <= due_s(timer)) or fail(f"{name} wakes up too late")
             last.keys() <= known or fail(f"{name} keeps the dead", last.keys() - known)
+
+
+def slice_of(timer: Sweep | Poll) -> list[int] | dict[int, None]:
+    """Whom this has still to look at, which may leave no trace: a warning that nobody is to hear."""
+    return timer._to_examine if isinstance(timer, Sweep) else timer._condemned
 
 
 def due_s(timer: Expiry) -> float:
