@@ -293,19 +293,21 @@ STOPPED_S = 4.0
 """The timeout of those who are stopped: long beside what it takes a slow machine to let a crowd in."""
 
 
-def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
-    """Clients that are known to be in: each has had one line echoed. And then their hub is stopped.
+def stop_short(hub: HubProcess) -> None:
+    """It does nothing until SIGCONT; the kernel goes on taking bytes for it."""
+    hub.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
 
-    It does nothing until SIGCONT; the kernel goes on taking bytes for it.
-    """
+
+def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
+    """Clients that are known to be in: each has had one line echoed. And then their hub is stopped."""
     peers = []
     for _ in range(count):
         peers.append(hub.peer())
         peers[-1].send(b"hello\n")
     for peer in peers:
         assert peer.line() == b"hello\n"
-    hub.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
+    stop_short(hub)
     return peers
 
 
