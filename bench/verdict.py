@@ -1,8 +1,10 @@
 """What a soak came to: one line for each thing that has to hold, with the figure and pass or FAIL."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from bench.figures import quantile
@@ -13,6 +15,7 @@ WARM_UP = 0.25
 """The share of a run in which memory may still grow and threads may still start."""
 SLOPE_FROM_S = 30 * 60.0
 """A shorter run says nothing of a slope in an hour."""
+SLOPE_POINTS = 200
 SLOPE_MIB_PER_H, ECHO_P99_MS, LAG_P999_MS = 1.0, 50.0, 250.0
 
 
@@ -60,13 +63,22 @@ class Record:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The rise of y for one of x, by least squares. NaN where no line goes through."""
-    count = len(points)
-    if count < 2:
-        return math.nan
-    mean_x, mean_y = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else math.nan
+    """The rise of y for one of x: the median over all pairs of points (Theil 1950, Sen 1968). NaN of none.
+
+    Not least squares, for which one step is a slope: a burst higher than all before, whose pages the
+    allocator keeps, is no leak. In half an hour a step of 0.75 MiB came out as 1.8 MiB an hour.
+    """
+    steep = [
+        (later[1] - earlier[1]) / (later[0] - earlier[0])
+        for earlier, later in itertools.combinations(points, 2)
+        if later[0] != earlier[0]
+    ]
+    return median(steep) if steep else math.nan
+
+
+def thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Some hundred of them, as far from one another as they can be: pairs are many."""
+    return samples[:: max(1, len(samples) // SLOPE_POINTS)]
 
 
 def judge(record: Record) -> list[Criterion]:
@@ -87,7 +99,7 @@ def judge(record: Record) -> list[Criterion]:
 
 
 def _memory(record: Record) -> Criterion:
-    warm = record.warm()
+    warm = thinned(record.warm())
     rise = slope([(sample.at_s / 3600, sample.rss_bytes / MIB) for sample in warm])
     figure = f"{rise:+.2f} MiB/h after the warm-up (allowed {SLOPE_MIB_PER_H:g})"
     if record.seconds < SLOPE_FROM_S:

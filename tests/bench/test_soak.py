@@ -184,6 +184,19 @@ def test_a_slope_is_that_of_the_line_through_the_points() -> None:
     assert math.isnan(slope([(1, 1)])) and math.isnan(slope([(1, 1), (1, 2)]))
 
 
+def test_a_burst_whose_pages_are_kept_is_no_leak_and_a_staircase_is_one() -> None:
+    record = a_record()
+    record.samples = [
+        replace(sample, rss_bytes=60 * MIB + (MIB if sample.at_s > 1000 else 0)) for sample in record.samples
+    ]
+    assert failed(record) == []
+    record.samples = [
+        replace(sample, rss_bytes=60 * MIB + round(sample.at_s // 200 * 0.1 * MIB))
+        for sample in record.samples
+    ]
+    assert failed(record) == ["memory"]
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
