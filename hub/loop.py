@@ -139,7 +139,7 @@ class Loop:
         for fd, mask in events:
             client = by_fd.get(fd)
             if client is not None:
-                self._mark(client, mask)
+                self._mark(client, mask, now)
                 answers += client.pinged  # Should it be more than a pong, reading it tells.
             elif self._door.is_listener(fd):
                 doors.append(fd)
@@ -152,11 +152,13 @@ class Loop:
         if self._counts_events and len(events) > others + answers:
             self.hub.timers.idle.touch(EVENT, now)
 
-    def _mark(self, client: Client, mask: int) -> None:
+    def _mark(self, client: Client, mask: int, now: float) -> None:
         hub, counters = self.hub, self.hub.counters
         if mask & ready.OUT:
             counters.events_out += 1
             hub.marks.flush[client.id] = client
+            if client.blocked and not client.deaf:  # Its peer took some, however late the hub looks.
+                self._pacing.took_some(client, now)
         if not mask & _READABLE:
             return
         if mask & ready.IN:

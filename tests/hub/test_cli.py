@@ -189,7 +189,7 @@ def test_a_wrong_variable_is_one_line(tmp_path: Path, name: str, value: str, lin
         (b"max-lag = 65536\nmax_lag = 65536", "max_lag: 65536: each key once"),
         (b"[serve]\nport = 1", "serve: no such key: see hubbub --help"),
         (b"port = 0x" + b"f" * 5000, f"port: too much to show: {PORT}"),
-        (b"port" + b".a" * 20_000 + b" = 1", f"port: too much to show: {PORT}"),
+        (b"port" + b".a" * 5000 + b" = 1", f"port: too much to show: {PORT}"),
         (b"read = 'once'\ntrigger = 'edge'", f"read: 'once': {STARVES}"),
         (
             b"port: 9000",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,8 +20,9 @@ from tests.hub.support_turns import (
     RecordingSockets,
     SteppedHub,
     take_all,
+    unacknowledged_bytes,
 )
-from tests.support import PAIRS, Peer, ThreadHub, closing
+from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 BULK = b"".join(b"bulk %04d\n" % number for number in range(800))
 """8000 bytes, more than a line that somebody types."""
@@ -366,6 +367,23 @@ def test_a_hearer_that_keeps_a_room_waiting_is_cut_after_ten_seconds_without_a_b
                 hub.turns(3)
                 seen.append((sender.held, client.reason, client.detail))
             assert seen == [(True, None, ""), (False, "slow_consumer", "stuck=10s")]
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_who_took_its_lines_while_the_process_stood_still_is_not_cut(trigger: str, read: str) -> None:
+    changes: dict[str, Any] = {"max_lag_bytes": SMALL_LAG, "idle_timeout_s": 0}
+    with SteppedHub(trigger=trigger, read=read, **changes) as hub:
+        (slow,) = hub.join(1, receive_buffer=4096)
+        with slow, closing(hub.join(1)) as (talker,):
+            client = hub.client(slow)
+            hub.clog(talker, (), slow)
+            hub.fill(talker, (), lambda: hub.client(talker).held)
+            until(lambda: not (take_all(slow) and unacknowledged_bytes(client)))
+            hub.now_s += 3600
+            hub.turns()
+            assert client.reason is None
+            hub.catch_up(slow)
+            assert not hub.client(talker).held
 
 
 # Who sends and does not read: bulk senders and feeds.
