@@ -42,7 +42,7 @@ def slice_of(text: str) -> tuple[int, int]:
 
 
 def pytest_configure() -> None:
-    """A script that starts the tests in its background ignores SIGINT, and so would every child: no Ctrl-C."""
+    """Who starts the tests in a script's background ignores SIGINT, and so would all children: no Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
