@@ -36,8 +36,8 @@ def leave_epollout_armed(patch: Patch) -> None:
 def close_inside_a_batch(patch: Patch) -> None:
     mark = Loop._mark
 
-    def hasty(self: Loop, client: Client, mask: int) -> None:
-        mark(self, client, mask)
+    def hasty(self: Loop, client: Client, mask: int, now: float) -> None:
+        mark(self, client, mask, now)
         if client.phase is Phase.LINGERING and mask & 0x10:
             self._endings._close(client, 0.0)
 
@@ -113,8 +113,8 @@ def measure_time_in_turns(patch: Patch) -> None:
 def take_a_hangup_for_the_end(patch: Patch) -> None:
     mark = Loop._mark
 
-    def rash(self: Loop, client: Client, mask: int) -> None:
-        mark(self, client, mask)
+    def rash(self: Loop, client: Client, mask: int, now: float) -> None:
+        mark(self, client, mask, now)
         if mask & 0x2000 and client.phase is Phase.OPEN and client.reason is None:
             client.last = (CloseReason.PEER_CLOSED, "")
 
