@@ -65,8 +65,7 @@ class Expirer:
         hub = self._hub
         if client.reason is not None:
             return
-        unread = client.id in hub.marks.readable or client.has_backlog
-        if unread or (not client.eof and self._has_input(client)):
+        if self._is_unread(client):
             hub.timers.idle.touch(client.id, now)
             hub.resume(client)
         elif client.owes_nothing or not client.blocked:
@@ -75,6 +74,11 @@ class Expirer:
         else:
             lag = f"lag={client.lag_bytes}"
             hub.marks.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
+
+    def _is_unread(self, client: Client) -> bool:
+        """Whether something it sent waits, in the kernel or here, because the hub has not come to it yet."""
+        waits = client.id in self._hub.marks.readable or client.has_backlog
+        return waits or (not client.eof and self._has_input(client))
 
     def _has_input(self, client: Client) -> bool:
         """Whether something it sent, or the end of its connection, is waiting to be read."""
@@ -100,8 +104,14 @@ class Expirer:
             hub.start_output(client)
 
     def _end_handshake(self, client: Client, due: float, now: float) -> None:
-        after = f"after={self._hub.limits.handshake_s:g}s"
-        self._hub.marks.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
+        """Its request is late, unless it waits to be read: then the hub is."""
+        hub = self._hub
+        if self._is_unread(client):
+            hub.timers.handshake.touch(client.id, now)
+            hub.resume(client)
+            return
+        after = f"after={hub.limits.handshake_s:g}s"
+        hub.marks.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
 
     def _end_stall(self, client: Client, due: float, now: float) -> None:
         if client.room is not None:

@@ -159,6 +159,7 @@ class Loop:
             hub.marks.flush[client.id] = client
             if client.blocked and not client.deaf:  # Its peer took some, however late the hub looks.
                 self._pacing.took_some(client, now)
+                hub.marks.took.append(client)
         if not mask & _READABLE:
             return
         if mask & ready.IN:

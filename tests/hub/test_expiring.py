@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import select
+from contextlib import ExitStack
 
 import pytest
 
 from hub.client import Client
 from hub.kinds import Rate
+from hub.state import Budgets
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.hub.support_websocket import close, text
 from tests.support import PATIENCE_S, Peer, ThreadHub, closing, until
@@ -75,6 +77,18 @@ def test_a_handshake_that_trickles_in_ends_after_five_seconds() -> None:
             assert client.reason == "handshake_timeout"
             hub.settle()
             assert peer.rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_that_waits_to_be_read_at_its_deadline_is_read() -> None:
+    with SteppedHub(Budgets(turn_bytes=1), idle_timeout_s=0) as hub, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(hub.ws_port)) for _ in range(2)]
+        hub.turns_until(lambda: len(hub.hub.clients) == 2)
+        for peer in peers:
+            hub.deliver(peer, HANDSHAKE % hub.ws_port)
+        hub.now_s += 3600
+        hub.turns()  # One of them is read in this turn.
+        for peer in peers:
+            hub.turns_until(lambda peer=peer: take_all(peer).startswith(b"HTTP/1.1 101 "))
 
 
 def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:

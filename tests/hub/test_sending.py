@@ -369,9 +369,12 @@ def test_a_hearer_that_keeps_a_room_waiting_is_cut_after_ten_seconds_without_a_b
             assert seen == [(True, None, ""), (False, "slow_consumer", "stuck=10s")]
 
 
+@pytest.mark.parametrize("idle_timeout_s", [0, 300])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
-def test_who_took_its_lines_while_the_process_stood_still_is_not_cut(trigger: str, read: str) -> None:
-    changes: dict[str, Any] = {"max_lag_bytes": SMALL_LAG, "idle_timeout_s": 0}
+def test_who_took_its_lines_while_the_process_stood_still_is_not_cut(
+    trigger: str, read: str, idle_timeout_s: int
+) -> None:
+    changes: dict[str, Any] = {"max_lag_bytes": SMALL_LAG, "idle_timeout_s": idle_timeout_s}
     with SteppedHub(trigger=trigger, read=read, **changes) as hub:
         (slow,) = hub.join(1, receive_buffer=4096)
         with slow, closing(hub.join(1)) as (talker,):
@@ -379,6 +382,7 @@ def test_who_took_its_lines_while_the_process_stood_still_is_not_cut(trigger: st
             hub.clog(talker, (), slow)
             hub.fill(talker, (), lambda: hub.client(talker).held)
             until(lambda: not (take_all(slow) and unacknowledged_bytes(client)))
+            hub.deliver(talker, LINE)
             hub.now_s += 3600
             hub.turns()
             assert client.reason is None
