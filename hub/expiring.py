@@ -141,8 +141,11 @@ class Expirer:
 
     def _end_stuck(self, client_id: int, due: float, now: float) -> None:
         """It took nothing in time, whether it is open or has ended already."""
-        client = self._hub.clients.get(client_id)
-        if client is not None:
+        hub = self._hub
+        client = hub.clients.get(client_id) or hub.ended[client_id]
+        if not client.blocked and not client.deaf:  # It refused nothing: the hub has not come to it.
+            hub.timers.progress.touch(client_id, now)
+        elif client_id in hub.clients:
             self._pacing.end_stuck(client, due, now)
         else:
-            self._hub.marks.given_up.append(self._hub.ended[client_id])
+            hub.marks.given_up.append(client)
