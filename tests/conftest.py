@@ -3,7 +3,8 @@
 The order is a new one each run (pytest-randomly), but those of the page stay together: they share one
 browser, and it has to be gone before others run event loops of their own.
 
-The quick tests try the same examples each time, so that whoever did not break anything sees nothing break.
+The quick tests of hypothesis try the same examples each time, so that whoever did not break anything sees
+nothing break; those that draw by themselves print their seed.
 What is marked long tries others each time; the seed stands in the first lines of the run, and FUZZ_SEED=N
 makes the same ones again. HYPOTHESIS_PROFILE=long does that to the quick tests as well.
 """
