@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,17 @@ def test_a_request_that_waits_to_be_read_at_its_deadline_is_read() -> None:
         hub.turns()  # One of them is read in this turn.
         for peer in peers:
             hub.turns_until(lambda peer=peer: take_all(peer).startswith(b"HTTP/1.1 101 "))
+
+
+def test_who_was_sent_nothing_yet_is_not_stuck() -> None:
+    budgets = Budgets(client_bytes=60, read_bytes=60, sends=1, sends_between_clock_readings=1)
+    with SteppedHub(budgets, mode="chat", idle_timeout_s=0) as hub, closing(hub.join(3)) as peers:
+        hub.hub.intake = replace(hub.hub.intake, private_bytes=1000)
+        clients = [hub.deliver(peer, b"/help\n" * 100) for peer in peers]
+        untried = hub.turns_until(lambda: [each for each in clients if each.choked and not each.blocked])
+        hub.now_s += 3600
+        hub.turns()
+        assert {client.reason for client in untried} == {None}
 
 
 def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
