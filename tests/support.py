@@ -288,6 +288,16 @@ class HubProcess:
         self.process.send_signal(signum)
         return self.process.wait(PATIENCE_S)
 
+    def stand_still(self) -> None:
+        """It does nothing until `go_on`; the kernel goes on taking connections and bytes for it."""
+        self.process.send_signal(signal.SIGSTOP)
+        # The signal is sent before every thread has stopped.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """After `stand_still`: what happened meanwhile has happened at once for it."""
+        self.process.send_signal(signal.SIGCONT)
+
     def cpu_s(self) -> float:
         """Processor seconds, user and system, that it has used."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

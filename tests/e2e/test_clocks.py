@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.programs import require
-from tests.e2e.test_idle import STRATEGIES, endings, stop_short
+from tests.e2e.test_idle import STRATEGIES, endings
 from tests.support import HubProcess, Peer, closing, until
 
 HOUR_S, DAY_S = 3600, 86400
@@ -112,11 +112,11 @@ def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_i
         crowd(hub, 600) as silent,
         crowd(hub, 1100) as talking,
     ):
-        stop_short(hub)
+        hub.stand_still()
         for peer in talking:
             peer.send(b"hello\n")
         clocks.step(HOUR_S)
-        hub.process.send_signal(signal.SIGCONT)
+        hub.go_on()
         for peer in talking:
             assert peer.line() == b"hello\n"
         for peer in silent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -28,10 +27,9 @@ triggers = pytest.mark.parametrize("trigger", [pytest.param("level", marks=pytes
 @contextmanager
 def standing_still(hub: HubProcess) -> Iterator[None]:
     """What happens meanwhile has happened at once for the hub."""
-    hub.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
+    hub.stand_still()
     yield
-    hub.process.send_signal(signal.SIGCONT)
+    hub.go_on()
 
 
 def closed(hub: HubProcess, accepted: int, still_open: int = 0) -> dict[str, int]:

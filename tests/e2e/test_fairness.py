@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -63,7 +62,7 @@ def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
         for peer in [big, *others]:
             peer.send(b"hello\n")
             assert peer.line() == b"hello\n"
-        hub.process.send_signal(signal.SIGSTOP)
+        hub.stand_still()
         data = block(100_000)
         sender = threading.Thread(target=big.sock.sendall, args=(data,))
         sender.start()
@@ -71,7 +70,7 @@ def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
         for peer in others:
             peer.send(b"one line\n")
         started_s = time.monotonic()
-        hub.process.send_signal(signal.SIGCONT)
+        hub.go_on()
         assert {peer.line() for peer in others} == {b"one line\n"}
         took_ms = (time.monotonic() - started_s) * 1000
         record_property("all twenty lines beside the burst", f"{took_ms:.1f} ms")
@@ -153,15 +152,14 @@ class Stop:
     """Stops a process for some seconds, a second from now."""
 
     def __init__(self, hub: HubProcess, seconds: float) -> None:
-        self._hub = hub
-        self._due = [(signal.SIGCONT, seconds + 1), (signal.SIGSTOP, 1.0)]
+        self._due = [(hub.go_on, seconds + 1), (hub.stand_still, 1.0)]
         self._start_s = time.monotonic()
         self.ended_s = self._start_s + seconds + 1
 
     def look(self) -> None:
-        """Send the signal whose time has come."""
+        """Do what is due."""
         while self._due and time.monotonic() > self._start_s + self._due[-1][1]:
-            self._hub.process.send_signal(self._due.pop()[0])
+            self._due.pop()[0]()
             self.ended_s = time.monotonic()
 
 

@@ -6,10 +6,8 @@ before a client's last byte to its farewell. The second can only be longer, so i
 
 from __future__ import annotations
 
-import os
 import random
 import select
-import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -293,12 +291,6 @@ STOPPED_S = 4.0
 """The timeout of those who are stopped: long beside what it takes a slow machine to let a crowd in."""
 
 
-def stop_short(hub: HubProcess) -> None:
-    """It does nothing until SIGCONT; the kernel goes on taking bytes for it."""
-    hub.process.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, hub.process.pid, os.WSTOPPED)
-
-
 def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
     """Clients that are known to be in: each has had one line echoed. And then their hub is stopped."""
     peers = []
@@ -307,7 +299,7 @@ def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
         peers[-1].send(b"hello\n")
     for peer in peers:
         assert peer.line() == b"hello\n"
-    stop_short(hub)
+    hub.stand_still()
     return peers
 
 
@@ -323,7 +315,7 @@ def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() ->
             time.sleep(0.2 * STOPPED_S)  # The pace of the clients: six of these are past the timeout.
         expected = b"".join(b"line %d\n" % number for number in range(6))
         for hub, peers in zip(hubs, crowds, strict=True):
-            hub.process.send_signal(signal.SIGCONT)
+            hub.go_on()
             for peer in peers:
                 assert peer.read(len(expected)) == expected
                 peer.send(b"still here\n")
@@ -337,7 +329,7 @@ def test_whoever_was_silent_while_the_process_was_stopped_goes_in_slices() -> No
         crowds = [stack.enter_context(closing(stopped_crowd(hub, 1000))) for hub in hubs]
         time.sleep(1.1 * STOPPED_S)  # Silence, past everybody's timeout.
         for hub, peers in zip(hubs, crowds, strict=True):
-            hub.process.send_signal(signal.SIGCONT)
+            hub.go_on()
             assert {peer.rest() for peer in peers} == {b"* bye reason=idle after=%gs\n" % STOPPED_S}
             for peer in peers:
                 peer.close()

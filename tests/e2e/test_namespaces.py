@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -356,13 +355,13 @@ def test_after_the_accept_queue_overflowed_everyone_who_waited_is_served(record_
             Path("/proc/sys/net/core/somaxconn").write_text(f"{queue}\n")
             serve = HubProcess("--mode", "echo", "--no-web", "--no-ws")
         with serve as hub, ExitStack() as stack:
-            hub.process.send_signal(signal.SIGSTOP)
+            hub.stand_still()
             with network.inside():
                 socks = [stack.enter_context(connecting(hub.port)) for _ in range(count)]
             until(lambda: overflows(network) > 0)
             start = time.monotonic()
             wait_connected(socks[: queue // 2])
-            hub.process.send_signal(signal.SIGCONT)
+            hub.go_on()
             wait_connected(socks)
             everyone_is_echoed(socks)
             record_property("500 served after an overflow", f"{time.monotonic() - start:.1f} s")

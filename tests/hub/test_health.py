@@ -153,7 +153,7 @@ def test_a_loop_that_hangs_is_told_by_the_page_and_well_again_when_it_turns() ->
 def test_a_process_that_is_stopped_does_not_answer_and_is_not_waited_for() -> None:
     with HubProcess("--host", "127.0.0.1") as hub:
         until(lambda: ask(page(hub)).code == WELL)
-        hub.process.send_signal(signal.SIGSTOP)
+        hub.stand_still()
         start_s = time.monotonic()
         verdict = ask(page(hub), limit_s=SOON_S)
         assert SOON_S <= time.monotonic() - start_s < LIMIT_S

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -114,13 +112,13 @@ def test_a_hidden_tab_asks_for_nothing(tab: Tab, hub: HubProcess) -> None:
 
 def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
-    os.kill(hub.process.pid, signal.SIGSTOP)
+    hub.stand_still()
     try:
         tab.wait_for_pill("stale")
         assert "stale" in tab.page.title()
         expect(tab["body"]).to_have_class("old")
     finally:
-        os.kill(hub.process.pid, signal.SIGCONT)
+        hub.go_on()
     tab.wait_for_pill("live")
     expect(tab["body"]).not_to_have_class("old")
 
