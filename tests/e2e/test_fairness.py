@@ -76,7 +76,7 @@ def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
         record_property("all twenty lines beside the burst", f"{took_ms:.1f} ms")
         assert big.read(len(data)) == data
         sender.join(PATIENCE_S)
-        until(lambda: not any(waits.unread for waits in queues(hub.port).values()), 1.0)
+        until(lambda: not any(waits.unread for waits in queues(hub.port).values()), 5.0)
         assert len(queues(hub.port)) == 21
 
 

@@ -213,7 +213,7 @@ def test_stop_lets_everybody_go_with_a_farewell_and_the_loop_ends(trigger: str, 
         for peer in peers:
             assert peer.rest() == b"* bye reason=server_shutdown\n"
             peer.close()
-        until(lambda: hub.loop.is_drained, 2.0)
+        until(lambda: hub.loop.is_drained, 5.0)
         hub.stop()
         assert hub.summaries[-1].closed == {"server_shutdown": 3}
         assert [event for event, _ in hub.log].count("draining") == 1
