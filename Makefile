@@ -1,4 +1,5 @@
-# Every target sets up what it needs with nothing but python3 (with venv) and make.
+# What pip can install each target installs, with nothing but python3 (with venv) and make. Chromium, telnet and the like,
+# an engine: a test says what it misses.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -37,7 +38,7 @@ guarantees: $(TOOLS) ## docs/guarantees.md from the tests that hold the promises
 	-$(BIN)/python -m tests.guarantees --run quick
 	$(BIN)/python -m tests.guarantees --run long
 
-planted: $(TOOLS) ## plants famous bugs, one at a time, and names the quick test that catches each
+planted: $(TOOLS) ## plants famous bugs, each in a copy of its own, and names the quick test that catches each
 	$(BIN)/python -m tests.planted $(ARGS)
 
 soak: $(TOOLS) ## 40 minutes of 300 clients, some of them rude, and a verdict

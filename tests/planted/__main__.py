@@ -1,4 +1,4 @@
-"""Plant every bug, one at a time, and see which test catches it: `python -m tests.planted`.
+"""Plant every bug, each in a copy of its own, and see which test catches it: `python -m tests.planted`.
 
 Exit code 1 when one is not caught or its patch does not apply, or when a test fails without any.
 """
@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "planted.md"
 _HEAD = """# Planted bugs
 
 Famous bugs of event-loop servers, each made on purpose in this one (`tests/planted/`), and the quick test
-that catches it. `make planted` plants one after another; `python -m tests.planted --write` writes this page.
+that catches it. `make planted` plants each in a copy of its own; `python -m tests.planted --write` writes this page.
 
 | | the bug | what a user would see | caught by |
 |---|---|---|---|
