@@ -88,6 +88,7 @@ def test_of_a_thousand_rooms_fifty_are_shown_and_the_others_counted() -> None:
     assert line.count("rrrr0") == ROOMS_SHOWN - 1
     assert line.endswith(f" and {1001 - ROOMS_SHOWN} more")
     assert len(line) < 2048
+    assert ROOMS_SHOWN == 50
 
 
 def test_asking_for_rooms_costs_the_more_of_a_turn_the_more_rooms_there_are() -> None:
@@ -121,6 +122,16 @@ def test_history_shows_the_last_lines_once_more_to_who_asked_and_to_nobody_else(
     assert asked(talk, ann, "/history 100") == asked(talk, ann, "/history")
     assert talk.heard(bob) == []
     talk.assert_books_balance(ann, bob)
+
+
+def test_history_shows_the_lines_of_the_hub_too_seen_before_or_not() -> None:
+    talk = Talk(announce=9)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "hello")
+    talk.say(bob, "/nick rob")
+    assert talk.heard(ann) == ["<ann> hello", "* bob is now rob"]
+    assert asked(talk, ann, "/history 2")[1:] == ["<ann> hello", "* bob is now rob"]
+    assert asked(talk, bob, "/history 2")[1:] == ["<ann> hello", "* bob is now rob"]
 
 
 def test_history_stands_where_it_was_asked_for_between_two_lines() -> None:
@@ -160,6 +171,7 @@ def test_history_is_whole_lines_of_at_most_64_kib() -> None:
         talk.say(ann, f"{number:03} " + "x" * 1000)
         talk.heard(ann)
     header, *lines = asked(talk, ann, "/history 1000")
+    assert HISTORY_BYTES == 64 * 1024
     size = sum(len(line) + 1 for line in lines)
     assert HISTORY_BYTES - 1100 < size <= HISTORY_BYTES
     assert header == f"* the last {len(lines)} lines of lobby:"

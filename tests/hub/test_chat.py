@@ -259,6 +259,15 @@ def test_names_that_the_hub_uses_itself_are_reserved(nick: str) -> None:
         talk.chat.rename(other, nick)
 
 
+@pytest.mark.parametrize("name", ["hubbub", "you", "guest-7"])
+def test_a_name_that_is_kept_from_people_may_be_a_room(name: str) -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, f"/join {name}", "hello")
+    assert ann.room is not None and ann.room.name == name
+    assert talk.heard(ann)[:2] == [f"* you are now in {name}, with nobody else", "<ann> hello"]
+
+
 @pytest.mark.parametrize("nick", ["ann", "ANN", "Ａｎｎ"])
 def test_a_nick_is_taken_whatever_its_case_or_width(nick: str) -> None:
     talk = Talk()

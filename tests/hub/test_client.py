@@ -147,6 +147,7 @@ def test_private_output_of_who_hears_no_room_precedes_everything(state: str) -> 
 
 def test_the_places_in_the_last_rooms_that_it_left_are_remembered() -> None:
     client = a_client()
+    assert ROOMS_REMEMBERED == 64
     for room in range(1, ROOMS_REMEMBERED + 1):
         client.remember(room, (room, 10 * room))
     client.remember(1, (7, 70))

@@ -20,6 +20,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 MASKED_PONG = b"\x8a\x80\0\0\0\0"
+MASKED_PING = b"\x89\x80\0\0\0\0"
 LINES = [b"line %d" % number for number in range(50)]
 
 
@@ -41,6 +42,17 @@ def test_who_talks_after_the_warning_is_warned_again_and_not_ended_early() -> No
         peer.read_until(b"<guest-1> here\n")
         assert peer.rest().count(b"or be gone\n") == 1
         assert hub.ending()["age_s"] >= 0.2 + 1.2
+
+
+def test_without_notices_nobody_is_warned() -> None:
+    times = {"idle_timeout_s": 10, "idle_warning_s": 5}
+    with SteppedHub(mode="chat", notices=False, **times) as hub, closing(hub.join(1)) as (peer,):
+        client = hub.client(peer)
+        for _ in range(2):
+            hub.now_s += 5.1
+            hub.turns(3)
+        assert client.reason == "idle"
+        assert peer.rest() == b""
 
 
 def test_relay_modes_warn_nobody() -> None:
@@ -126,7 +138,10 @@ def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
             hub.now_s += 0.2
             hub.turns(2)
             assert client.pinged
-            hub.now_s += 20
+            hub.now_s += 19.9
+            hub.turns(2)
+            assert client.reason is None
+            hub.now_s += 0.2
             hub.turns()
             assert client.reason == "peer_timeout"
 
@@ -144,8 +159,9 @@ def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
             assert client.pinged
 
 
+@pytest.mark.parametrize("frame", [MASKED_PING, MASKED_PONG], ids=["ping", "pong"])
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
-def test_pongs_are_no_activity(strategy: str) -> None:
+def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
     with SteppedHub(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy) as hub:
         peer, client = knock(hub, HANDSHAKE % hub.ws_port)
         with peer:
@@ -153,7 +169,7 @@ def test_pongs_are_no_activity(strategy: str) -> None:
                 hub.now_s += 20
                 hub.turns(2)
                 assert client.pinged
-                hub.say(peer, MASKED_PONG)
+                hub.say(peer, frame)
             hub.now_s += 9
             hub.turns()
             assert client.reason is None

@@ -257,6 +257,7 @@ def test_who_asks_for_another_version_learns_which_there_is() -> None:
 
 
 def test_a_request_may_have_16_kib_and_no_more() -> None:
+    assert MAX_REQUEST_BYTES == 16 * 1024
     padding = [f"X-{count}: {'y' * 4000}" for count in range(3)]
     size = len(request("GET / HTTP/1.1", *padding, "Z: "))
     fits = request("GET / HTTP/1.1", *padding, "Z: " + "z" * (MAX_REQUEST_BYTES - size))

@@ -257,6 +257,12 @@ def test_a_form_that_was_set_stays(eol: str, end: bytes) -> None:
         assert peer.read_until(b"two" + end) == b"one" + end + b"two" + end
 
 
+def test_where_lf_was_set_nobody_gets_telnet_encoding() -> None:
+    with SteppedHub(eol="lf") as hub, closing(hub.join(1)) as (peer,):
+        hub.say(peer, b"\xff\xfd\x01one \xff\xff\r\n")
+        assert peer.line() == b"\xff\xfc\x01one \xff\n"
+
+
 @pytest.mark.parametrize("command", [b"", IAC_NOP], ids=["CRLF", "telnet"])
 def test_the_form_changes_at_a_line_border_though_a_line_is_half_sent(command: bytes) -> None:
     with SteppedHub() as hub, closing(hub.join(2, receive_buffer=4096)) as (slow, talker):
@@ -357,6 +363,12 @@ def test_a_foreign_protocol_gets_one_reply_wherever_it_is_cut_and_others_hear_no
         assert hub.hub.counters.lines_in == 0
         hub.say(witness, b"heard?\n")
         assert witness.line().endswith(b"heard?\n")
+
+
+@pytest.mark.parametrize("opener", [HTTP, HTTP2, SSH, TLS], ids=["http", "http2", "ssh", "tls"])
+def test_without_notices_another_protocol_gets_its_one_reply_and_nothing_else(opener: bytes) -> None:
+    with SteppedHub(mode="chat", notices=False) as silent, SteppedHub(mode="chat") as hub:
+        assert reply_when_cut(silent, opener, 0) == reply_when_cut(hub, opener, 0)
 
 
 @pytest.mark.parametrize("first", [b"GET a life\n", b"SSH-1.99 is old\n", b"hi\nGET / HTTP/1.1\n"])

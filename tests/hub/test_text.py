@@ -140,6 +140,8 @@ def test_a_lone_surrogate_is_replaced_so_that_cleaned_text_can_be_encoded() -> N
         "สมชาย",
         "सीता",
         "e\u0323\u0302m",
+        "q\u0323\u0301x\u0323\u0301",  # two marks in a row that no letter takes in, and two once more
+        "क\u093e\u093e\u093e",  # marks that stand beside their letter do not pile up
         "山田Taro",
     ],
 )
@@ -179,6 +181,7 @@ def test_a_name_typed_in_decomposed_form_may_have_as_many_characters() -> None:
         (".", "begins with"),
         ("\u0301a", "begins with"),
         ("a\u0324\u0323\u0325", "two combining marks"),
+        ("xq\u0323\u0323\u0323x", "two combining marks"),
         ("p\u0430ypal", "only one of"),  # Cyrillic a
         ("\u03bfscar", "only one of"),  # Greek omicron
         ("\u0430\u03bf", "only one of"),

@@ -180,11 +180,30 @@ def test_a_frame_that_is_too_long_is_refused_at_its_header() -> None:
     assert offence_of(text(b"x" * 2**17)[:10]) == (CloseReason.LINE_TOO_LONG, f"limit={LIMIT}")
 
 
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CLOSE])
+def test_a_control_frame_that_claims_more_than_a_message_may_have_is_refused_at_its_header(
+    opcode: Opcode,
+) -> None:
+    over, within = masked(opcode, b"x" * (LIMIT + 1)), masked(opcode, b"x" * LIMIT)
+    assert offence_of(over[:4]) == (CloseReason.LINE_TOO_LONG, f"limit={LIMIT}")
+    assert outcome([within[:-1]])[2] is None
+    assert offence_of(within) == (CloseReason.PROTOCOL_ERROR, "frame=control frame too long")
+
+
+def test_a_control_frame_may_have_125_bytes_where_a_message_may_have_less() -> None:
+    assert outcome([masked(Opcode.PONG, b"x" * 125)], max_message_bytes=100)[2] is None
+    assert offence_of(masked(Opcode.PONG, b"x" * 126)[:4], max_message_bytes=100) == (
+        CloseReason.LINE_TOO_LONG,
+        "limit=100",
+    )
+
+
 def test_without_a_limit_a_message_may_be_of_any_size() -> None:
     assert lines_of(text(b"x" * 2_000_000), max_message_bytes=0) == [b"x" * 2_000_000]
 
 
 def test_a_message_has_at_most_1024_fragments() -> None:
+    assert MAX_FRAGMENTS == 1024
     most = text("", fin=False) + more(b"x", False) * (MAX_FRAGMENTS - 2)
     assert lines_of((most + more(b"x", True)) * 2) == [b"x" * (MAX_FRAGMENTS - 1)] * 2
     socket = let_in()
@@ -334,6 +353,7 @@ def test_every_reason_has_a_close_that_a_client_understands(reason: CloseReason)
         (CloseReason.KICKED, 1008),
         (CloseReason.INTERNAL_ERROR, 1011),
         (CloseReason.IO_ERROR, 1011),
+        (CloseReason.PEER_TIMEOUT, 1011),
         (CloseReason.SLOW_CONSUMER, 1013),
         (CloseReason.SERVER_FULL, 1013),
     ],

@@ -1,0 +1,150 @@
+"""WebSocket clients in the turns of the loop: what holds for them alone, and what for them as for anybody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.frames import Opcode
+
+from hub.client import Client
+from hub.frames import frame, frames
+from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
+from tests.hub.support_websocket import masked, request, text
+from tests.support import Peer, closing
+
+LINES = [b"line %04d" % number for number in range(700)]
+
+
+@contextmanager
+def a_browser(hub: SteppedHub, receive_buffer: int = 0) -> Iterator[tuple[Peer, Client]]:
+    """A WebSocket that has been let in and has read its answer, and the hub's side of it."""
+    with Peer(hub.ws_port, receive_buffer=receive_buffer) as browser:
+        before = hub.hub.counters.accepted
+        hub.turns_until(lambda: hub.hub.counters.accepted > before)
+        hub.say(browser, request(Host=f"localhost:{hub.ws_port}"))
+        assert browser.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        yield browser, hub.client(browser)
+
+
+def status(hub: SteppedHub, address: str, **headers: str) -> bytes:
+    """How a request with these headers, sent to this address, is answered."""
+    with Peer(hub.ws_port, address) as asking:
+        before = hub.hub.counters.accepted
+        hub.turns_until(lambda: hub.hub.counters.accepted > before)
+        hub.say(asking, request(**headers))
+        return asking.read(12)[-3:]
+
+
+# What it sends, and gets back.
+
+
+def test_a_browser_hears_its_own_bulk_at_once() -> None:
+    with SteppedHub() as hub, a_browser(hub) as (browser, client):
+        hub.say(browser, text(b"\n".join(LINES)))
+        assert client.bulk
+        bulk = b"".join(line + b"\n" for line in LINES)
+        assert browser.read(len(frames(bulk))) == frames(bulk)
+
+
+def test_a_browser_that_sends_and_takes_nothing_becomes_a_feed() -> None:
+    with (
+        SteppedHub(max_lag_bytes=SMALL_LAG) as hub,
+        a_browser(hub, receive_buffer=4096) as (browser, client),
+        closing(hub.join(4)) as (talker, *others),
+    ):
+        hub.say(browser, text(b"I only talk"))
+        hub.clog(talker, others, browser)
+        hub.fill(talker, others, lambda: client.id in hub.hub.rooms.lobby.pressed)
+        hub.now_s += 1
+        hub.turns(3)
+        hub.fill(talker, others, lambda: client.deaf)
+        hub.now_s += 9
+        hub.say(browser, text(b"still talking"))
+        assert others[0].read_until(b"still talking\n")
+        hub.now_s += 9
+        hub.turns(3)
+        assert client.reason is None
+        hub.now_s += 2
+        hub.turns(3)
+        assert (client.reason, client.detail) == ("slow_consumer", "feed=yes")
+
+
+@pytest.mark.parametrize(("mode", "max_line"), [("chat", 100), ("broadcast", 70_000), ("echo", 100)])
+def test_a_message_may_have_64_kib_or_a_line_where_that_is_more(mode: str, max_line: int) -> None:
+    limit = 100 if mode == "echo" else max(65_536, max_line)
+    longest = b"x\n" * (limit // 2)
+    with (
+        SteppedHub(mode=mode, max_line_bytes=max_line) as hub,
+        a_browser(hub) as (browser, client),
+        a_browser(hub) as (other, offender),
+    ):
+        hub.say(browser, text(longest))
+        assert client.reason is None
+        assert client.lines_in == (1 if mode == "echo" else limit // 2)
+        hub.say(other, text(longest + b"x"))
+        assert (offender.reason, offender.detail) == ("line_too_long", f"limit={limit}")
+        assert offender.lines_in == 0
+
+
+# Its end.
+
+
+def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
+    with (
+        SteppedHub() as hub,
+        a_browser(hub, receive_buffer=4096) as (browser, _),
+        closing(hub.join(1)) as (talker,),
+    ):
+        got = hub.begin_a_line(talker, browser)
+        hub.say(browser, text(b"last words") + masked(Opcode.BINARY))
+        got += hub.read_to_the_end(browser)
+        owed = frames(LINE * hub.client(talker).lines_in + b"last words\n")
+        assert got == owed + frame(b"\x03\xebreason=protocol_error binary=not here", Opcode.CLOSE)
+
+
+def test_a_browser_whose_kernel_refuses_bytes_is_not_asked_whether_it_is_there() -> None:
+    """The question would stand behind those bytes; the kernel has a clock of its own for them."""
+    with (
+        SteppedHub(idle_timeout_s=0) as hub,
+        a_browser(hub, receive_buffer=4096) as (browser, client),
+        closing(hub.join(1)) as (talker,),
+    ):
+        hub.clog(talker, (), browser)
+        for _ in range(4):
+            hub.now_s += 20.1
+            hub.turns(2)
+            assert client.blocked and not client.pinged and client.reason is None
+        heard = hub.catch_up(browser)
+        assert re.fullmatch(rb"(\x81\x7e\x07\xce" + LINE[:-1] + rb")+", heard)
+        hub.now_s += 20.1
+        hub.turns(2)
+        assert take_all(browser) == b"\x89\0"
+
+
+# The door.
+
+
+def test_without_websockets_there_is_no_port_for_them() -> None:
+    with SteppedHub(ws=False) as hub:
+        assert hub.hub.ws_addresses == ()
+        assert {listener.transport for listener in hub.loop._door._listeners.values()} == {"line"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.7"])
+def test_a_browser_may_name_the_address_listened_on_and_what_was_allowed(host: str) -> None:
+    with SteppedHub(host=host, allowed_hosts=("chat.example",)) as hub:
+        port = hub.ws_port
+        for name, answer in [
+            (f"{host}:{port}", b"101"),
+            (f"localhost:{port}", b"101"),
+            ("chat.example", b"101"),
+            (f"127.0.0.8:{port}", b"421"),
+            (f"{host}:1", b"421"),
+        ]:
+            assert status(hub, host, Host=name) == answer, name
+        own = f"{host}:{port}"
+        assert status(hub, host, Host=own, Origin="https://chat.example") == b"101"
+        assert status(hub, host, Host=own, Origin="https://other.example") == b"403"
