@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.hub.support_turns import LINE, SteppedHub
 from tests.support import closing
 
@@ -14,6 +16,19 @@ def bytes_shown(hub: SteppedHub) -> int:
     """To somebody who comes now."""
     with closing(hub.join(1)) as (late,):
         return hub.catch_up(late).count(b"> " + LINE) * SAID
+
+
+@pytest.mark.parametrize("history", [0, 1, 20])
+def test_who_joins_is_shown_as_many_lines_as_were_asked_for_whatever_their_turns(history: int) -> None:
+    with (
+        SteppedHub(mode="chat", history=history, announce=0) as hub,
+        closing(hub.join(1)) as (talker,),
+    ):
+        for number in range(30):
+            hub.say(talker, b"%02d\n" % number)
+        with closing(hub.join(1)) as (late,):
+            shown = hub.catch_up(late).splitlines()[1:]
+        assert shown == [b"<guest-1> %02d" % number for number in range(30 - history, 30)]
 
 
 def test_who_joins_is_shown_about_256_kib_and_more_only_while_a_slow_reader_keeps_the_log() -> None:

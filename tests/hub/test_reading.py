@@ -257,6 +257,20 @@ def test_a_form_that_was_set_stays(eol: str, end: bytes) -> None:
         assert peer.read_until(b"two" + end) == b"one" + end + b"two" + end
 
 
+def test_cr_nul_is_answered_with_crlf() -> None:
+    with SteppedHub() as hub, closing(hub.join(1)) as (peer,):
+        hub.say(peer, b"one\n")
+        hub.say(peer, b"two\r\0")
+        assert peer.read_until(b"two\r\n") == b"one\ntwo\r\n"
+
+
+def test_where_crlf_was_set_who_speaks_telnet_gets_its_encoding() -> None:
+    with SteppedHub(eol="crlf") as hub, closing(hub.join(2)) as (telnet, plain):
+        hub.say(telnet, b"one \xff\xff\n")
+        assert telnet.line() == b"one \xff\xff\r\n"
+        assert plain.line() == b"one \xff\r\n"
+
+
 def test_where_lf_was_set_nobody_gets_telnet_encoding() -> None:
     with SteppedHub(eol="lf") as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xfd\x01one \xff\xff\r\n")
