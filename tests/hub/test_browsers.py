@@ -11,6 +11,7 @@ from websockets.frames import Opcode
 
 from hub.client import Client
 from hub.frames import frame, frames
+from hub.reasons import CloseReason
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
 from tests.hub.support_websocket import masked, request, text
 from tests.support import Peer, closing
@@ -103,6 +104,24 @@ def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
         got += hub.read_to_the_end(browser)
         owed = frames(LINE * hub.client(talker).lines_in + b"last words\n")
         assert got == owed + frame(b"\x03\xebreason=protocol_error binary=not here", Opcode.CLOSE)
+
+
+@pytest.mark.parametrize("reason", [CloseReason.PEER_TIMEOUT, CloseReason.INTERNAL_ERROR])
+def test_a_browser_that_is_given_up_gets_its_close_frame_behind_the_line_begun_only(
+    reason: CloseReason,
+) -> None:
+    with (
+        SteppedHub() as hub,
+        a_browser(hub, receive_buffer=4096) as (browser, client),
+        closing(hub.join(1)) as (talker,),
+    ):
+        got = hub.begin_a_line(talker, browser)
+        begun = client.position  # The number of the line after it.
+        hub.hub.marks.end(client, reason)
+        hub.turns()
+        got += hub.read_to_the_end(browser)
+        assert got == frames(LINE * begun) + frame(b"\x03\xf3reason=" + reason.encode(), Opcode.CLOSE)
+        assert begun < hub.client(talker).lines_in
 
 
 def test_a_browser_whose_kernel_refuses_bytes_is_not_asked_whether_it_is_there() -> None:
