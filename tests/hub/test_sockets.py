@@ -16,6 +16,7 @@ import pytest
 
 from hub.reasons import CloseReason
 from hub.sockets import (
+    RECEIVE_BUFFER_BYTES,
     SEND_BUFFER_BYTES,
     NotAccepted,
     PeerGone,
@@ -98,6 +99,7 @@ def reset(peer: socket.socket) -> None:
     ("level", "option", "value"),
     [
         (socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * SEND_BUFFER_BYTES),  # socket(7): the kernel doubles it
+        (socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * RECEIVE_BUFFER_BYTES),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         (socket.SOL_SOCKET, socket.SO_OOBINLINE, 1),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
