@@ -143,6 +143,21 @@ def test_a_listener_that_the_system_takes_away_is_left_alone_and_the_hub_goes_on
             hub.turns_until(lambda: len(hub.hub.clients) == 2)
 
 
+def test_a_port_whose_listener_was_taken_away_is_back_after_a_restart() -> None:
+    with SteppedHub(mode="echo") as hub:
+        fd, listener = next(
+            (fd, each) for fd, each in hub.loop._door._listeners.items() if each.port == hub.port
+        )
+        assert fd == listener.sock.fileno()
+        listener.sock.shutdown(socket.SHUT_RDWR)
+        hub.turns_until(lambda: [event for event, _ in hub.log if event == "listener_lost"])
+        with socket.socket() as late, pytest.raises(ConnectionRefusedError):
+            late.connect(("127.0.0.1", hub.port))
+    with SteppedHub(mode="echo", port=hub.port) as again, closing(again.join(1)) as (peer,):
+        again.say(peer, b"back\n")
+        assert peer.line() == b"back\n"
+
+
 # So many of one address.
 
 

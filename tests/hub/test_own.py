@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.own import Runs, note, spans
+from hub.rooms import Room
+from hub.skipping import skip
+from hub.stats import Account
 from tests.hub.support_turns import SMALL_LAG, RecordingSockets, SteppedHub, take_all
+from tests.hub.test_client import a_client
 from tests.support import PAIRS, ThreadHub, closing, until
 from tests.support_ws import WsPeer
 
@@ -158,6 +162,28 @@ def test_answers_and_what_one_whispers_still_come() -> None:
             *(b"<guest-1> one", b"<guest-1> *waves*", b"<guest-1> two"),
             *(b"<guest-1 to you> psst", b"<guest-1> three"),
         ]
+
+
+def test_notices_of_the_room_about_oneself_still_come() -> None:
+    with SteppedHub(mode="chat", self_echo=False) as hub, closing(hub.join(2)) as (ann, bob):
+        take_all(ann), take_all(bob)
+        hub.say(ann, b"mine\n/nick ann\n")
+        assert b"* guest-1 is now ann\n" in take_all(ann)
+        assert take_all(bob) == b"<guest-1> mine\n* guest-1 is now ann\n"
+
+
+def test_ones_own_lines_are_lag_and_not_owed_and_are_passed_unskipped() -> None:
+    """The room keeps them for who stands before them, whoever said them."""
+    client, account = a_client(1), Account()
+    room = Room("tea", "tea", account, 1, own={})
+    room.enter(client, history=0)
+    for speaker in (1, 2, 1):
+        room.append(b"x" * 99, speaker)
+        room.seal()
+    assert (client.lag_bytes, client.owed_bytes, account.owed) == (300, 100, 100)
+    skip(client, room, account)
+    assert (client.skipped_lines, client.skipped_bytes, account.skipped) == (1, 100, 100)
+    assert client.lag_bytes == 0
 
 
 def test_history_on_coming_back_is_without_ones_own_lines_too() -> None:

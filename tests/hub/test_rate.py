@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hub.expiry import Deadline
 from hub.kinds import NO_RATE, Rate
+from hub.mailbox import Stop
 from hub.rate import CHAT_RATE, STEP_S, line_rate, refill_s
 from hub.settings import Mode, Settings
 from hub.stats import client_row
@@ -49,6 +50,25 @@ def test_a_client_is_looked_at_again_when_its_bucket_holds_a_line_and_not_for_ea
     lines = refill_s(rate) * rate.per_s
     assert 1 - 1e-9 <= lines <= max(1, burst) + 1e-9
     assert refill_s(rate) >= min(STEP_S, burst / rate.per_s) - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("rate", "interval_s"),
+    [
+        (CHAT_RATE, 0.05),
+        (Rate(1000, "s", 50), 0.05),
+        (Rate(50, "s", 1), 0.02),
+        (Rate(1000, "s", 10), 0.01),
+        (Rate(10, "s", 200), 0.1),
+        (Rate(30, "m", 30), 2.0),
+    ],
+)
+def test_who_waits_is_looked_at_every_50_ms_less_often_at_a_low_rate_and_more_with_a_small_burst(
+    rate: Rate, interval_s: float
+) -> None:
+    with SteppedHub(line_rate=rate) as hub:
+        hub.hub.timers.rate.touch(1, 0.0)
+        assert hub.hub.timers.rate.timeout(0.0) == pytest.approx(interval_s)
 
 
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
@@ -102,13 +122,16 @@ def test_the_end_of_stream_behind_lines_that_wait_is_found_after_them(
     with SteppedHub(trigger=trigger, read=read, line_rate=SLOW) as hub:
         talker, listener = hub.join(2)
         with talker, listener:
-            hub.deliver(talker, numbered(12) + last, fin=True)
+            client = hub.deliver(talker, numbered(12) + last, fin=True)
+            hub.turns(5)
+            assert take_all(listener) == numbered(5)
+            assert client.id in hub.hub.clients and not hub.hub.counters.closed  # It counts as open.
             for _ in range(20):
                 hub.turns(3)
                 hub.now_s += 0.1
             hub.turns_until(hub.endings)
             assert hub.ending()["reason"] == "peer_closed"
-            assert take_all(listener) == numbered(12) + last + (b"\n" if last else b"")
+            assert take_all(listener) == numbered(7, 5) + last + (b"\n" if last else b"")
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
@@ -182,6 +205,38 @@ def test_commands_count_like_lines() -> None:
         hub.deliver(talker, b"/who\n" * 5)
         hub.turns(5)
         assert take_all(talker).count(b"in lobby") == 3
+
+
+def test_empty_lines_count_and_an_unfinished_one_does_not() -> None:
+    with SteppedHub(mode="chat", line_rate=Rate(1, "s", 3)) as hub, closing(hub.join(1)) as (talker,):
+        take_all(talker)
+        client = hub.deliver(talker, b"\n\n\n" + b"unfinished " * 50)
+        hub.turns(5)
+        assert not client.throttled and client.reading
+        hub.deliver(talker, b"line\n")
+        hub.turns(5)
+        assert client.throttled and talker.nothing_waits()
+        hub.now_s += 1.0
+        hub.turns(5)
+        assert take_all(talker).endswith(b"unfinished line\n")
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_a_shutdown_does_not_wait_for_lines_that_wait_for_their_rate(trigger: str, read: str) -> None:
+    with SteppedHub(line_rate=Rate(2, "s", 1), trigger=trigger, read=read, drain_s=10.0) as hub:
+        talker, listener = hub.join(2)
+        with talker, listener:
+            client = hub.deliver(talker, numbered(5))
+            hub.turns(3)
+            assert client.throttled
+            hub.mailbox.post(Stop())
+            for _ in range(6):
+                hub.turns(2)
+                hub.now_s += 0.25
+            for peer in (talker, listener):
+                assert peer.rest() == b"0\n* bye reason=server_shutdown\n"
+        hub.turns_until(lambda: hub.loop.is_drained)
+        assert [(end["reason"], end["unsent_bytes"]) for end in hub.endings()] == [("server_shutdown", 0)] * 2
 
 
 @pytest.mark.parametrize("uptime_s", [0.0, 1e7 + 1 / 3])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hub.reasons import CloseReason
+from tests.support import ROOT
 
 NAMES = """
     peer_closed peer_reset peer_timeout quit idle line_too_long slow_consumer protocol_error wrong_protocol
@@ -35,3 +38,14 @@ def test_what_is_owed_is_dropped_where_it_cannot_or_must_not_be_delivered() -> N
 def test_a_peer_that_only_stopped_sending_still_gets_what_it_is_owed() -> None:
     assert CloseReason.PEER_CLOSED.by_peer
     assert CloseReason.PEER_CLOSED.flushes
+
+
+def test_the_table_of_reasons_has_those_that_the_hub_gives_and_the_others_are_for_later() -> None:
+    table = (
+        (ROOT / "docs/behaviour.md").read_text().partition("\n| reason | when |\n")[2].partition("\n\n")[0]
+    )
+    told = [reason for row in table.splitlines() for reason in re.findall(r"`(\w+)`", row.split("|")[1])]
+    sources = [path.read_text() for path in (ROOT / "hub").glob("*.py") if path.stem != "reasons"]
+    given = r"CloseReason\.([A-Z_0-9]+)\b(?!: \d)"  # The close code of a reason gives it to nobody.
+    named = {name.lower() for text in sources for name in re.findall(given, text)}
+    assert sorted(told) == sorted(named)
