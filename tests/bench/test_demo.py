@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import NamedTuple
 
 import pytest
 
+from bench import demo
+from bench.characters import FLOOD_ROOM
 from bench.demo import Cast, parse
 from bench.talk import GUESTS, SCENES, names, reading
 from tests.support import ROOT, ThreadHub, until
@@ -44,6 +49,99 @@ def test_every_mode_has_a_cast() -> None:
     assert len(cast().parts()) == people + 6
     assert len(cast("--mode", "broadcast").parts()) == 22
     assert len(cast("--mode", "echo").parts()) == 24
+
+
+class Played(NamedTuple):
+    """A part that somebody plays: its name, and what it is told to say first. None of them is begun."""
+
+    name: str
+    introduction: tuple[str, ...]
+
+
+def parts_of(of: Cast) -> list[Played]:
+    """Everybody who stays, in order."""
+    made = []
+    for part in of.parts():
+        playing = part()
+        assert isinstance(playing, Coroutine)
+        said = playing.cr_frame.f_locals.get("introduction", ())  # type: ignore[attr-defined]
+        made.append(Played(playing.__name__, said))
+        playing.close()
+    return made
+
+
+def connections(of: Cast) -> int:
+    """How many it holds at a time: each part but those who only tell others to speak, and a visitor."""
+    return sum(played.name != "converse" for played in parts_of(of)) + 1
+
+
+WEBSOCKETS = ["--ws", "127.0.0.1:2", "--ws", "[::1]:2"]
+
+
+@pytest.mark.parametrize("flags", [[], WEBSOCKETS], ids=["lines", "both"])
+def test_a_cast_holds_as_many_connections_as_is_said(flags: list[str]) -> None:
+    assert connections(cast(*flags)) == 31
+    assert connections(cast("--mode", "broadcast", *flags)) == 23
+    assert connections(cast("--mode", "echo", *flags)) == 25
+    text = " ".join((ROOT / "docs/behaviour.md").read_text().split())
+    assert "holds about 30 connections (23 in broadcast, 25 in echo)" in text
+
+
+def test_in_chat_there_are_five_rooms_a_flood_in_its_own_and_two_who_do_nothing() -> None:
+    assert len({scene.room for scene in SCENES}) == len(SCENES) == 5
+    assert sum(scene.room == "lobby" for scene in SCENES) == 1
+    others = [played for played in parts_of(cast()) if played.name not in ("play", "converse")]
+    flood = f"/join {FLOOD_ROOM}"
+    assert FLOOD_ROOM not in {scene.room for scene in SCENES}
+    assert [played.name for played in others if flood in played.introduction] == [
+        "flooder",
+        "idler",
+        "idler",
+        "sleeper",
+    ]
+    alone = [played for played in others if flood not in played.introduction]
+    assert [played.name for played in alone] == ["idler", "idler"]
+    assert len({played.introduction[-1] for played in alone}) == 2  # Each in a room where nobody speaks.
+
+
+def test_in_broadcast_one_feeds_twenty_and_nobody_floods() -> None:
+    names = Counter(played.name for played in parts_of(cast("--mode", "broadcast", *WEBSOCKETS)))
+    assert names == {"feed": 1, "_listener": 18, "play": 2, "talker_who_does_not_listen": 1}
+    silent = Counter(played.name for played in parts_of(cast("--mode", "broadcast", "--no-telnet")))
+    assert silent == {"feed": 1, "_listener": 20}
+
+
+def test_in_echo_twenty_talk_two_do_nothing_one_floods_and_one_does_not_read() -> None:
+    names = Counter(played.name for played in parts_of(cast("--mode", "echo")))
+    assert names == {"muse": 20, "_listener": 2, "flooder": 1, "talker_who_does_not_listen": 1}
+
+
+def test_visitors_come_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "FIRST_VISIT_S", 0.0)
+    monkeypatch.setattr(demo, "VISIT_S", 0.0)
+    here, most, came = 0, 0, 0
+
+    async def visit() -> None:
+        nonlocal here, most, came
+        here, came = here + 1, came + 1
+        most = max(most, here)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        here -= 1
+
+    asyncio.run(demo.receive(iter([visit] * 10)))
+    assert (most, came, here) == (1, 10, 0)
+
+
+def test_the_child_is_nicer_than_the_hub_by_ten() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with child("--lines", f"127.0.0.1:{nobody.getsockname()[1]}") as process:
+            wanted = min(os.nice(0) + 10, 19)  # setpriority(2): there is no more.
+            until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == wanted)
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(20) == 0
 
 
 def test_visitors_break_only_rules_that_the_hub_has() -> None:

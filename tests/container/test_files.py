@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ruamel.yaml import YAML
 
 from hub.kinds import TIMEOUT
 from hub.settings import DESCRIPTOR_RESERVE, Settings
+from hub.sources import CONFIG_FILE
 from tests.support import ROOT
 
 DEFAULTS = Settings()
@@ -124,7 +126,26 @@ def test_a_check_has_more_time_than_the_question_takes(service: dict[str, Any]) 
     assert in_image == wanted.format(**check)
 
 
+def test_the_engine_asks_every_ten_seconds_and_starts_anew_what_ended_by_itself(
+    service: dict[str, Any],
+) -> None:
+    check = service["healthcheck"]
+    assert (check["interval"], check["start_interval"], check["retries"]) == ("10s", "1s", 3)
+    assert service["stop_grace_period"] == "15s"
+    assert service["restart"] == "unless-stopped"  # An end is what it starts anew, not an unhealthy state.
+
+
 # Dockerfile
+
+
+def test_a_file_mounted_at_etc_hubbub_is_where_the_hub_looks_for_one(service: dict[str, Any]) -> None:
+    assert str(PurePosixPath(instructions("WORKDIR")[-1], CONFIG_FILE)) == "/etc/hubbub/hubbub.toml"
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert "WORKDIR /etc/hubbub" in last, "it is that of the stage that runs"
+    assert "working_dir" not in service and "HUBBUB_CONFIG" not in {*service["environment"], *last.split()}
+    assert (
+        "A hubbub.toml mounted at /etc/hubbub/hubbub.toml is read" in (ROOT / "docs/behaviour.md").read_text()
+    )
 
 
 def test_the_image_runs_as_a_number_that_is_not_root() -> None:
@@ -172,3 +193,9 @@ def test_every_dependency_has_one_exact_version_and_it_is_one_that_is_allowed(
     assert all(re.fullmatch(r"==[0-9.]+", str(one.specifier)) for one in exact)
     for wanted in map(Requirement, project["project"]["dependencies"]):
         assert versions[canonicalize_name(wanted.name)] in wanted.specifier, wanted
+
+
+def test_only_the_image_is_built_with_the_exact_versions() -> None:
+    (install,) = (line for line in instructions("RUN") if "pip" in line and "install" in line)
+    assert "--constraint constraints.txt" in install
+    assert "constraint" not in (ROOT / "Makefile").read_text()  # `make run` takes the newest that is allowed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_stop_ends_the_child_and_may_be_repeated(capfd: pytest.CaptureFixture[st
     company.stop(10.0)
     company.stop(10.0)
     assert capfd.readouterr().err == ""
+
+
+def test_the_demo_is_serve_with_two_other_defaults() -> None:
+    ours, usual = DemoSettings(), Settings()
+    differ = {field.name for field in fields(ours) if getattr(ours, field.name) != getattr(usual, field.name)}
+    assert differ == {"idle_timeout_s", "idle_warning_s"}
+    assert (ours.idle_timeout_s, ours.idle_warning_s) == (20.0, 10.0)
+    assert {field.name for field in fields(ours)} == {field.name for field in fields(usual)}
 
 
 def test_the_demo_s_own_defaults_go_with_any_timeout_of_the_user() -> None:

@@ -238,6 +238,22 @@ def test_a_name_that_does_not_exist_is_said() -> None:
     assert "not well: no.such.invalid:80: " in ask(Page("no.such.invalid", 80)).text  # RFC 6761, 6.4
 
 
+def test_a_name_that_takes_long_to_look_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        asked.set()
+        over.wait(PATIENCE_S)
+        raise socket.gaierror(socket.EAI_AGAIN, "at last")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    where = Page("slow.invalid", 80)
+    text = f"not well: {where}: no connection within {SOON_S:g} s"
+    assert ask(where, limit_s=SOON_S) == Verdict(UNWELL, text)
+    assert asked.is_set()
+    over.set()
+
+
 # Which page.
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hub import __version__
+from hub.records import ClientCounts
 from tests.web.support import Clock, StandInHub, ask, make_ending, make_room, make_row, make_summary
 from web.app import find_files, read_assets
 from web.handlers import ALIVE_WITHIN_S
@@ -173,6 +174,12 @@ def test_readyz_is_bad_while_draining_though_livez_is_good(page: WebThread, url:
     assert ask(url, "/readyz").status == 503
     assert ask(url, "/readyz").json() == {"ready": False, "alive": True, "draining": True}
     assert ask(url, "/livez").status == 200
+
+
+def test_readyz_is_good_of_a_hub_that_is_full(page: WebThread, url: str) -> None:
+    full = ClientCounts(open=3, accepted=7, peak=3)
+    page.feed.publish(make_summary(max_clients=3, clients=full, refused=4, closed={"server_full": 4}))
+    assert ask(url, "/readyz").json() == {"ready": True, "alive": True, "draining": False}
 
 
 def test_readyz_is_bad_when_publications_stop(url: str, clock: Clock) -> None:
