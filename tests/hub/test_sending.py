@@ -46,12 +46,14 @@ class Crowd(NamedTuple):
 
 
 @contextmanager
-def crowd(sockets: Sockets | None = None, max_lag_bytes: int = SMALL_LAG) -> Iterator[Crowd]:
+def crowd(
+    sockets: Sockets | None = None, max_lag_bytes: int = SMALL_LAG, slow: str = "disconnect"
+) -> Iterator[Crowd]:
     """Five clients of a broadcast, of which one does not read."""
-    with SteppedHub(sockets=sockets, max_lag_bytes=max_lag_bytes) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(4)) as (talker, *brisk):
-            yield Crowd(hub, talker, slow, brisk, hub.client(slow))
+    with SteppedHub(sockets=sockets, max_lag_bytes=max_lag_bytes, slow=slow) as hub:
+        (stuck,) = hub.join(1, receive_buffer=4096)
+        with stuck, closing(hub.join(4)) as (talker, *brisk):
+            yield Crowd(hub, talker, stuck, brisk, hub.client(stuck))
 
 
 # The common case: everyone is in step.
@@ -263,8 +265,9 @@ def test_a_reply_to_one_who_is_behind_stands_where_its_command_stood(trigger: st
 # About to be cut: press and patience.
 
 
-def test_one_that_is_about_to_be_cut_and_takes_bytes_is_waited_for_and_misses_nothing() -> None:
-    with crowd() as scene:
+@pytest.mark.parametrize("policy", ["disconnect", "skip"])
+def test_one_that_is_about_to_be_cut_and_takes_bytes_is_waited_for_and_misses_nothing(policy: str) -> None:
+    with crowd(slow=policy) as scene:
         hub, talker, slow, brisk, client = scene
         room, sender = hub.hub.rooms.lobby, hub.client(talker)
         scene.talk_until_pressed()
@@ -279,6 +282,7 @@ def test_one_that_is_about_to_be_cut_and_takes_bytes_is_waited_for_and_misses_no
         assert not (room.held or room.pressed or room.behind)
         assert got.endswith(b"last\n")
         assert got.count(LINE) == sender.lines_in - 1
+        assert client.skipped_lines == 0
         for peer in brisk:
             assert peer.read_until(b"last\n")
         assert not hub.endings()
