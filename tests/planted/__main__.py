@@ -22,7 +22,8 @@ PAGE = ROOT / "docs" / "planted.md"
 _HEAD = """# Planted bugs
 
 Famous bugs of event-loop servers, each made on purpose in this one (`tests/planted/`), and the quick test
-that catches it. `make planted` plants each in a copy of its own; `python -m tests.planted --write` writes this page.
+that catches it. `make planted` plants each in a copy of its own; `python -m tests.planted --write` makes this
+page.
 
 | | the bug | what a user would see | caught by |
 |---|---|---|---|
