@@ -197,6 +197,13 @@ def test_an_allowed_ipv6_address_goes_with_any_port() -> None:
     assert not hosts.allow("[2001:db8::8]:1234", 8080)
 
 
+def test_an_allowed_ipv6_address_with_a_port_goes_with_that_one() -> None:
+    hosts = Hosts("127.0.0.1", ("[fd00::1]:8443",))
+    assert hosts.allow("[fd00::1]:8443", 8080)
+    assert not hosts.allow("[fd00::1]:8080", 8080)
+    assert not hosts.allow("[fd00::1]", 8080)
+
+
 def test_a_letter_that_only_becomes_ascii_in_lower_case_is_foreign() -> None:
     assert not Hosts("127.0.0.1", ("kelvin.example",)).allow("\u212aelvin.example", 8080)
 

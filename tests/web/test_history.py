@@ -1,12 +1,15 @@
 """Rates and series from publications that the test makes: no sockets, no loop, no clock."""
 
+import random
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from hub.reasons import CloseReason
 from hub.records import ClientCounts, EventCounts, InOut, LoopTimes, Summary
 from tests.web.support import make_summary
-from web.history import NOT_EVICTED, POINTS_MAX, History, Rates
+from web.history import POINTS_MAX, History, Rates
 
 
 def at(second: float, **changed: object) -> Summary:
@@ -46,6 +49,30 @@ def test_a_hello_of_a_busy_hub_stays_small() -> None:
     assert len(msgspec.json.encode(history.series())) < 20_000
 
 
+def test_a_hello_of_a_common_hub_has_about_twelve_kilobytes(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """A hundred people, who say some fifty lines a second."""
+    dice = random.Random(1)
+    history, lines, heard = told(at(0)), 0, 0
+    for second in range(1, POINTS_MAX + 1):
+        said = dice.randrange(100)
+        lines, heard = lines + said, heard + 100 * said
+        history.add(
+            at(
+                second,
+                lines=InOut(in_=lines, out=heard),
+                bytes=InOut(in_=40 * lines, out=40 * heard),
+                turns=lines + 5 * second,
+                loop=LoopTimes(busy_s=0.0123 * second, turn_p99_ms=dice.random(), turn_max_ms=9.0),
+                clients=clients(100),
+            )
+        )
+    size = len(msgspec.json.encode(history.series()))
+    record_property("the series of a common hub", f"{size} bytes")
+    assert 10_000 < size < 13_000
+
+
 def busy(seconds: float) -> LoopTimes:
     return LoopTimes(busy_s=seconds, turn_p99_ms=0.0, turn_max_ms=0.0)
 
@@ -77,8 +104,13 @@ def test_evictions_are_the_endings_that_the_hub_chose() -> None:
     assert told(before, after).rates.evicted == 1.5
 
 
-def test_what_is_no_eviction_is_in_the_closed_list_of_reasons() -> None:
-    assert set(CloseReason) >= NOT_EVICTED
+def test_all_reasons_but_six_are_evictions() -> None:
+    every = [reason.value for reason in CloseReason]
+    before = at(0, closed={})
+    counted = {reason for reason in every if told(before, at(1, closed={reason: 1})).rates.evicted == 1.0}
+    assert set(every) - counted == {
+        "peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown",
+    }  # fmt: skip
 
 
 def test_the_loop_is_never_busier_than_all_the_time() -> None:

@@ -96,6 +96,35 @@ def test_after_a_page_none_is_made_for_a_multiple_of_its_time(
     assert all(0 < seconds <= web.moments.REST_MAX_S for seconds in spent_s)
 
 
+@pytest.mark.parametrize(("made_s", "rest_s"), [(0.01, 0.04), (0.1, 0.4), (0.125, 0.5), (3.0, 0.5)])
+def test_the_rest_is_four_times_as_long_as_the_page_took_and_half_a_second_at_most(
+    feed: Feed, hub: StandInHub, monkeypatch: pytest.MonkeyPatch, made_s: float, rest_s: float
+) -> None:
+    now_s, rests = 1000.0, []
+    sleep, make = asyncio.sleep, web.moments.clients_page
+
+    async def noting(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    def taking_long(runs: Any, query: ClientsQuery) -> Any:
+        nonlocal now_s
+        now_s += made_s
+        return make(runs, query)
+
+    async def look() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now_s)
+        monkeypatch.setattr(web.moments, "clients_page", taking_long)
+        monkeypatch.setattr(web.moments.asyncio, "sleep", noting)
+        moments = Moments(feed, History())
+        await moments.see(ALL)
+        await moments.see(View(sort="nick").query)
+        await moments.see(ALL)  # Made already, so it has nothing to wait for.
+
+    asyncio.run(look())
+    assert rests == [pytest.approx(rest_s)]
+
+
 def test_nobody_watching_means_nothing_is_kept_and_who_comes_back_gets_new_rows(
     feed: Feed, hub: StandInHub, clock: Clock
 ) -> None:
@@ -148,6 +177,17 @@ def test_a_hub_that_fell_silent_is_not_even_asked(feed: Feed, hub: StandInHub, c
     moment, page = asyncio.run(Moments(feed, History()).see(ALL))
     assert (moment.trouble, page) == ("the hub has published nothing for 3 s", None)
     assert hub.asked == []
+
+
+def test_it_has_fallen_silent_after_two_seconds_and_not_before(
+    feed: Feed, hub: StandInHub, clock: Clock
+) -> None:
+    clock.now_s += 2.0
+    moment, _ = asyncio.run(Moments(feed, History()).see(ALL))
+    assert moment.trouble == ""
+    clock.now_s += 0.01
+    moment, _ = asyncio.run(Moments(feed, History()).see(ALL))
+    assert moment.trouble == "the hub has published nothing for 2 s"
 
 
 def test_a_hub_that_never_published_is_trouble_of_its_own(mailbox: Mailbox, clock: Clock) -> None:
