@@ -13,7 +13,11 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocket, expect
 
+from hub.mailbox import Mailbox
+from hub.settings import Settings
 from tests.support import PATIENCE_S, until
+from tests.web.support import Clock, StandInHub, make_summary
+from web.thread import WebThread
 
 PATIENCE_MS: Final = PATIENCE_S * 1000
 FLAGS: Final = (
@@ -111,6 +115,43 @@ class Tab:
     def until(self, expression: str) -> Any:
         """Wait until this JavaScript is true in the page."""
         return until(lambda: self.page.evaluate(expression))
+
+
+class Served:
+    """The real page over a stand-in hub, which says what no real one would. The test moves its time."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._mailbox = Mailbox()
+        self.hub = StandInHub(self._mailbox)
+        self._clock = Clock()
+        self._page = WebThread(Settings(web_port=port), self._mailbox, clock=self._clock)
+        self.url = ""
+
+    def publish(self, **changed: Any) -> None:
+        """A second later: the rows there were are old, and the page is never stale."""
+        self._clock.now_s += 1.0
+        self._page.feed.publish(make_summary(**{"taken_s": self._clock.now_s, **changed}))
+
+    def start(self) -> None:
+        self.hub.start()
+        self.url = self._page.start()
+
+    def stop(self) -> None:
+        self._page.stop()
+        self.hub.stop()
+        self._mailbox.close()
+
+
+@contextmanager
+def serving(port: int = 0, **published: Any) -> Iterator[Served]:
+    """One that has published once."""
+    served = Served(port)
+    served.publish(**published)
+    try:
+        served.start()
+        yield served
+    finally:
+        served.stop()
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.support import PATIENCE_MS, Tab
+from hub.reasons import CloseReason
+from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, closing
+from tests.web.support import make_ending
 
 pytestmark = pytest.mark.browser
 
@@ -46,3 +48,61 @@ def test_who_left_by_itself_is_told_from_who_was_put_out(tab: Tab) -> None:
         expect(tab["#endings li strong"]).to_have_text("line too long")
         expect(tab.figure("evicted")).to_have_text("1")
         expect(tab["#kept"]).to_have_text("2 kept")
+
+
+def test_the_page_remembers_two_hundred_endings_that_it_saw_and_lists_forty(tab: Tab) -> None:
+    with serving() as served:
+        tab.open(served.url)
+        lists = tab.page.evaluate(
+            """async () => {
+                const { Endings } = await import("/static/endings.js");
+                const endings = new Endings();
+                const listed = () => [...endings.list.children].map((item) => Number(item.dataset.id));
+                const ended = { ended_wall_s: 0, age_s: 1, lateness_ms: null, unsent_bytes: 0,
+                    unsent_private_bytes: 0, peer: "p", nick: "n", room: "r", transport: "t", detail: "" };
+                let id = 0;
+                const end = (reason) => endings.update({ kept: 1, closed: [{ ...ended, id: ++id, reason }] });
+                const only = (chosen) => {
+                    endings.chosenOnly.checked = chosen;
+                    endings.chosenOnly.dispatchEvent(new Event("change"));
+                    return listed();
+                };
+                end("idle");
+                for (let time = 0; time < 199; time += 1) end("quit");
+                const seen = [listed(), only(true), only(false)];
+                end("quit");
+                return [...seen, only(true)];
+            }"""
+        )
+        newest = list(range(200, 160, -1))
+        assert lists == [newest, [1], newest, []]
+
+
+def test_what_was_lost_with_an_ending_and_how_late_it_came_stand_with_it(tab: Tab) -> None:
+    with serving() as served:
+        served.hub.endings = [
+            make_ending(2, reason="peer_reset", lateness_ms=None),
+            make_ending(1, reason="slow_consumer", unsent_bytes=2048, unsent_private_bytes=1024),
+        ]
+        tab.open(served.url)
+        chosen, left = tab['#endings li[data-id="1"]'], tab['#endings li[data-id="2"]']
+        expect(chosen.locator(".detail")).to_contain_text("4.2\u202fms late · 3.0\u202fKiB unsent")
+        expect(left.locator(".detail")).not_to_contain_text("late")
+        expect(left.locator(".detail")).not_to_contain_text("unsent")
+        before = "item => getComputedStyle(item.querySelector('strong'), '::before').content"
+        assert [chosen.evaluate(before), left.evaluate(before)] == ['"▲ "', "none"]
+
+
+def test_the_page_calls_the_same_endings_the_hubs_choice_as_the_server_does(tab: Tab) -> None:
+    with serving() as served:
+        tab.open(served.url)
+        others = tab.page.evaluate(
+            """async every => {
+                const { chosenByHub } = await import("/static/reasons.js");
+                return every.filter((reason) => !chosenByHub(reason));
+            }""",
+            [reason.value for reason in CloseReason],
+        )
+        assert set(others) == {
+            "peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown",
+        }  # fmt: skip

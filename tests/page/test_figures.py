@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
+from hub.records import ClientCounts
+from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab, serving
 from tests.support import HubProcess, Peer, closing, until
 
 pytestmark = pytest.mark.browser
+
+HIDE = """hidden => {
+    Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def test_the_header_says_what_runs_here(tab: Tab, hub: HubProcess) -> None:
@@ -99,15 +106,24 @@ def test_pause_holds_everything_and_going_on_catches_up(tab: Tab, hub: HubProces
 
 def test_a_hidden_tab_asks_for_nothing(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
-    hide = """hidden => {
-        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
-    tab.page.evaluate(hide, True)
+    tab.page.evaluate(HIDE, True)
     until(lambda: tab.page.evaluate("1") and json.loads(tab.sent[-1])["paused"] is True)
-    tab.page.evaluate(hide, False)
+    tab.page.evaluate(HIDE, False)
     until(lambda: tab.page.evaluate("1") and json.loads(tab.sent[-1])["paused"] is False)
     tab.wait_for_pill("live")
+
+
+def test_a_tab_that_merely_lost_the_focus_is_told_on_over_its_one_connection(tab: Tab) -> None:
+    connections: list[str] = []
+    tab.page.on("websocket", lambda socket: connections.append(socket.url))
+    with serving() as served:
+        tab.open(served.url)
+        expect(tab.figure("open")).to_have_text("3")
+        tab.page.evaluate("window.dispatchEvent(new Event('blur'))")
+        served.publish(clients=ClientCounts(open=42, accepted=50, peak=42))
+        expect(tab.figure("open")).to_have_text("42", timeout=PATIENCE_MS)
+        assert not any(json.loads(message)["paused"] for message in tab.sent)
+        assert [urlsplit(each).path for each in connections] == ["/live"]
 
 
 def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: HubProcess) -> None:
@@ -117,6 +133,7 @@ def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: Hub
         tab.wait_for_pill("stale")
         assert "stale" in tab.page.title()
         expect(tab["body"]).to_have_class("old")
+        assert tab["main"].evaluate("main => getComputedStyle(main).filter") == "grayscale(1)"
     finally:
         hub.go_on()
     tab.wait_for_pill("live")

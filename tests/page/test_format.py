@@ -66,6 +66,26 @@ def test_half_a_character_is_made_visible(tab: Tab, hub: HubProcess, text: str) 
     assert shown == text.replace("\\ud800", "\ufffd").replace("\\udc00", "\ufffd")
 
 
+def test_all_that_cannot_be_seen_or_turns_its_neighbours_is_made_visible(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    pictures = [number for number in range(0x20) if number != 0x09]  # A tab is seen.
+    replaced = [
+        *range(0x7F, 0xA0),  # DEL and C1.
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+        *range(0xE0000, 0xE0080),
+        *range(0xD800, 0xE000),
+    ]
+    seen = tab.page.evaluate(
+        """async numbers => {
+            const { plain } = await import("/static/format.js");
+            return numbers.map((number) => plain(`a${String.fromCodePoint(number)}b`));
+        }""",
+        pictures + replaced,
+    )
+    assert seen == [f"a{chr(0x2400 + number)}b" for number in pictures] + ["a\ufffdb"] * len(replaced)
+
+
 def test_a_line_of_points_has_gaps_where_nobody_told(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     drawn = tab.page.evaluate(
@@ -84,3 +104,21 @@ def test_a_line_of_points_has_gaps_where_nobody_told(tab: Tab, hub: HubProcess) 
     assert length == wanted == 300
     assert line.count("M") == 2
     assert line.count("L") == 2 + 5
+
+
+def test_seconds_that_nobody_told_of_are_gaps_in_every_figure(tab: Tab, hub: HubProcess) -> None:
+    tab.open(hub.url)
+    points = tab.page.evaluate(
+        """async () => {
+            const { Figures } = await import("/static/figures.js");
+            const figures = new Figures();
+            const names = Object.keys(figures.sparks);
+            const rates = Object.fromEntries(names.map((name) => [name, 7]));
+            const told = { clients: { open: 7 }, loop: { turn_p99_ms: 7 }, closed: {} };
+            for (const taken_s of [10, 11, 11, 14.9, 16])
+                figures.update({ summary: { ...told, taken_s }, rates });
+            return names.map((name) => [...figures.sparks[name].points.slice(-9)].map((point) => point || 0));
+        }"""
+    )
+    assert len(points) == 9
+    assert all(each == [0, 0, 7, 7, 0, 0, 0, 7, 7] for each in points), points

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
-from tests.page.support import NARROW, PATIENCE_MS, WIDE, Tab, open_tab
+from tests.page.support import NARROW, PATIENCE_MS, WIDE, Tab, open_tab, serving
 from tests.support import HubProcess, until
-from tests.web.support import StandInHub, make_ending, make_row, make_summary
-from web.thread import WebThread
+from tests.web.support import make_ending, make_row
 
 pytestmark = pytest.mark.browser
 
@@ -40,39 +36,21 @@ MISLEADING = {
 """What cannot be seen, or turns what stands beside it, is made visible."""
 
 
-@pytest.fixture
-def stand_in() -> Iterator[tuple[StandInHub, str]]:
-    """The real page over a hub that says what no real one would."""
-    mailbox = Mailbox()
-    hub = StandInHub(mailbox)
-    hub.start()
-    page = WebThread(Settings(web_port=0), mailbox, clock=lambda: 1000.0)  # Never stale.
-    page.feed.publish(make_summary())
-    try:
-        yield hub, page.start()
-    finally:
-        page.stop()
-        hub.stop()
-        mailbox.close()
-
-
 def assert_nothing_ran(tab: Tab) -> None:
     assert "owned" not in tab.page.title()
     assert tab["main img, main script, main iframe, main a"].count() == 0
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_hostile_names_are_text_in_the_table_and_the_endings(
-    browser: Browser, stand_in: tuple[StandInHub, str], size: tuple[int, int]
-) -> None:
-    hub, url = stand_in
+def test_hostile_names_are_text_in_the_table_and_the_endings(browser: Browser, size: tuple[int, int]) -> None:
     shown = {payload: payload for payload in PAYLOADS} | MISLEADING
-    hub.rows = [
-        make_row(number, nick=text, room=text, peer=text, transport=text, state=text)
-        for number, text in enumerate(shown)
-    ]
-    with open_tab(browser, size=size) as tab:
-        tab.page.goto(url)
+    with serving() as served, open_tab(browser, size=size) as tab:
+        hub = served.hub
+        hub.rows = [
+            make_row(number, nick=text, room=text, peer=text, transport=text, state=text)
+            for number, text in enumerate(shown)
+        ]
+        tab.page.goto(served.url)
         for key in ("nick", "room", "peer"):
             expect(tab[f'#clients td[data-key="{key}"] bdi']).to_have_text(list(shown.values()))
         # One at a time: an update has room for five thousand bytes of endings.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
-from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
+from hub.records import ClientCounts
+from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Served, Tab, open_tab, serving
 from tests.support import ROOT, HubProcess, until
-from tests.web.support import StandInHub, make_summary
-from web.thread import WebThread
+from tests.web.support import port_of
+from web.live import Live
 
 pytestmark = pytest.mark.browser
 
@@ -34,22 +33,6 @@ def break_loading(page: Page, name: str, times: int) -> Callable[[], int]:
 
     page.route(f"**/static/{name}*", give_up)
     return lambda: asked
-
-
-@contextmanager
-def serving(port: int) -> Iterator[str]:
-    """The real page over a hub that stands still."""
-    mailbox = Mailbox()
-    hub = StandInHub(mailbox)
-    hub.start()
-    page = WebThread(Settings(web_port=port), mailbox, clock=lambda: 1000.0)  # Never stale.
-    page.feed.publish(make_summary())
-    try:
-        yield page.start()
-    finally:
-        page.stop()
-        hub.stop()
-        mailbox.close()
 
 
 @pytest.mark.parametrize("name", ["rows.js", "app.js", "live.css", "theme.js"])
@@ -86,14 +69,14 @@ def test_a_hub_with_other_files_is_noticed_and_one_with_the_same_is_no_reason(
     browser: Browser, files: Path, changed: str
 ) -> None:
     with open_tab(browser, expected=HUB_IS_GONE) as tab:
-        with serving(0) as url:
-            tab.open(url)
+        with serving() as served:
+            tab.open(served.url)
             tab.page.evaluate("window.before = true")
         tab.wait_for_pill("reconnecting")
         if changed:
             with (files / changed).open("a") as file:
                 file.write("\n")
-        with serving(int(url.rstrip("/").rpartition(":")[2])):
+        with serving(port_of(served.url)):
             expect(tab["#notice"]).to_contain_text("The hub restarted at", timeout=PATIENCE_MS)
             gone = "window.before === undefined"
             if changed:
@@ -101,6 +84,76 @@ def test_a_hub_with_other_files_is_noticed_and_one_with_the_same_is_no_reason(
                 expect(tab["#notice"]).to_contain_text("The hub restarted at", timeout=PATIENCE_MS)
             else:
                 assert not is_true(tab, gone)
+
+
+def test_a_page_for_another_port_of_websockets_loads_itself_anew(browser: Browser) -> None:
+    with open_tab(browser, expected=HUB_IS_GONE) as tab:
+        with serving(ws_listeners=("127.0.0.1:9001",)) as served:
+            tab.open(served.url)
+            tab.page.evaluate("window.before = true")
+        tab.wait_for_pill("reconnecting")
+        with serving(port_of(served.url), ws_listeners=("127.0.0.1:9002",)):
+            until(lambda: is_true(tab, "window.before === undefined"))
+            until(lambda: is_true(tab, "document.documentElement.dataset.wsPort === '9002'"))
+
+
+def test_a_page_that_stays_another_loads_itself_anew_once_for_each_start_of_the_hub(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a cache that keeps an old page: whatever is loaded, it is not of the hub's files."""
+    monkeypatch.setattr("web.app.Live", lambda feed, files: Live(feed, f"not {files}"))
+    with open_tab(browser, expected=HUB_IS_GONE) as tab:
+        loads: list[str] = []
+        tab.page.on("domcontentloaded", lambda page: loads.append(page.url))
+        with serving() as served:
+            tab.page.goto(served.url)
+            until(lambda: is_true(tab, "true") and len(loads) == 2)
+            see_an_update(tab, served)
+            assert len(loads) == 2
+        tab.wait_for_pill("reconnecting")
+        with serving(port_of(served.url)) as anew:
+            until(lambda: is_true(tab, "true") and len(loads) == 3)
+            see_an_update(tab, anew)
+            assert len(loads) == 3
+
+
+def see_an_update(tab: Tab, served: Served) -> None:
+    """Not the first one, which a page that loads itself anew may show as well."""
+    expect(tab["#pill"]).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
+    served.publish(clients=ClientCounts(open=42, accepted=50, peak=42))
+    expect(tab.figure("open")).to_have_text("42", timeout=PATIENCE_MS)
+
+
+def test_it_does_so_after_two_seconds_and_as_soon_as_somebody_answers(browser: Browser) -> None:
+    with serving() as served, open_tab(browser) as tab:
+        asked = break_loading(tab.page, "rows.js", times=1)
+        answers, looks = False, 0
+
+        def look(route: Route) -> None:
+            nonlocal looks
+            if route.request.resource_type != "fetch":
+                route.continue_()
+                return
+            looks += 1
+            if answers:
+                route.continue_()
+            else:
+                route.abort("connectionrefused")
+
+        tab.page.route(served.url, look)
+        tab.page.clock.install(time=0)
+        tab.page.clock.pause_at(1000)
+        tab.page.goto(served.url)
+        expect(tab["#pill"]).to_have_text("loading failed, trying again", timeout=PATIENCE_MS)
+        tab.page.clock.run_for(1999)
+        assert looks == 0
+        tab.page.clock.run_for(1)
+        until(lambda: is_true(tab, "true") and looks == 1)
+        until(lambda: tab.page.clock.run_for(2000) or looks >= 3)
+        assert asked() == 1, "while nobody answers it stays what it is"
+        answers = True
+        until(lambda: tab.page.clock.run_for(2000) or asked() == 2)
+        tab.errors.clear()
 
 
 def is_true(tab: Tab, expression: str) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.support import PATIENCE_MS, Tab
+from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, Peer, closing, until
+from tests.web.support import make_row
 
 pytestmark = pytest.mark.browser
 
@@ -127,12 +129,33 @@ def test_the_view_stands_in_the_address(tab: Tab, hub: HubProcess, people: list[
 
 
 @pytest.mark.parametrize(
-    "wrong", ["sort=__proto__&order=x", "limit=7&offset=-1", "offset=1e99", "q=%00%ff&limit=NaN"]
+    "wrong",
+    ["sort=__proto__&order=x", "limit=7&offset=-1", "offset=1e99", "q=%00%ff&limit=NaN", "offset=2.5"],
 )
 def test_an_address_that_somebody_made_up_is_no_fault(tab: Tab, hub: HubProcess, wrong: str) -> None:
     tab.open(f"{hub.url}#{wrong}")
     expect(tab["#notice"]).to_be_hidden()
     expect(tab["#limit"]).to_have_value("50")
+    asked = json.loads(tab.sent[0])
+    assert asked.pop("q") == ("\0\ufffd" if "q=" in wrong else "")
+    assert asked == {"sort": "id", "order": "asc", "offset": 0, "limit": 50, "paused": False}
+
+
+@pytest.mark.parametrize(
+    ("preset", "view"),
+    [
+        ("slow readers", {"sort": "lag_bytes", "order": "desc"}),
+        ("talkers", {"sort": "lines_in", "order": "desc"}),
+        ("idle", {"sort": "idle_s", "order": "desc"}),
+        ("new", {"sort": "age_s", "order": "asc"}),
+    ],
+)
+def test_a_preset_is_an_order_that_the_server_is_asked_for(
+    tab: Tab, hub: HubProcess, preset: str, view: dict[str, str]
+) -> None:
+    tab.open(hub.url)
+    tab[".presets"].get_by_role("button", name=preset, exact=True).click()
+    until(lambda: tab.page.evaluate("1") and view.items() <= json.loads(tab.sent[-1]).items())
 
 
 def test_nothing_moves_under_the_pointer(tab: Tab, hub: HubProcess) -> None:
@@ -161,6 +184,38 @@ def test_who_ends_under_the_pointer_stays_until_it_leaves(tab: Tab, hub: HubProc
         expect(tab.row(2)).to_have_class(re.compile("gone"))
         tab.page.mouse.move(5, 5)
         tab.wait_for_column("id", ids(1, 3))
+
+
+def test_who_is_no_longer_on_the_page_under_the_pointer_is_marked_so(tab: Tab) -> None:
+    with serving() as served:
+        served.hub.rows = [make_row(number, lag_bytes=number) for number in range(1, 27)]
+        tab.open(f"{served.url}#sort=lag_bytes&limit=25")
+        tab.wait_for_column("id", ids(*range(1, 26)))
+        tab.row(3).hover()
+        served.hub.rows = [make_row(number, lag_bytes=number % 26 * 1000) for number in range(1, 27)]
+        served.publish()
+        last = tab.row(25).locator('[data-key="state"]')
+        expect(last).to_have_text("off page", timeout=PATIENCE_MS)
+        assert tab.column("id") == ids(*range(1, 26))
+        tab.page.mouse.move(5, 5)
+        tab.wait_for_column("id", ids(26, *range(1, 25)))
+
+
+def test_who_asks_for_another_view_gets_it_even_under_the_pointer(tab: Tab) -> None:
+    with serving() as served:
+        served.hub.rows = [make_row(number, lines_in=number) for number in range(1, 31)]
+        tab.open(f"{served.url}#limit=25")
+        tab.wait_for_column("id", ids(*range(1, 26)))
+        tab["#clients tbody tr"].first.hover()
+        tab["#next"].press("Enter")  # By the keyboard, so that the pointer stays where it is.
+        tab.wait_for_column("id", ids(*range(26, 31)))
+        tab['#clients th[data-key="lines_in"] button'].press("Enter")
+        tab.wait_for_column("id", ids(*range(30, 5, -1)))
+        tab["#filter"].fill("guest-7")
+        tab.wait_for_column("id", ids(7))
+        assert tab["#clients tbody"].evaluate("rows => rows.matches(':hover')")
+        served.publish()
+        expect(tab["#held"]).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_the_keyboard_goes_from_row_to_row_and_holds_the_order(tab: Tab, hub: HubProcess) -> None:
