@@ -41,7 +41,7 @@ function hello(message) {
   reloadIfOutdated(message, restarted);
   boot = message.boot;
   wsPort = message.ws_port;
-  figures.load(message.series, restarted);
+  figures.load(message.series);
   if (restarted) {
     endings.clear();
     status.restarted(Date.now());

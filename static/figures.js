@@ -29,12 +29,12 @@ export class Figures {
     this.takenAt = 0;
   }
 
-  /** @param {Series} series the server's memory @param {boolean} restarted whether it is another hub than a moment ago */
-  load(series, restarted) {
+  /** @param {Series & {taken_s: number}} series the server's memory, and up to when it goes */
+  load(series) {
     for (const [name, spark] of Object.entries(this.sparks)) {
       spark.load(series[/** @type {keyof Series} */ (name)] ?? []);
     }
-    if (restarted) this.takenAt = 0;
+    this.takenAt = series.taken_s;
   }
 
   /** @param {Update} update */

@@ -15,7 +15,7 @@ export const PROTOCOL = 1;
  * @property {string} version
  * @property {string} files the version of all files that the page is made of
  * @property {number} ws_port 0: there is none
- * @property {Series & {interval_s: number}} series
+ * @property {Series & {interval_s: number, taken_s: number}} series up to the publication of `taken_s`, 0 before any
  *
  * @typedef {object} ClientRow
  * @property {number} id

@@ -35,8 +35,13 @@ class Rates(Record, frozen=True, kw_only=True):
 
 
 class Series(Record, frozen=True, kw_only=True):
-    """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length."""
+    """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length.
 
+    They go up to the publication of `taken_s`, by the hub's clock (0: none yet): who is told that one again
+    has it.
+    """
+
+    taken_s: float
     interval_s: float
     lines_in: list[int]
     lines_out: list[int]
@@ -90,6 +95,7 @@ class History:
         """All points, by quantity."""
         points = self._points
         return Series(
+            taken_s=self._newest.taken_s if self._newest else 0.0,
             interval_s=INTERVAL_S,
             lines_in=[point.lines_in for point in points],
             lines_out=[point.lines_out for point in points],

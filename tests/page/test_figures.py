@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from hub.records import ClientCounts
 from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab, serving
@@ -111,6 +111,30 @@ def test_a_hidden_tab_asks_for_nothing(tab: Tab, hub: HubProcess) -> None:
     tab.page.evaluate(HIDE, False)
     until(lambda: tab.page.evaluate("1") and json.loads(tab.sent[-1])["paused"] is False)
     tab.wait_for_pill("live")
+
+
+def steps(path: Locator) -> int:
+    """How many seconds a line shows, but for its first."""
+    return (path.get_attribute("d") or "").count("L")
+
+
+def test_a_tab_that_comes_back_gets_what_it_missed_and_no_second_twice(tab: Tab) -> None:
+    with serving() as served:
+        for _ in range(3):
+            served.publish()
+        tab.open(served.url)
+        path = tab['[data-figure="open"] .stroke']
+        until(lambda: steps(path) == 2)
+        tab.page.evaluate(HIDE, True)
+        tab.wait_for_pill("paused")
+        for _ in range(40):
+            served.publish()
+        tab.page.evaluate("const now = performance.now(); performance.now = () => now + 3000")
+        tab.page.evaluate(HIDE, False)
+        until(lambda: steps(path) == 42)
+        assert (path.get_attribute("d") or "").count("M") == 1, "and no gap"
+        served.publish()
+        until(lambda: steps(path) == 43)
 
 
 def test_a_tab_that_merely_lost_the_focus_is_told_on_over_its_one_connection(tab: Tab) -> None:

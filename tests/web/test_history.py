@@ -84,6 +84,11 @@ def test_before_two_publications_every_rate_is_0_and_the_series_are_empty() -> N
         assert (series.interval_s, series.lines_in, series.busy) == (1.0, [], [])
 
 
+def test_the_series_say_up_to_which_publication_they_go() -> None:
+    histories = [told(), told(at(10)), told(at(10), at(11), at(12.5))]
+    assert [history.series().taken_s for history in histories] == [0.0, 10.0, 12.5]
+
+
 def test_a_rate_is_a_difference_by_the_hubs_own_time() -> None:
     before = at(10, lines=InOut(in_=100, out=1000), bytes=InOut(in_=10, out=20), turns=7, loop=busy(1.0))
     after = at(12, lines=InOut(in_=120, out=1500), bytes=InOut(in_=50, out=80), turns=27, loop=busy(1.5))

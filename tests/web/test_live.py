@@ -43,7 +43,7 @@ def test_hello_comes_first_and_says_whose_page_it_is(tab: LiveTab) -> None:
     assert re.fullmatch("[0-9a-f]{16}", tab.hello["files"])
     assert tab.hello["ws_port"] == 0
     assert tab.hello["series"] == {
-        "interval_s": 1.0, "lines_in": [], "lines_out": [], "bytes_in": [], "bytes_out": [],
+        "taken_s": 12.5, "interval_s": 1.0, "lines_in": [], "lines_out": [], "bytes_in": [], "bytes_out": [],
         "open": [], "turns": [], "turn_p99_ms": [], "busy": [], "evicted": [],
     }  # fmt: skip
 
