@@ -123,8 +123,8 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
     record_property("served again after some left", f"{again_s * 1000:.0f} ms")
     assert accepts <= 20
     assert len(trouble) <= 2 * (waited_s + 2) and not any("repeated" in entry for entry in trouble)
-    assert max(asked_s) < 1.0 and max(echoed_s) < 1.0
-    assert again_s < 1.1 + 1.0
+    assert max(asked_s) < 5.0 and max(echoed_s) < 5.0
+    assert again_s < 1.1 + 5.0
 
 
 def test_a_crowd_on_the_page_takes_no_descriptor_that_the_clients_were_promised() -> None:
@@ -344,7 +344,7 @@ def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
         record_property(f"slowest echo, {kind}", f"{slowest_s * 1000:.0f} ms")
         if kind != "stalls":  # Who stalls may go on, and is given what waits, up to ten thousand records.
             until(lambda: ask(page, "/api/summary")["log_dropped"] >= 20)
-        assert slowest_s < 1.0
+        assert slowest_s < 5.0
         stays.close()
         assert hub.stop() == 0
 

@@ -26,7 +26,8 @@ SWEEP_S = 0.2
 OWN_MS = {"poll": 0.0, "sweep": SWEEP_S * 1000, "deadline": 0.0}
 LATEST_MS = 25.0
 """And its own: at the 99th percentile, after the moment at which the strategy itself calls a client due."""
-TIMEOUT_S = 0.3
+TIMEOUT_S = 1.0
+"""Long beside the pauses that a loaded machine makes between two lines of one who talks all the time."""
 SHORT: Final[dict[str, Any]] = {"idle_timeout_s": TIMEOUT_S, "sweep_interval_s": SWEEP_S}
 NOP, ARE_YOU_THERE = b"\xff\xf1", b"\xff\xf6"
 
@@ -198,7 +199,7 @@ def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
 @each_strategy
 def test_only_poll_lets_one_busy_client_keep_an_idle_one_alive(strategy: str) -> None:
     with ThreadHub(mode="echo", idle_strategy=strategy, **SHORT) as hub:
-        idle, busy = join(hub), join(hub, *every_tenth(0.7, b"busy\n"))
+        idle, busy = join(hub), join(hub, *every_tenth(2.0, b"busy\n"))
         converse([busy, idle])
         assert_idle_and_not_early(hub, [busy, idle], TIMEOUT_S)
         assert idle.outlived(busy) == (strategy == "poll")
@@ -210,7 +211,7 @@ def test_only_poll_lets_one_busy_client_keep_an_idle_one_alive(strategy: str) ->
 def test_hearing_others_keeps_a_client_alive_only_where_tx_counts(strategy: str) -> None:
     hubs = [ThreadHub(idle_strategy=strategy, idle_counts=counts, **SHORT) for counts in ("rx+tx", "rx")]
     with hubs[0], hubs[1]:
-        pairs = [(join(hub), join(hub, *every_tenth(0.7, b"news\n"))) for hub in hubs]
+        pairs = [(join(hub), join(hub, *every_tenth(2.0, b"news\n"))) for hub in hubs]
         converse([talker for pair in pairs for talker in pair])
         for hub, pair in zip(hubs, pairs, strict=True):
             assert_idle_and_not_early(hub, pair, TIMEOUT_S)
@@ -240,14 +241,14 @@ def test_commands_of_the_telnet_layer_are_no_activity(strategy: str, counts: str
         converse(telnets)
         for telnet in telnets:
             # The commands go on for three seconds: had they counted, it would have stayed so long.
-            assert TIMEOUT_S <= telnet.heard_at_s(b"* bye reason=idle") - telnet.sent_s < 2.5
+            assert TIMEOUT_S <= telnet.heard_at_s(b"* bye reason=idle") - telnet.sent_s < 3.0
         assert [telnet.text.count(b"* yes") >= 2 for telnet in telnets] == [False, True]
 
 
 @each_exact_strategy
 def test_the_hubs_own_notices_are_no_activity(strategy: str) -> None:
     with ThreadHub(mode="chat", idle_strategy=strategy, **SHORT) as hub:
-        renames = [(at_s, b"/nick n%d\n" % (at_s * 100)) for at_s, _ in every_tenth(0.7, b"")]
+        renames = [(at_s, b"/nick n%d\n" % (at_s * 100)) for at_s, _ in every_tenth(2.0, b"")]
         idle, restless = join(hub), join(hub, *renames)
         converse([idle, restless])
         assert idle.text.count(b" is now ") >= 2

@@ -93,9 +93,9 @@ def test_two_windows_chat_and_one_survives_ctrl_c() -> None:
 
         press_ctrl_c(hub, 2, ben)
         ann.type("are you still there?\n")
-        assert ben.wait_for("<guest-1> are you still there?\r\n") < 1.0
+        assert ben.wait_for("<guest-1> are you still there?\r\n") < 5.0
         ben.type("yes, I am\n")
-        assert ann.wait_for("<guest-2> yes, I am\r\n") < 1.0
+        assert ann.wait_for("<guest-2> yes, I am\r\n") < 5.0
 
         ben.type("/quit\n")
         ben.wait_for("* bye reason=quit\r\n")
@@ -110,7 +110,7 @@ def test_a_window_goes_on_after_ctrl_c_again_and_again() -> None:
             press_ctrl_c(hub, 1, window)
             window.type(f"line {press}\n")
             window.wait_for(f"line {press}\r\n")  # the terminal's own echo
-            assert window.wait_for(f"line {press}\r\n") < 1.0
+            assert window.wait_for(f"line {press}\r\n") < 5.0
 
 
 def test_hostile_text_is_harmless_on_another_persons_screen() -> None:

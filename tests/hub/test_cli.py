@@ -26,7 +26,7 @@ CIDR = "an IP network such as 10.0.0.0/8 or fd00::/8"
 HOST = "a host name or an IP address"
 STARVES = "drain with --trigger edge: a client that leaves bytes behind is never reported again, it starves"
 FIRST_WORD = "serve, demo, client or health, as the first word"
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def environment(**variables: str) -> dict[str, str]:
