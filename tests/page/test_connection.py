@@ -72,7 +72,7 @@ WAITS = """
         waits.push(told[1]);
         const end = live.retryAt;
         if (at(end - 0.001) !== "reconnecting" || sockets.at(-1).readyState !== 3) waits.push("too soon");
-        at(end);
+        at(end + 0.001);
     }
     return waits;
 """
@@ -135,7 +135,7 @@ def test_there_is_one_connection_at_a_time(stage: Tab) -> None:
         stage,
         """comeLive();
         hide(true); nowS += 100; hide(false); comeLive();
-        sockets[1].breaks(); at(live.retryAt); comeLive();
+        sockets[1].breaks(); at(live.retryAt + 0.001); comeLive();
         return sockets.map((socket) => socket.readyState);""",
     )
     assert states == [2, 3, 1], "let go, broken, open"
@@ -144,7 +144,7 @@ def test_there_is_one_connection_at_a_time(stage: Tab) -> None:
 def test_what_is_hidden_or_paused_stays_so_on_a_new_connection(stage: Tab) -> None:
     sent = play(
         stage,
-        """comeLive(); hide(true); sockets[0].breaks(); at(live.retryAt); sockets[1].opens();
+        """comeLive(); hide(true); sockets[0].breaks(); at(live.retryAt + 0.001); sockets[1].opens();
         return sockets[1].sent;""",
     )
     assert sent == [{"sort": "id", "paused": True}]
