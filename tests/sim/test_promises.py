@@ -182,14 +182,19 @@ def pass_time_of_a_drain(stage: Stage, seconds: float) -> list[Turn]:
     return made
 
 
-def leaves_owed(stage: Stage, *, reads_at_s: float) -> tuple[Actor, Client]:
-    """One that quits while its kernel is full, and takes its rest so much later."""
+def stuck(stage: Stage) -> tuple[Actor, Client]:
+    """One that reads nothing, and whose kernel is full of what another said."""
     [slow, talker] = stage.join(2, out=640)
     slow.reads = False
-    client = stage.client(slow)
     for _ in range(5):
         talker.send(LINE * 10)
         stage.rest()
+    return slow, stage.client(slow)
+
+
+def leaves_owed(stage: Stage, *, reads_at_s: float) -> tuple[Actor, Client]:
+    """One that quits while its kernel is full, and takes its rest so much later."""
+    slow, client = stuck(stage)
     slow.send(b"/quit\n")
     stage.rest()
     assert client.phase is Phase.FLUSHING
@@ -221,12 +226,7 @@ def test_at_a_shutdown_the_drain_is_the_limit_of_the_rest_and_of_the_end_of_stre
     drain_s: float, takes_at_s: float, closed_after_s: float
 ) -> None:
     stage = Stage(drain_s=drain_s)
-    [slow, talker] = stage.join(2, out=640)
-    slow.reads = False
-    client = stage.client(slow)
-    for _ in range(5):
-        talker.send(LINE * 10)
-        stage.rest()
+    slow, client = stuck(stage)
     stage.mailbox.post(Stop())
     stage.rest()
     assert client.phase is Phase.FLUSHING
