@@ -90,7 +90,7 @@ class Expirer:
 
     def _warn(self, client: Client, due: float, now: float) -> None:
         at_handshake = client.websocket is not None and not client.websocket.opened
-        if self._hub.settings.notices and not at_handshake:
+        if not at_handshake:
             left = self._hub.settings.idle_warning_s
             self._hub.marks.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
 

@@ -11,10 +11,10 @@ and an offset per replica.)
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from sys import maxsize
 from typing import Final
 
 from hub.chunks import Chunk
@@ -106,11 +106,11 @@ class Room:
         self._pending = []
         self._pending_talk = False
 
-    def enter(self, client: Client, history: int) -> None:
-        """Make the client a member and hearer; its position is set back by `history` lines."""
+    def enter(self, client: Client, history: int, most_bytes: int = maxsize) -> None:
+        """Make the client a member and hearer; its position is set back by `history` lines that fit."""
         self.seal()
         client.room = self
-        there = self._back(0 if client.deaf else history)
+        there = self._back(0 if client.deaf else history, most_bytes)
         client.position, client.offset = max(there, client.seen.get(self.number, there))
         client.entered = self.end
         self._find_own(client)
@@ -163,14 +163,9 @@ class Room:
     def tail(self, lines: int, most_bytes: int) -> bytes:
         """The last lines that the log has, at most so many of them, and whole ones of so many bytes."""
         self.seal()
-        _, offset = self._back(lines)
-        parts: deque[bytes] = deque()
-        for chunk in reversed(self.chunks):
-            if chunk.end <= max(offset, self.end - most_bytes - 1):  # One byte more, to find the border.
-                break
-            parts.appendleft(chunk.lf[max(0, offset - chunk.start) :])
-        text = b"".join(parts)
-        return text[text.index(b"\n", len(text) - most_bytes - 1) + 1 :] if len(text) > most_bytes else text
+        _, offset = self._back(lines, most_bytes)
+        chunks = self.chunks[self.index(offset) :]
+        return b"".join(chunk.lf[max(0, offset - chunk.start) :] for chunk in chunks)
 
     def is_only_itself_to(self, client: Client) -> bool:
         """Nobody else said anything that the client is owed here, history aside."""
@@ -237,20 +232,21 @@ class Room:
                 client.own_lines += own and chunk.lines(start, end)
                 client.own_bytes += own and end - start
 
-    def _back(self, lines: int) -> tuple[int, int]:
-        """Line number and offset of the place `lines` lines before the head, as far as the log goes."""
-        position, offset = self.head, self.end
+    def _back(self, lines: int, most_bytes: int) -> tuple[int, int]:
+        """Number and offset of the line so many before the head, or of the first that is kept and fits."""
+        position, offset, border = self.head, self.end, self.end - most_bytes
         for chunk in reversed(self.chunks):
-            if lines <= 0:
-                break
-            if chunk.count <= lines:
-                lines -= chunk.count
+            if chunk.count <= lines and chunk.start >= border:
                 position, offset = chunk.first, chunk.start
+                lines -= chunk.count
                 continue
-            at = len(chunk.lf) - 1
-            for _ in range(lines):
-                at = chunk.lf.rfind(b"\n", 0, at)
-            return chunk.first + chunk.count - lines, chunk.start + at + 1
+            while lines:
+                start = chunk.start + chunk.lf.rfind(b"\n", 0, offset - chunk.start - 1) + 1
+                if start < border:
+                    break
+                position, offset = position - 1, start
+                lines -= 1
+            break
         return position, offset
 
 

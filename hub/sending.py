@@ -125,8 +125,8 @@ class Sender:
     def _finish(self, room: Room, round_: Pass) -> None:
         """Everyone had its turn: trim the log, and start again if lines came meanwhile."""
         del self._passes[room]
-        settings = self._hub.settings
-        room.trim(round_.reached, settings.history if settings.mode == "chat" else 0, HISTORY_BYTES)
+        settings, limits = self._hub.settings, self._hub.limits
+        room.trim(round_.reached, settings.history if settings.mode == "chat" else 0, limits.history_bytes)
         if room.end == round_.reached:
             self._hub.marks.rooms.pop(room, None)
 
@@ -252,7 +252,3 @@ class Sender:
         if client.phase is not Phase.OPEN:
             self._hub.marks.finished[client.id] = client
             self._hub.interest(client)
-
-
-HISTORY_BYTES = 256 * 1024
-"""At most about this much is kept for those who join later."""

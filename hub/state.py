@@ -89,6 +89,8 @@ class Limits:
     feed_s: float = 10.0
     """Who sent a line within this time and takes none is a feed: it is not cut while it sends."""
 
+    kept_bytes: int = 256 * 1024
+    """A room keeps at most so much for those who come later."""
     bulk_bytes: int = 4096
     """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
     handshake_s: float = 5.0
@@ -96,6 +98,11 @@ class Limits:
     """How long a WebSocket client may say nothing before it is asked, and then how long until it is gone."""
     pause_s: float = 0.05
     """How long a bulk sender must have sent nothing to have paused; and a fresh client, to be greeted."""
+
+    @property
+    def history_bytes(self) -> int:
+        """What those who come are shown, and so what is kept: it must not put them behind."""
+        return min(self.kept_bytes, self.lag_bytes // 2) if self.lag_bytes else self.kept_bytes
 
     @property
     def pressed_bytes(self) -> float:

@@ -43,7 +43,7 @@ def make_hub(
         budgets=budgets,
         sockets=sockets,
         poller=poller,
-        mode=_make_mode(settings, account, rooms, marks, intake, facts),
+        mode=_make_mode(settings, limits, account, rooms, marks, intake, facts),
         rooms=rooms,
         marks=marks,
         timers=_make_timers(settings, limits),
@@ -57,7 +57,13 @@ def make_hub(
 
 
 def _make_mode(
-    settings: Settings, account: Account, rooms: Rooms, marks: Marks, intake: Intake, facts: Facts
+    settings: Settings,
+    limits: Limits,
+    account: Account,
+    rooms: Rooms,
+    marks: Marks,
+    intake: Intake,
+    facts: Facts,
 ) -> Mode:
     if settings.mode == "echo":
         return Echo(account, marks)
@@ -68,6 +74,7 @@ def _make_mode(
         marks,
         intake,
         history=settings.history,
+        history_bytes=limits.history_bytes,
         announce=settings.announce,
         greeting=settings.greeting,
         notices=settings.notices,
@@ -76,10 +83,11 @@ def _make_mode(
 
 
 def _make_timers(settings: Settings, limits: Limits) -> Timers:
-    """The poll strategy cannot warn: it knows of nobody in particular. Relay modes do not."""
+    """Poll cannot warn: it knows of nobody in particular. Without notices, and in relay modes, none does."""
     strategy, timeout_s = settings.idle_strategy, settings.idle_timeout_s
     rate = line_rate(settings)
-    warns = settings.mode == "chat" and strategy != "poll" and 0 < settings.idle_warning_s < timeout_s
+    tells = settings.mode == "chat" and settings.notices and strategy != "poll"
+    warns = tells and 0 < settings.idle_warning_s < timeout_s
     warn_after_s = timeout_s - settings.idle_warning_s if warns else 0.0
     return Timers(
         idle=make_expiry(strategy, timeout_s, settings.sweep_interval_s),

@@ -43,6 +43,7 @@ class Talk:
             self.marks,
             intake or Intake(room_bytes=1 << 17),
             history=history,
+            history_bytes=1 << 18,
             announce=announce,
             greeting=greeting,
             notices=notices,

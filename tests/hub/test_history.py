@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hub.support_turns import LINE, SteppedHub
-from tests.support import closing
+from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
+from tests.hub.support_websocket import request
+from tests.support import Peer, closing
 
 KEPT = 256 * 1024
-LAG = 384 * 1024
 SAID = len(b"<guest-1> ") + len(LINE)
 
 
@@ -16,6 +16,12 @@ def bytes_shown(hub: SteppedHub) -> int:
     """To somebody who comes now."""
     with closing(hub.join(1)) as (late,):
         return hub.catch_up(late).count(b"> " + LINE) * SAID
+
+
+def say_more_than_is_kept(hub: SteppedHub, talker: Peer) -> None:
+    for _ in range(SMALL_LAG * 2 // SAID):
+        hub.say(talker, LINE)
+        take_all(talker)
 
 
 @pytest.mark.parametrize("history", [0, 1, 20])
@@ -31,20 +37,60 @@ def test_who_joins_is_shown_as_many_lines_as_were_asked_for_whatever_their_turns
         assert shown == [b"<guest-1> %02d" % number for number in range(30 - history, 30)]
 
 
-def test_who_joins_is_shown_about_256_kib_and_more_only_while_a_slow_reader_keeps_the_log() -> None:
+@pytest.mark.parametrize(
+    ("lag", "shown"), [(1024 * 1024, KEPT), (2 * KEPT, KEPT), (384 * 1024, 192 * 1024), (0, KEPT)]
+)
+def test_who_joins_is_shown_at_most_256_kib_and_no_more_than_half_the_lag(lag: int, shown: int) -> None:
     with (
-        SteppedHub(mode="chat", history=10_000, announce=0, max_lag_bytes=LAG) as hub,
+        SteppedHub(mode="chat", history=10_000, announce=0, max_lag_bytes=lag) as hub,
+        closing(hub.join(1)) as (talker,),
+    ):
+        room = hub.hub.rooms.lobby
+        hub.fill(talker, [], lambda: room.end > KEPT + 2 * SAID)
+        assert shown - SAID < bytes_shown(hub) <= shown
+
+
+def test_who_joins_is_shown_no_more_while_a_slow_reader_keeps_the_log() -> None:
+    with (
+        SteppedHub(mode="chat", history=10_000, announce=0) as hub,
         closing(hub.join(4)) as (talker, *brisk),
         closing(hub.join(1, receive_buffer=4096)) as (slow,),
     ):
-        room, client, most = hub.hub.rooms.lobby, hub.client(slow), 0
-        hub.fill(talker, [*brisk, slow], lambda: room.end > KEPT + 2 * SAID)
+        room, client = hub.hub.rooms.lobby, hub.client(slow)
+        hub.fill(talker, brisk, lambda: client.lag_bytes > 2 * KEPT)
+        assert room.end - room.chunks[0].start > 2 * KEPT
         assert KEPT - SAID < bytes_shown(hub) <= KEPT
-        while client.reason is None:
-            head = room.head + 20
-            hub.fill(talker, brisk, lambda head=head: room.head >= head or client.reason is not None)
-            most = max(most, bytes_shown(hub))
-        assert 1.4 * KEPT < most <= LAG + LAG // 8
-        head = room.head
-        hub.fill(talker, brisk, lambda: room.head > head)
-        assert KEPT - SAID < bytes_shown(hub) <= KEPT
+
+
+@pytest.mark.parametrize("slow", ["disconnect", "skip"])
+def test_who_comes_to_a_room_with_a_long_history_reads_all_of_it_and_stays(slow: str) -> None:
+    with (
+        SteppedHub(mode="chat", history=1000, announce=0, max_lag_bytes=SMALL_LAG, slow=slow) as hub,
+        closing(hub.join(1)) as (talker,),
+        closing(hub.join(1, receive_buffer=4096)) as (late,),
+    ):
+        hub.say(talker, b"/join tea\n")
+        say_more_than_is_kept(hub, talker)
+        take_all(late)
+        client = hub.client(late)
+        hub.say(late, b"/join tea\n")
+        got = hub.catch_up(late)
+        assert (client.reason, client.deaf, client.skipped_lines) == (None, False, 0)
+        assert got.count(LINE) == SMALL_LAG // 2 // SAID
+
+
+def test_a_browser_that_comes_to_a_long_history_reads_all_of_it_and_stays() -> None:
+    with (
+        SteppedHub(mode="chat", history=1000, announce=0, max_lag_bytes=SMALL_LAG) as hub,
+        closing(hub.join(1)) as (talker,),
+        Peer(hub.ws_port, receive_buffer=4096) as late,
+    ):
+        say_more_than_is_kept(hub, talker)
+        hub.turns_until(lambda: len(hub.hub.clients) == 2)
+        client = hub.client(late)
+        hub.say(late, request(Host=f"localhost:{hub.ws_port}"))
+        late.read_until(b"\r\n\r\n")
+        got, late.seen = late.seen, b""
+        got += hub.catch_up(late)
+        assert (client.reason, client.deaf) == (None, False)
+        assert got.count(LINE[:-1]) == SMALL_LAG // 2 // SAID

@@ -135,6 +135,19 @@ def test_history_is_a_position_set_back_by_lines(turns: list[int], history: int)
     assert room.account.replayed == client.lag_bytes == sum(len(line) + 1 for line in expected)
 
 
+@given(st.lists(st.integers(1, 4), max_size=5), st.integers(0, 12), st.integers(0, 200))
+def test_history_is_whole_lines_that_fit(turns: list[int], history: int, most_bytes: int) -> None:
+    room, client = a_room(), a_client()
+    talk(room, *turns)
+    room.enter(client, history, most_bytes)
+    expected = numbered(max(0, room.head - history), room.head)
+    while sum(len(line) + 1 for line in expected) > most_bytes:
+        del expected[0]
+    assert waiting(room, client) == expected
+    assert client.position == room.head - len(expected)
+    assert room.tail(history, most_bytes) == b"".join(line + b"\n" for line in expected)
+
+
 def test_history_never_shows_a_line_twice() -> None:
     client = a_client()
     room = a_room(client)

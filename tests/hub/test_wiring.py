@@ -62,6 +62,7 @@ def test_a_turn_brings_at_most_an_eighth_of_the_lag_into_one_room() -> None:
         assert hub.intake.room_bytes == 1 << 17
         assert hub.limits.lag_bytes == 1 << 20
         assert hub.limits.behind_bytes == 1 << 19
+        assert hub.limits.history_bytes == 1 << 18
 
 
 def test_without_a_limit_on_lag_nobody_is_behind_and_a_turn_is_still_bounded() -> None:
@@ -84,6 +85,7 @@ def test_private_output_is_bounded_by_256_kib() -> None:
         (Settings(mode="chat", idle_timeout_s=30, idle_warning_s=30), None),
         (Settings(mode="chat", idle_timeout_s=0, idle_warning_s=30), None),
         (Settings(mode="chat", idle_strategy="poll"), None),
+        (Settings(mode="chat", notices=False), None),
         (Settings(mode="broadcast", idle_timeout_s=300, idle_warning_s=30), None),
         (Settings(mode="echo", idle_timeout_s=300, idle_warning_s=30), None),
     ],

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from hub.client import Client, Phase
 from hub.rooms import Room
-from hub.sending import HISTORY_BYTES
 from tests.sim.kernel import OUT, fail
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Everybody:
         hub, most_lag = self._world.hub, self._bounds()[0]
         settings = hub.settings
         lines = settings.history if settings.mode == "chat" else 0
-        history = min(HISTORY_BYTES, lines * (settings.max_line_bytes + 200))
+        history = min(hub.limits.history_bytes, lines * (settings.max_line_bytes + 200))
         return most_lag + history + 2 * hub.intake.room_bytes  # A chunk is kept whole, on either side.
 
     def _interest(self, client: Client) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from sys import maxsize
 
 from hub.chunks import Chunk
 from hub.client import Client
@@ -82,9 +83,9 @@ class JournaledRoom(Room):
         if len(self.chunks) > count:
             self.journal.note(self.number, self.chunks[-1])
 
-    def enter(self, client: Client, history: int) -> None:
+    def enter(self, client: Client, history: int, most_bytes: int = maxsize) -> None:
         """Note who comes, and from where on it hears."""
-        super().enter(client, history)
+        super().enter(client, history, most_bytes)
         self.journal.enter(self.number, client)
 
     def leave(self, client: Client) -> None:
