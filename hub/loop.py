@@ -233,8 +233,11 @@ class Loop:
         self._observer.publish(now)
 
     def _expire(self, now: float) -> None:
-        """Activity only moves a deadline away, so before the earliest one nobody is asked."""
-        if now >= self._timers_due_at:
+        """Activity only moves a deadline away, so before the earliest one nobody is asked.
+
+        Nor while the kernel may know of somebody's activity, and a full batch had no place for it.
+        """
+        if now >= self._timers_due_at and self.hub.poller.told_all:
             self._timers_due_at = now
             self._expirer.step(now)
         if self._drained_by is not None and now >= self._drained_by:

@@ -33,6 +33,9 @@ class Poller:
         self._masks: dict[int, int] = {}
         self.calls = {"epoll_wait": 0, "epoll_ctl": 0}
         """System calls so far, by kind."""
+        self.told_all = True
+        """Whatever was ready has been reported since: nobody waits behind a full batch."""
+        self._told = 0
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -40,12 +43,18 @@ class Poller:
     def wait(self, timeout_s: float | None) -> Sequence[tuple[int, int]]:
         """Ready descriptors with their event bits; None waits for ever.
 
-        The kernel counts in whole milliseconds and Python rounds up, so a wait is never too short.
+        The kernel counts in whole milliseconds and Python rounds up, so a wait is never too short. What a
+        full batch leaves out comes first in the next: it goes round.
         """
         self.calls["epoll_wait"] += 1
         if timeout_s is not None and not math.isfinite(timeout_s):
             timeout_s = None
-        return self._epoll.poll(timeout_s, self.EVENTS_PER_WAIT)
+        events = self._epoll.poll(timeout_s, self.EVENTS_PER_WAIT)
+        self._told = self._told + len(events) if len(events) == self.EVENTS_PER_WAIT else len(self._masks)
+        self.told_all = self._told >= len(self._masks)
+        if self.told_all:
+            self._told = 0
+        return events
 
     def watch(self, fd: int) -> None:
         """Report input on a listener or the wake-up descriptor, level-triggered."""

@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pytest
@@ -230,6 +231,23 @@ def test_no_timeout_waits_until_something_happens(wire: Wire, timeout_s: float |
     wire.poller.want(wire.fd, reading=True, writing=False)
     wire.send(b"x")
     assert wire.poller.wait(timeout_s) == [(wire.fd, IN)]
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_all_is_told_when_full_batches_have_gone_round(trigger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
+    poller = Poller(trigger)
+    with ExitStack() as stack, closing(poller):
+        told: set[int] = set()
+        pairs = [socket.socketpair() for _ in range(5)]
+        for ours, peer in pairs:
+            stack.enter_context(ours)
+            stack.enter_context(peer).send(b"x")
+            poller.want(ours.fileno(), reading=True, writing=False)
+        for wait in range(1, 10):
+            told.update(fd for fd, _ in poller.wait(AT_ONCE))
+            assert poller.told_all == (wait % 3 == 0 or (trigger == "edge" and wait > 3))
+            assert len(told) == min(2 * wait, 5)
 
 
 def test_closing_gives_the_epoll_descriptor_back() -> None:

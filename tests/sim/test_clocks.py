@@ -17,7 +17,7 @@ import pytest
 from hub.client import Client
 from hub.expiry import Deadline, Expiry, make_expiry
 from hub.kinds import YEAR_S, Kind, Rate
-from hub.settings import IdleStrategy, Settings
+from hub.settings import IdleStrategy, Settings, Trigger
 from tests.conftest import SEED
 from tests.fuzz.examples import QUICK_SEED
 from tests.hub.support_websocket import request
@@ -213,6 +213,26 @@ def test_after_a_leap_of_the_clock_who_has_sent_stays_and_the_silent_go_in_slice
     assert not any(stage.settled(actor) for actor in talkers)
     gone = sum(stage.settled(actor) for actor in silent)
     assert gone == (0 if strategy == "poll" else len(silent))  # There one that is busy keeps all alive.
+    assert stage.balances()
+
+
+@pytest.mark.parametrize("trigger", get_args(Trigger))
+def test_after_a_leap_of_the_clock_who_has_taken_its_answers_stays(trigger: str) -> None:
+    """The same for those that held themselves up: more than one wait reports."""
+    stage = Stage(mode="echo", trigger=trigger, intake={"private_bytes": 1000})
+    actors = stage.join(2500, reads=False, out=640)
+    for _ in range(2):
+        for actor in actors:
+            actor.send(LINE * 50)
+        stage.rest()
+    assert all(stage.client(actor).choked for actor in actors)
+    takers, stuck = actors[:2400], actors[2400:]
+    stage.kernel.now += 3600.0
+    for actor in reversed(takers):  # Whose time is over first is reported last.
+        actor.reads = True
+    stage.rest()
+    assert stage.hub.counters.closed == {"slow_consumer": len(stuck)}
+    assert all(actor.got == LINE * 100 for actor in takers)
     assert stage.balances()
 
 
