@@ -82,9 +82,7 @@ class Poller:
             try:
                 self._epoll.unregister(fd)
             except OSError as error:
-                if (
-                    error.errno != errno.ENOMEM
-                ):  # epoll_ctl(2) may always say that; the close takes it out then.
+                if error.errno != errno.ENOMEM:  # epoll_ctl(2) allows it; the close takes it out.
                     raise
 
     def close(self) -> None:

@@ -146,9 +146,7 @@ class Sender:
                 self._hub.start_output(client)
                 return
             skip(client, room, self._hub.account)
-            tell_skipped(
-                client
-            )  # It waits with the rest, and who has something waiting is not just handed lines.
+            tell_skipped(client)  # It waits with the rest; who has something waiting is not handed lines.
         else:
             room.slow[client.id] = client
 

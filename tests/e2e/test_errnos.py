@@ -105,9 +105,7 @@ def scenario(hub: HubProcess) -> None:
                     peer.half_close()
                     peer.rest()
                 else:
-                    peer.send(
-                        b"\xff\xfa\x18" + b"x" * 300
-                    )  # It is ended by the hub: farewell, end of stream.
+                    peer.send(b"\xff\xfa\x18" + b"x" * 300)  # The hub ends it: farewell, end of stream.
                     peer.rest()
             except (AssertionError, OSError):
                 continue

@@ -76,9 +76,7 @@ class Clocks:
             self._crowd = 0
             return
         self._overdue = {name: before.get(name, 0) + 1 for name in late}
-        self._crowd = max(
-            self._crowd, len(self._world.hub.by_fd)
-        )  # Those who were ended meanwhile are no more.
+        self._crowd = max(self._crowd, len(self._world.hub.by_fd))  # Who was ended meanwhile is no more.
         most = 4 + (2 * self._crowd) // self._expiries
         for name, count in self._overdue.items():
             count <= most or fail(f"{name} is due for {count} turns")

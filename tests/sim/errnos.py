@@ -2,7 +2,8 @@
 
 The errors are those that the manual pages name and that the kernel can give to a socket, an epoll or an
 eventfd that is in order. EINTR is not among them: Python makes the call again (PEP 475). Nor is EAGAIN where
-it is no failure. EPOLL_CTL_DEL and the reading and ringing of an eventfd that does not block cannot fail.
+it is no failure. EPOLL_CTL_DEL, which needs no memory whatever epoll_ctl(2) allows, and the reading and
+ringing of an eventfd that does not block cannot fail.
 """
 
 from __future__ import annotations

@@ -57,8 +57,7 @@ class Model:
                 f"* welcome to hubbub - you are {person.nick} in lobby, with {_company(self.lobby)}; "
                 "/help lists commands"
             )
-        if self.mode != "echo":
-            self._enter(person, self.lobby)
+        self._enter(person, self.lobby)
 
     def sends(self, key: int, text: str, now: float) -> None:
         """Some bytes of lines; the last may be unfinished."""
@@ -110,9 +109,7 @@ class Model:
     def _line(self, person: Person, line: str) -> None:
         if person.listens_only:
             return
-        if self.mode == "echo":
-            person.heard.append(line)
-        elif self.mode == "broadcast":
+        if self.mode == "broadcast":
             self._say(person.room, line)
         elif line.startswith("/") and not line.startswith("//"):
             name, _, rest = line[1:].partition(" ")
