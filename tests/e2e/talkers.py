@@ -17,15 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from tests.hub.support_websocket import close, text
+from tests.hub.support_websocket import close, request_to, text
 
 PATIENCE_S = 60.0
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of 0: close(2) sends RST, socket(7)."""
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 WORDS = (b"", b"x", b"gr\xc3\xbc\xc3\x9f dich", b"\xf0\x9f\x98\x80 " * 3, b"y" * 119, b"z" * 130, b"w" * 400)
 """What lines end in: on both sides of 126 bytes, where the header of a frame changes."""
 AT_ONCE = 12
@@ -112,7 +108,7 @@ class WsTalker(Talker):
 
     def __init__(self, port: int, number: int) -> None:
         super().__init__(port, number)
-        self.put(HANDSHAKE % port)
+        self.put(request_to(port))
 
     def encoded(self, line: bytes) -> bytes:
         return text(line)

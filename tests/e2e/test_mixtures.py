@@ -26,13 +26,9 @@ from hub.rooms import Room
 from hub.sockets import Sockets
 from hub.stats import queued_bytes
 from tests.hub.support_turns import SMALL_LAG, SteppedHub
-from tests.hub.support_websocket import close, masked, more, text
+from tests.hub.support_websocket import close, masked, more, request_to, text
 from tests.support import PAIRS, PATIENCE_S
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 TELNET = re.compile(rb"\xff(\xff|[\xfb-\xfe].)", re.DOTALL)
 GAP = re.compile(rb"\* skipped (\d+) lines")
 STEPS = int(os.environ.get("HUBBUB_TEST_STEPS", "200"))
@@ -152,7 +148,7 @@ class Storm:
         lazy = self.random.random() < 0.4
         actor = Actor(kind, sock, client, b"a%d" % self.names, lazy)
         if kind == "websocket":
-            actor.out += HANDSHAKE % hub.ws_port
+            actor.out += request_to(hub.ws_port)
         if kind == "telnet":
             actor.out += b"\xff\xfd\x03"
         self.actors.append(actor)

@@ -6,12 +6,9 @@ kernel before. So nothing depends on time, and "it stays silent" means so many t
 
 from __future__ import annotations
 
-import fcntl
 import random
 import select
 import socket
-import sys
-import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +19,7 @@ from hub.client import Client
 from hub.mailbox import Stop, WantEndings
 from hub.sockets import Address, NotAccepted, Sockets
 from hub.state import Budgets
+from tests.hub.support_turns import waiting_bytes
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 READ_BYTES = 500
@@ -63,11 +61,6 @@ def join(hub: ThreadHub) -> tuple[Peer, Client]:
 
     client = until(arrived)[0]
     return peer, client
-
-
-def waiting_bytes(client: Client) -> int:
-    """Input of this client that is still in the kernel, tcp(7) SIOCINQ. Looking does not take it."""
-    return int.from_bytes(fcntl.ioctl(client.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def deliver(peer: Peer, client: Client, data: bytes) -> None:

@@ -38,6 +38,11 @@ def request(line: str = "GET / HTTP/1.1", *more: str, **changes: str | None) -> 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
 
 
+def request_to(port: int) -> bytes:
+    """The opening request to the hub on this port."""
+    return request(Host=f"localhost:{port}")
+
+
 def handshake(**terms: Any) -> Handshake:
     usual = Terms(hosts=HOSTS, port=PORT, page_hosts=HOSTS, page_port=PAGE_PORT, hint=HINT)
     return Handshake(replace(usual, **terms), max_frame_bytes=8192)

@@ -13,7 +13,7 @@ from hub.client import Client
 from hub.frames import frame, frames
 from hub.reasons import CloseReason
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
-from tests.hub.support_websocket import masked, request, text
+from tests.hub.support_websocket import masked, request, request_to, text
 from tests.support import Peer, closing
 
 LINES = [b"line %04d" % number for number in range(700)]
@@ -25,7 +25,7 @@ def a_browser(hub: SteppedHub, receive_buffer: int = 0) -> Iterator[tuple[Peer, 
     with Peer(hub.ws_port, receive_buffer=receive_buffer) as browser:
         before = hub.hub.counters.accepted
         hub.turns_until(lambda: hub.hub.counters.accepted > before)
-        hub.say(browser, request(Host=f"localhost:{hub.ws_port}"))
+        hub.say(browser, request_to(hub.ws_port))
         assert browser.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
         yield browser, hub.client(browser)
 

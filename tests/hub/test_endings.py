@@ -24,7 +24,7 @@ from tests.hub.support_turns import (
     take_all,
     unacknowledged_bytes,
 )
-from tests.hub.support_websocket import request
+from tests.hub.support_websocket import request, request_to
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 BYE_QUIT = b"* bye reason=quit\n"
@@ -340,7 +340,7 @@ def test_a_browser_that_is_taken_for_gone_gets_its_close_frame_at_the_border_of_
     with SteppedHub() as hub:
         slow = Peer(hub.ws_port, receive_buffer=4096)
         with slow, closing(hub.join(1)) as (talker,):
-            hub.say(slow, request(Host=f"localhost:{hub.ws_port}"))
+            hub.say(slow, request_to(hub.ws_port))
             slow.read_until(b"\r\n\r\n")
             got = hub.begin_a_line(talker, slow)
             hub.hub.marks.end(hub.client(slow), CloseReason.PEER_TIMEOUT, "ping=20s")

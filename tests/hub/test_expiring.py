@@ -12,13 +12,9 @@ from hub.client import Client
 from hub.kinds import Rate
 from hub.state import Budgets
 from tests.hub.support_turns import SteppedHub, take_all
-from tests.hub.support_websocket import close, text
+from tests.hub.support_websocket import close, request_to, text
 from tests.support import PATIENCE_S, Peer, ThreadHub, closing, until
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 MASKED_PONG = b"\x8a\x80\0\0\0\0"
 MASKED_PING = b"\x89\x80\0\0\0\0"
 LINES = [b"line %d" % number for number in range(50)]
@@ -97,7 +93,7 @@ def test_a_request_that_waits_to_be_read_at_its_deadline_is_read() -> None:
         peers = [stack.enter_context(Peer(hub.ws_port)) for _ in range(2)]
         hub.turns_until(lambda: len(hub.hub.clients) == 2)
         for peer in peers:
-            hub.deliver(peer, HANDSHAKE % hub.ws_port)
+            hub.deliver(peer, request_to(hub.ws_port))
         hub.now_s += 3600
         hub.turns()  # One of them is read in this turn.
         for peer in peers:
@@ -117,7 +113,7 @@ def test_who_was_sent_nothing_yet_is_not_stuck() -> None:
 
 def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
     with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer:
             peer.read_until(b"\r\n\r\n")
             for _ in range(10):
@@ -130,7 +126,7 @@ def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
 
 def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
     with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer:
             hub.now_s += 19.9
             hub.turns(2)
@@ -148,7 +144,7 @@ def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
 
 def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
     with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer:
             for _ in range(5):
                 hub.now_s += 15
@@ -163,7 +159,7 @@ def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
 def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
     with SteppedHub(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy) as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer:
             for _ in range(2):
                 hub.now_s += 20
@@ -181,7 +177,7 @@ def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
 def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None:
     with SteppedHub(mode=mode, idle_timeout_s=50, idle_strategy="deadline") as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer:
             hub.now_s += 40
             hub.say(peer, text(b""))
@@ -198,7 +194,7 @@ def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None
 def test_whose_end_waits_behind_its_lines_is_not_asked_whether_it_is_there(end: bytes, reason: str) -> None:
     """A peer answers nothing behind its Close, so that it says nothing is no sign."""
     with SteppedHub(idle_timeout_s=0, line_rate=Rate(1, "s", 1)) as hub:
-        peer, client = knock(hub, HANDSHAKE % hub.ws_port)
+        peer, client = knock(hub, request_to(hub.ws_port))
         with peer, closing(hub.join(1)) as (listener,):
             hub.deliver(peer, b"".join(map(text, LINES)) + end, fin=not end)
             for _ in LINES:
@@ -214,7 +210,7 @@ def test_the_idle_time_of_a_websocket_starts_when_it_is_let_in() -> None:
         peer, client = knock(hub, b"")
         with peer:
             hub.now_s += 2.9
-            handshake = HANDSHAKE % hub.ws_port
+            handshake = request_to(hub.ws_port)
             hub.say(peer, handshake[:20])
             hub.deliver(peer, handshake[20:])
             hub.now_s += 0.2
@@ -243,7 +239,7 @@ def test_a_reset_that_the_idle_clock_finds_first_is_still_a_reset() -> None:
 
 def test_nobody_is_warned_at_its_handshake() -> None:
     with SteppedHub(mode="chat", idle_timeout_s=4, idle_warning_s=2) as hub:
-        handshake = HANDSHAKE % hub.ws_port
+        handshake = request_to(hub.ws_port)
         peer, _ = knock(hub, handshake[:20])
         with peer:
             hub.now_s += 2.5

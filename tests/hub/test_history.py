@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
-from tests.hub.support_websocket import request
+from tests.hub.support_websocket import request_to
 from tests.support import Peer, closing
 
 KEPT = 256 * 1024
@@ -88,7 +88,7 @@ def test_a_browser_that_comes_to_a_long_history_reads_all_of_it_and_stays() -> N
         say_more_than_is_kept(hub, talker)
         hub.turns_until(lambda: len(hub.hub.clients) == 2)
         client = hub.client(late)
-        hub.say(late, request(Host=f"localhost:{hub.ws_port}"))
+        hub.say(late, request_to(hub.ws_port))
         late.read_until(b"\r\n\r\n")
         got, late.seen = late.seen, b""
         got += hub.catch_up(late)
