@@ -75,7 +75,7 @@ def history(chat: Chat, client: Client, words: list[str]) -> None:
     if words and not (words[0].isascii() and words[0].isdigit() and int(words[0][:9])):
         raise NameRefused("usage: /history [N], N lines from 1 on")
     wanted = int(words[0][:9]) if words else chat.history
-    lines = room.tail(min(wanted, chat.history), HISTORY_BYTES)
+    lines = room.tail(min(wanted, chat.history), min(HISTORY_BYTES, chat.history_bytes))
     count = lines.count(b"\n")
     chat.tell(
         client, f"the last {count} line{'s' if count != 1 else ''} of {room.name}:" if count else NO_HISTORY

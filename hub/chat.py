@@ -42,7 +42,7 @@ class Chat:
         self.marks = marks
         self._intake = intake
         self.history = history
-        self._history_bytes = history_bytes
+        self.history_bytes = history_bytes
         self.facts = facts
         self._announce = announce
         self._greeting = greeting
@@ -156,7 +156,7 @@ class Chat:
         self._by_nick[name_key(nick)] = client
 
     def _enter(self, client: Client, room: Room) -> None:
-        room.enter(client, self.history, self._history_bytes)
+        room.enter(client, self.history, self.history_bytes)
         self.marks.flush[client.id] = client  # for the history: a pass under way does not know it
         self._note(room, client.nick, "joined")
 

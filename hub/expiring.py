@@ -47,17 +47,18 @@ class Expirer:
                 earliest = wanted
         return earliest
 
-    def step(self, now: float) -> None:
-        """Ask every clock."""
+    def step(self, until: float, now: float) -> None:
+        """Ask every clock which of its times were over at `until`."""
         hub, budget = self._hub, self._hub.budgets.expiries
         for timer, decide in self._clocks:
-            for client_id, due in timer.expired(now, budget):
+            most = hub.budgets.starts if timer is hub.timers.pause else budget
+            for client_id, due in timer.expired(until, most):
                 client = hub.clients.get(client_id)
                 if client is not None:
                     decide(client, due, now)
-        for client_id, due in hub.timers.progress.expired(now, budget):
+        for client_id, due in hub.timers.progress.expired(until, budget):
             self._end_stuck(client_id, due, now)
-        for client_id, _ in hub.timers.closing.expired(now, budget):
+        for client_id, _ in hub.timers.closing.expired(until, budget):
             hub.marks.given_up.append(hub.ended[client_id])
 
     def _end_idle(self, client: Client, due: float, now: float) -> None:
@@ -143,7 +144,10 @@ class Expirer:
         """It took nothing in time, whether it is open or has ended already."""
         hub = self._hub
         client = hub.clients.get(client_id) or hub.ended[client_id]
-        if not client.blocked and not client.deaf:  # It refused nothing: the hub has not come to it.
+        if client.deaf and client_id in hub.clients and self._is_unread(client):
+            hub.timers.progress.touch(client_id, now)
+            hub.resume(client)
+        elif not client.blocked and not client.deaf:  # It refused nothing: the hub has not come to it.
             hub.timers.progress.touch(client_id, now)
         elif client_id in hub.clients:
             self._pacing.end_stuck(client, due, now)

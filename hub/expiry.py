@@ -14,7 +14,7 @@ Late is what the strategy adds; the rest of a turn and the rounding of epoll_wai
 on top. None is ever early: nobody is expired before a whole timeout has passed since its last activity.
 
 An id is a client's number, from 1 up. Times are seconds on one clock that never goes back. The loop asks
-`timeout` before it waits, and calls `expired` after it, until `timeout` is no longer 0.0.
+`timeout` before it waits, and calls `expired` after it, or after a later wait, until `timeout` is not 0.0.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from hub import poller as ready
@@ -73,7 +74,7 @@ class Loop:
         self._counts_tx = settings.idle_counts == "rx+tx"
         self._counts_events = self.hub.timers.idle.counts_events
         self._drained_by: float | None = None
-        self._timers_due_at = now
+        self._timers_due_at, self._known_until = -inf, now
         self._rung = False
         self._woke_at: float | None = None
         for bell in mailbox.bells:
@@ -108,6 +109,8 @@ class Loop:
             hub.turn_times.add(now - self._woke_at)
         events = hub.poller.wait(self._timeout(now))
         now = self._woke_at = self._clock()
+        if hub.poller.round_begins:
+            self._known_until = now
         hub.counters.turns += 1
         self._sort(events, now)
         self._door.tend(now)
@@ -124,13 +127,14 @@ class Loop:
     def _timeout(self, now: float) -> float:
         """How long nothing will have to be done, in seconds; 0 while work is left over."""
         marks = self.hub.marks
-        self._timers_due_at = now
+        self._timers_due_at = -inf  # Perhaps some are due.
         if marks.readable or marks.noted or self._sender.has_work or self._endings.has_work:
             return 0.0
         timeout = self._expirer.timeout(now)
         if self._drained_by is not None:
             timeout = min(timeout, max(0.0, self._drained_by - now))
-        self._timers_due_at = now + timeout
+        if timeout > 0:
+            self._timers_due_at = now + timeout
         return min(timeout, self._observer.timeout(now), self._door.timeout(now))
 
     def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
@@ -235,11 +239,11 @@ class Loop:
     def _expire(self, now: float) -> None:
         """Activity only moves a deadline away, so before the earliest one nobody is asked.
 
-        Nor while the kernel may know of somebody's activity, and a full batch had no place for it.
+        Judged is the time up to the last complete look at the kernel, since it may know of activity that came
+        after: the process may have stood still since, and a full batch has no place for everybody.
         """
-        if now >= self._timers_due_at and self.hub.poller.told_all:
-            self._timers_due_at = now
-            self._expirer.step(now)
+        if self._known_until >= self._timers_due_at and self.hub.poller.round_ends:
+            self._expirer.step(self._known_until, now)
         if self._drained_by is not None and now >= self._drained_by:
             self.hub.marks.given_up += self.hub.ended.values()
 

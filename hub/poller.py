@@ -33,9 +33,12 @@ class Poller:
         self._masks: dict[int, int] = {}
         self.calls = {"epoll_wait": 0, "epoll_ctl": 0}
         """System calls so far, by kind."""
-        self.told_all = True
-        """Whatever was ready has been reported since: nobody waits behind a full batch."""
-        self._told = 0
+        self.round_begins = self.round_ends = True
+        """What the last wait was of a round: at its end, all that was ready at its beginning is reported.
+
+        One wait is a round; where batches are full, as many as take the ready list round once.
+        """
+        self._untold = 0
 
     def __len__(self) -> int:
         return len(self._masks)
@@ -44,16 +47,18 @@ class Poller:
         """Ready descriptors with their event bits; None waits for ever.
 
         The kernel counts in whole milliseconds and Python rounds up, so a wait is never too short. What a
-        full batch leaves out comes first in the next: it goes round.
+        full batch leaves out comes first in the next.
         """
         self.calls["epoll_wait"] += 1
         if timeout_s is not None and not math.isfinite(timeout_s):
             timeout_s = None
         events = self._epoll.poll(timeout_s, self.EVENTS_PER_WAIT)
-        self._told = self._told + len(events) if len(events) == self.EVENTS_PER_WAIT else len(self._masks)
-        self.told_all = self._told >= len(self._masks)
-        if self.told_all:
-            self._told = 0
+        is_full = len(events) == self.EVENTS_PER_WAIT
+        self.round_begins = self.round_ends or not is_full
+        if self.round_begins:
+            self._untold = len(self._masks)
+        self._untold -= len(events)
+        self.round_ends = self._untold <= 0 or not is_full
         return events
 
     def watch(self, fd: int) -> None:

@@ -38,6 +38,7 @@ class Reader:
         self._pacing = pacing
         self._throttle = Throttle(hub)
         self._once = hub.settings.read == "once"
+        self._start_bytes = hub.budgets.turn_bytes // hub.budgets.starts
         self._now = 0.0
 
     def step(self, now: float) -> None:
@@ -56,7 +57,7 @@ class Reader:
             self._hub.marks.readable.pop(client.id, None)
             return 0
         read, drained = 0, self._once or not client.reading
-        room = client.room
+        room, was_fresh = client.room, client.fresh
         try:
             if client.reading and not client.has_backlog:
                 read, drained = self._receive(client)
@@ -64,6 +65,8 @@ class Reader:
                 read += self._throttle.lines(client, now)
         except Exception:
             self._hub.fault(client)
+        if was_fresh and not client.fresh:
+            read += self._start_bytes
         if room is not None and client.room is not room:
             self._pacing.left_room(client, room)
         self._leave_set(client, drained)
@@ -175,7 +178,7 @@ class Reader:
             self._refuse_more(client, CloseReason.PEER_CLOSED, websocket.peer_closed)
         cost = (websocket.frames - frames) * hub.budgets.frame_bytes
         self._read_as_dense(client, len(data), cost)
-        return cost
+        return cost + self._start_bytes if websocket.opened and not was_open else cost
 
     def _read_as_dense(self, client: Client, size: int, cost: int) -> None:
         """Read more the next time, up to the budget, or little where this was more work than bytes."""

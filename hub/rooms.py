@@ -11,7 +11,7 @@ and an offset per replica.)
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from sys import maxsize
@@ -24,6 +24,9 @@ from hub.stats import Account
 
 MOST_CAUGHT_UP: Final = 8
 """A room that waited for most of its hearers goes on when no more than one in so many is behind."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""About so much of a log is one piece of private output."""
 
 
 @dataclass(slots=True, eq=False)
@@ -149,16 +152,18 @@ class Room:
 
     def lines_between(self, offset: int, stop: int, but: int = 0) -> list[Piece]:
         """The sealed lines from `offset` up to `stop` as pieces that are owed; but for a client's own."""
-        pieces = []
+        found: list[bytes] = []
         for index in range(self.index(offset), len(self.chunks)):
             chunk = self.chunks[index]
             if chunk.start >= stop:
                 break
+            if chunk.own is None and chunk.start >= offset and chunk.end <= stop:
+                found.append(chunk.lf)
+                continue
             for start, end, own in spans(chunk.own, but, max(offset, chunk.start), min(stop, chunk.end)):
                 if not own:
-                    data = chunk.lf[start - chunk.start : end - chunk.start]
-                    pieces.append(Piece(-1, data, owed=True))
-        return pieces
+                    found.append(chunk.lf[start - chunk.start : end - chunk.start])
+        return [Piece(-1, data, owed=True) for data in _joined(found)]
 
     def tail(self, lines: int, most_bytes: int) -> bytes:
         """The last lines that the log has, at most so many of them, and whole ones of so many bytes."""
@@ -205,13 +210,13 @@ class Room:
         moving = behind - len(self.stalled) + (sender.id in self.stalled)
         return 2 * behind > others or (self.catching_up and moving > 0)
 
-    def trim(self, reached: int, history: int, max_log_bytes: int) -> None:
+    def trim(self, reached: int, history: int, history_bytes: int) -> None:
         """Drop chunks that nobody needs: all hearers but the slow ones have got to offset `reached`."""
         needed = min((client.offset for client in self.slow.values()), default=reached)
         needed = min(needed, reached)
         kept, drop = self.head - history, 0
         for chunk in self.chunks:
-            in_history = chunk.first + chunk.count > kept and self.end - chunk.start <= max_log_bytes
+            in_history = chunk.first + chunk.count > kept and self.end - chunk.end < history_bytes
             if chunk.end > needed or in_history:
                 break
             drop += 1
@@ -248,6 +253,18 @@ class Room:
                 lines -= 1
             break
         return position, offset
+
+
+def _joined(parts: list[bytes]) -> Iterator[bytes]:
+    """The same in pieces of some size: a room where each turn had one line has thousands of parts."""
+    start = size = 0
+    for index, part in enumerate(parts):
+        size += len(part)
+        if size >= PIECE_BYTES:
+            yield b"".join(parts[start : index + 1])
+            start, size = index + 1, 0
+    if size:
+        yield b"".join(parts[start:])
 
 
 def _end(chunk: Chunk) -> int:

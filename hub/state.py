@@ -46,6 +46,8 @@ class Budgets:
 
     accepts: int = 64
     commands: int = 256
+    starts: int = 256
+    """Newcomers that are greeted and shown the history: fewer where that is long (hub/wiring.py)."""
     expiries: int = 256
     endings: int = 256
     read_bytes: int = 64 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hub.answers import Facts
 from hub.chat import Chat
@@ -19,6 +20,9 @@ from hub.stats import Account, summary
 
 ROOM_SHARE = 8
 """A turn brings at most this part of the allowed lag into one room."""
+
+HISTORY_LINES_A_TURN = 16_384
+"""Newcomers of one turn are shown about so many: 5 ms, where each line had a turn of its own."""
 
 
 def make_hub(
@@ -40,7 +44,7 @@ def make_hub(
         settings=settings,
         limits=limits,
         intake=intake,
-        budgets=budgets,
+        budgets=_within(budgets, settings),
         sockets=sockets,
         poller=poller,
         mode=_make_mode(settings, limits, account, rooms, marks, intake, facts),
@@ -54,6 +58,13 @@ def make_hub(
         log_dropped=log_dropped,
     )
     return hub
+
+
+def _within(budgets: Budgets, settings: Settings) -> Budgets:
+    """A newcomer's history is work for each of its lines, where each had a turn of its own."""
+    lines = settings.history if settings.mode == "chat" else 0
+    most = max(1, HISTORY_LINES_A_TURN // max(1, lines))
+    return replace(budgets, accepts=min(budgets.accepts, most), starts=min(budgets.starts, most))
 
 
 def _make_mode(

@@ -231,7 +231,9 @@ def test_a_reset_that_the_idle_clock_finds_first_is_still_a_reset() -> None:
         hangup = select.poll()
         hangup.register(client.fd, 0)
         assert hangup.poll(1000 * PATIENCE_S)
+        hub.loop._known_until = hub.now_s
         hub.loop._expire(hub.now_s)  # as it is when the reset comes in the middle of a turn
+        assert client.gone == "peer_reset"
         hub.turns(2)
         assert client.reason == "peer_reset"
         assert client.lines_in == 0

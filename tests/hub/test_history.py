@@ -62,6 +62,34 @@ def test_who_joins_is_shown_no_more_while_a_slow_reader_keeps_the_log() -> None:
         assert KEPT - SAID < bytes_shown(hub) <= KEPT
 
 
+def test_history_on_demand_shows_no_more_than_joining_does() -> None:
+    with (
+        SteppedHub(mode="chat", history=1000, announce=0, max_lag_bytes=SMALL_LAG) as hub,
+        closing(hub.join(2)) as (talker, asker),
+        closing(hub.join(1, receive_buffer=4096)) as (slow,),
+    ):
+        client = hub.client(slow)
+        hub.fill(talker, [asker], lambda: client.lag_bytes > SMALL_LAG * 3 // 4)
+        hub.say(asker, b"/history\n")
+        asked = hub.catch_up(asker).count(LINE)
+        assert asked * SAID == bytes_shown(hub) > SMALL_LAG // 2 - SAID
+
+
+def test_who_joins_is_shown_what_fits_though_one_turn_brought_more() -> None:
+    with (
+        SteppedHub(mode="chat", history=20, announce=0, max_lag_bytes=4 * 1024 * 1024) as hub,
+        closing(hub.join(8)) as talkers,
+    ):
+        for talker in talkers:
+            hub.deliver(talker, LINE * 30)
+        hub.turns()
+        for talker in talkers:
+            hub.catch_up(talker)
+        hub.say(talkers[0], b"now the log is trimmed\n")
+        assert [len(chunk.lf) > KEPT for chunk in hub.hub.rooms.lobby.chunks] == [True, False]
+        assert bytes_shown(hub) == 19 * SAID
+
+
 @pytest.mark.parametrize("slow", ["disconnect", "skip"])
 def test_who_comes_to_a_room_with_a_long_history_reads_all_of_it_and_stays(slow: str) -> None:
     with (

@@ -18,11 +18,12 @@ from hub.health import LIMIT_S
 from hub.kinds import show_size
 from hub.logs import LIKE_RECORDS
 from hub.modes import Intake
+from hub.poller import Poller
 from hub.rate import CHAT_RATE, STEP_S
 from hub.settings import DESCRIPTOR_RESERVE, Settings
 from hub.sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
 from hub.state import Budgets, Limits
-from hub.wiring import ROOM_SHARE
+from hub.wiring import HISTORY_LINES_A_TURN, ROOM_SHARE
 from tests.hub.test_client import a_client, a_room
 from tests.support import ROOT
 
@@ -71,6 +72,7 @@ TABLE: dict[str, list[str]] = {
     "rooms": [str(USUAL.max_rooms)],
     "bytes read": [size(TURN.client_bytes), size(TURN.turn_bytes)],
     "clients read": [f"{TURN.turn_bytes // TURN.look_bytes:,}", str(TURN.endings)],
+    "newcomers": [str(TURN.accepts), str(TURN.starts), f"{HISTORY_LINES_A_TURN:,}"],
     "ended clients": [str(TURN.lingering), seconds(LIMITS.linger_s)],
     "socket buffers": [size(SEND_BUFFER_BYTES), size(RECEIVE_BUFFER_BYTES)],
 }
@@ -96,6 +98,7 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
         f"is paused at {size(Intake(room_bytes=1).private_bytes)} and ends after",
         f"and ends after {seconds(LIMITS.progress_s)}. **Gaps.**",
         f"looked at again every {ms(STEP_S)}:",
+        f"than one look reports ({Poller.EVENTS_PER_WAIT:,})",
         f"{DESCRIPTOR_RESERVE} descriptors (half of them under a limit below {2 * DESCRIPTOR_RESERVE})",
         f"It has {seconds(LIMITS.linger_s)} to take its rest, "
         f"and from our end of stream {seconds(LIMITS.linger_s)} more",

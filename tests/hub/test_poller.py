@@ -234,7 +234,9 @@ def test_no_timeout_waits_until_something_happens(wire: Wire, timeout_s: float |
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_all_is_told_when_full_batches_have_gone_round(trigger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_batches_make_a_round_of_as_many_waits_as_report_everybody(
+    trigger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
     poller = Poller(trigger)
     with ExitStack() as stack, closing(poller):
@@ -244,10 +246,32 @@ def test_all_is_told_when_full_batches_have_gone_round(trigger: str, monkeypatch
             stack.enter_context(ours)
             stack.enter_context(peer).send(b"x")
             poller.want(ours.fileno(), reading=True, writing=False)
-        for wait in range(1, 10):
+        for wait in range(9):
             told.update(fd for fd, _ in poller.wait(AT_ONCE))
-            assert poller.told_all == (wait % 3 == 0 or (trigger == "edge" and wait > 3))
-            assert len(told) == min(2 * wait, 5)
+            is_alone = trigger == "edge" and wait > 2
+            assert poller.round_begins == (is_alone or wait % 3 == 0 or (trigger == "edge" and wait == 2))
+            assert poller.round_ends == (is_alone or wait % 3 == 2)
+            assert len(told) == min(2 * wait + 2, 5)
+
+
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_who_is_closed_meanwhile_makes_no_round_end_before_everybody_is_reported(
+    trigger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
+    poller = Poller(trigger)
+    with ExitStack() as stack, closing(poller):
+        waiting: dict[int, socket.socket] = {}
+        for _ in range(6):
+            ours, peer = socket.socketpair()
+            stack.enter_context(peer).send(b"x")
+            waiting[ours.fileno()] = stack.enter_context(ours)
+            poller.want(ours.fileno(), reading=True, writing=False)
+        while waiting:
+            for fd, _ in poller.wait(AT_ONCE):
+                poller.forget(fd)
+                waiting.pop(fd).close()
+            assert poller.round_ends == (not waiting)
 
 
 def test_closing_gives_the_epoll_descriptor_back() -> None:

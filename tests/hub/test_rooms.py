@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hub.chunks import Chunk
 from hub.client import Client
 from hub.forms import Form, encode
-from hub.rooms import Room, Rooms, RoomsFull
+from hub.rooms import PIECE_BYTES, Room, Rooms, RoomsFull
 from hub.stats import Account
 from tests.hub.test_client import SPEAKER, a_client, a_room
 
@@ -235,6 +235,15 @@ def test_the_lines_between_two_borders_are_whole_and_owed(turns: list[int], data
     assert all(piece.owed and piece.at == -1 and piece.data for piece in pieces)
 
 
+def test_a_log_of_many_turns_is_pieces_of_64_kib() -> None:
+    room = a_room()
+    talk(room, *[1] * 20_000)
+    sizes = [len(piece.data) for piece in room.lines_between(0, room.end)]
+    assert sum(sizes) == room.end > 3 * PIECE_BYTES
+    assert all(PIECE_BYTES <= size < PIECE_BYTES + 20 for size in sizes[:-1])
+    assert sizes[-1] < PIECE_BYTES
+
+
 def test_the_index_of_an_offset_is_its_chunk_and_of_the_head_the_end() -> None:
     room = a_room()
     talk(room, 2, 1, 3)
@@ -404,10 +413,10 @@ def test_trimming_drops_what_nobody_needs_and_nothing_else(
         oldest = room.chunks[0]
         needed = oldest.first + oldest.count > oldest_slow
         remembered = oldest.first + oldest.count > room.head - history
-        assert needed or (remembered and room.end - oldest.start <= most_bytes)
+        assert needed or (remembered and room.end - oldest.end < most_bytes)
     for chunk in dropped:
         remembered = chunk.first + chunk.count > room.head - history
-        assert not remembered or room.end - chunk.start > most_bytes
+        assert not remembered or room.end - chunk.end >= most_bytes
 
 
 # All rooms.

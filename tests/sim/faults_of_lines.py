@@ -8,7 +8,7 @@ import pytest
 
 from hub import delivery, sending
 from hub.chunks import Chunk
-from hub.client import Client
+from hub.client import Client, Piece
 from hub.endings import Endings
 from hub.pacing import Pacing
 from hub.reasons import CloseReason
@@ -106,7 +106,11 @@ def skip_without_a_word(patch: Patch) -> None:
 
 def give_room_lines_out_of_order(patch: Patch) -> None:
     between = Room.lines_between
-    patch.setattr(Room, "lines_between", lambda self, *args: between(self, *args)[::-1])
+
+    def reversed_between(self: Room, *args: int) -> list[Piece]:
+        return [_reversed(piece) for piece in between(self, *args)]
+
+    patch.setattr(Room, "lines_between", reversed_between)
 
 
 def miscount_what_was_unsent(patch: Patch) -> None:
@@ -117,3 +121,7 @@ def miscount_what_was_unsent(patch: Patch) -> None:
         self.account.unsent -= client.unsent_bytes > 0
 
     patch.setattr(Hub, "drop_output", amnesia)
+
+
+def _reversed(piece: Piece) -> Piece:
+    return piece._replace(data=b"".join(reversed(piece.data.splitlines(keepends=True))))

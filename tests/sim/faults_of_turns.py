@@ -102,10 +102,10 @@ def measure_time_in_turns(patch: Patch) -> None:
     """A clock that stands still while the machine sleeps: a jump ends nobody who is due."""
     step = Expirer.step
 
-    def asleep(self: Expirer, now: float) -> None:
+    def asleep(self: Expirer, until: float, now: float) -> None:
         before, self.__dict__["at"] = self.__dict__.get("at", now), now
         slept = self.__dict__["slept"] = self.__dict__.get("slept", 0.0) + max(0.0, now - before - 1.5)
-        step(self, now - slept)
+        step(self, until - slept, now - slept)
 
     patch.setattr(Expirer, "step", asleep)
 

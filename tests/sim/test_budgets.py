@@ -8,7 +8,7 @@ import errno
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -21,7 +21,7 @@ from hub.modes import Intake
 from hub.poller import Poller
 from hub.reading import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
 from hub.state import Budgets
-from tests.hub.support_websocket import masked, text
+from tests.hub.support_websocket import masked, request, text
 from tests.sim.counting import Turn, counted_lines
 from tests.sim.stage import BROWSERS, LINES, MUCH, PAIRS, VIEWERS, Stage
 
@@ -53,6 +53,49 @@ def counts(turns: list[Turn], call: str) -> list[int]:
 
 
 # The door.
+
+
+@uses_up("starts")
+@pytest.mark.parametrize(("history", "most"), [(20, 64), (1000, 16), (10_000, 1)])
+def test_the_longer_the_history_the_fewer_newcomers_one_turn_lets_in_and_shows_it(
+    history: int, most: int
+) -> None:
+    """Where each line had a turn of its own, showing it is work for each line."""
+    stage = Stage(mode="chat", history=history, announce=0)
+    room = stage.hub.rooms.lobby
+    for number in range(history):
+        room.append(b"%d" % number, 0)
+        room.seal()
+    newcomers = stage.arrive(100)
+    turns = stage.rest()
+    assert max(turn.counted["accepted"] for turn in turns) == most
+    stage.kernel.now += 0.1
+    shown = [0]
+    while shown[-1] < len(newcomers):
+        stage.turn()
+        shown.append(sum(each.got != b"" for each in newcomers))
+    assert max(after - before for before, after in pairwise(shown)) == min(len(newcomers), 16_384 // history)
+    stage.rest()
+    assert all(each.got.count(b"\n") == history + 1 for each in newcomers)
+    assert stage.balances()
+
+
+@uses_up("starts")
+@pytest.mark.parametrize(("listener", "first"), [(LINES, b"hi\n"), (BROWSERS, request())])
+def test_one_turn_starts_256_newcomers_that_speak_first(listener: int, first: bytes) -> None:
+    """By its first line, or its handshake, a newcomer costs more of a turn than what it sent."""
+    stage = Stage(mode="chat", announce=0)
+    newcomers = stage.arrive(600, listener=listener)
+    for newcomer in newcomers:
+        newcomer.remote.outbox.clear()
+        newcomer.tcp.input.clear()
+    stage.turns(600 // USUAL.accepts + 1)
+    for newcomer in newcomers:
+        newcomer.send(first)
+    turns = stage.rest()
+    assert all(USUAL.starts * 7 // 8 < count <= USUAL.starts for count in counts(turns, "recv")[:2])
+    assert all(b"help lists commands" in newcomer.got for newcomer in newcomers)
+    assert stage.balances()
 
 
 @uses_up("accepts")

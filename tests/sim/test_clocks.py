@@ -7,9 +7,10 @@ does, how many lines a rate lets through.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
+from socket import socket
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -18,15 +19,17 @@ from hub.client import Client
 from hub.expiry import Deadline, Expiry, make_expiry
 from hub.kinds import YEAR_S, Kind, Rate
 from hub.settings import IdleStrategy, Settings, Trigger
+from hub.state import Budgets
 from tests.conftest import SEED
 from tests.fuzz.examples import QUICK_SEED
 from tests.hub.support_websocket import request
-from tests.sim.stage import BROWSERS, MUCH, PAIRS, Stage
+from tests.sim.stage import BROWSERS, MUCH, PAIRS, Actor, Stage
 
 KIB = 1024
 ROUNDED_S = 0.002
 """epoll_wait(2) counts in milliseconds and rounds up; the calls of a turn take some microseconds."""
 LINE = b"x" * 63 + b"\n"
+each_trigger = pytest.mark.parametrize("trigger", get_args(Trigger))
 each_strategy = pytest.mark.parametrize("strategy", get_args(IdleStrategy))
 
 
@@ -216,23 +219,118 @@ def test_after_a_leap_of_the_clock_who_has_sent_stays_and_the_silent_go_in_slice
     assert stage.balances()
 
 
-@pytest.mark.parametrize("trigger", get_args(Trigger))
-def test_after_a_leap_of_the_clock_who_has_taken_its_answers_stays(trigger: str) -> None:
-    """The same for those that held themselves up: more than one wait reports."""
+def answers_wait(trigger: str, count: int) -> tuple[Stage, list[Actor]]:
+    """So many who take none of their answers, and so are not read."""
     stage = Stage(mode="echo", trigger=trigger, intake={"private_bytes": 1000})
-    actors = stage.join(2500, reads=False, out=640)
+    actors = stage.join(count, reads=False, out=640)
     for _ in range(2):
         for actor in actors:
             actor.send(LINE * 50)
         stage.rest()
     assert all(stage.client(actor).choked for actor in actors)
+    return stage, actors
+
+
+def take(actors: Iterable[Actor]) -> None:
+    for actor in actors:
+        actor.reads = True
+
+
+@each_trigger
+def test_after_a_leap_of_the_clock_who_has_taken_its_answers_stays(trigger: str) -> None:
+    """The same for those that held themselves up: more than one wait reports."""
+    stage, actors = answers_wait(trigger, 2500)
     takers, stuck = actors[:2400], actors[2400:]
     stage.kernel.now += 3600.0
-    for actor in reversed(takers):  # Whose time is over first is reported last.
-        actor.reads = True
+    take(reversed(takers))  # Whose time is over first is reported last.
     stage.rest()
     assert stage.hub.counters.closed == {"slow_consumer": len(stuck)}
     assert all(actor.got == LINE * 100 for actor in takers)
+    assert stage.balances()
+
+
+@each_trigger
+def test_after_a_leap_in_which_others_left_who_has_taken_its_answers_stays(trigger: str) -> None:
+    """Whose event is reported is closed while the events of others still wait."""
+    stage, takers = answers_wait(trigger, 1980)
+    leavers = stage.join(256)
+    stage.rest()
+    stage.kernel.now += 3600.0
+    for leaver in leavers:
+        leaver.reset()
+    take(reversed(takers))
+    stage.rest()
+    assert stage.hub.counters.closed == {"peer_reset": len(leavers)}
+    assert stage.balances()
+
+
+@each_trigger
+def test_after_a_leap_between_two_full_waits_who_has_taken_its_answers_stays(trigger: str) -> None:
+    stage, takers = answers_wait(trigger, 1100)
+    talkers = stage.join(1100)
+    for talker in talkers:
+        talker.send(LINE)
+    stage.turn()
+    stage.kernel.now += 3600.0
+    for talker in talkers:
+        talker.send(LINE)
+    take(reversed(takers))
+    stage.rest()
+    assert not stage.hub.counters.closed
+    assert stage.balances()
+
+
+@each_trigger
+def test_after_a_leap_within_a_turn_who_has_taken_its_answers_stays(trigger: str) -> None:
+    """What happened since the wait of that turn is known after the next."""
+    stage, takers = answers_wait(trigger, 5)
+    [talker] = stage.join()
+    receive = stage.sockets.receive
+
+    def stand_still(sock: socket, size: int) -> bytes | None:
+        stage.sockets.receive = receive  # type: ignore[method-assign]
+        stage.kernel.now += 3600.0
+        take(takers)
+        return receive(sock, size)
+
+    stage.sockets.receive = stand_still  # type: ignore[method-assign]
+    talker.send(LINE)
+    stage.rest()
+    assert not stage.hub.counters.closed
+    assert talker.got == LINE and all(taker.got == LINE * 100 for taker in takers)
+
+
+@each_trigger
+def test_who_is_silent_goes_though_every_wait_is_full(trigger: str) -> None:
+    stage = Stage(mode="echo", trigger=trigger, idle_timeout_s=5.0)
+    silent, talkers = stage.join(10), stage.join(1500)
+    stage.pass_time(4.9)
+    for _ in range(20):
+        for talker in talkers:
+            talker.send(LINE)
+        stage.kernel.now += 0.1
+        assert stage.turn().by_fd("recv").total() > 0
+        assert stage.hub.poller.round_begins != stage.hub.poller.round_ends
+    assert stage.hub.counters.closed == {"idle": len(silent)}
+
+
+@each_trigger
+def test_after_a_leap_feeds_that_have_sent_stay_though_one_turn_reads_not_all(trigger: str) -> None:
+    stage = Stage(trigger=trigger, max_lag_bytes=64 * KIB, budgets=Budgets(turn_bytes=64 * KIB))
+    stage.join(2)
+    feeds = stage.join(6, reads=False, out=640)
+    while not all(stage.client(feed).deaf for feed in feeds):
+        for feed in feeds:
+            feed.send(b"x" * 1000 + b"\n")
+        stage.rest()
+        stage.pass_time(1.0)
+    stage.kernel.now += 3600.0
+    for feed in feeds:
+        feed.send(LINE * 900)
+    stage.rest()
+    assert not stage.hub.counters.closed
+    stage.pass_time(10.1)
+    assert stage.hub.counters.closed == {"slow_consumer": len(feeds)}
     assert stage.balances()
 
 
