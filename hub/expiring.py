@@ -26,6 +26,7 @@ class Expirer:
     def __init__(self, hub: Hub, pacing: Pacing) -> None:
         self._hub = hub
         self._pacing = pacing
+        self._starts_left = 0
         timers = hub.timers
         self._clocks: tuple[tuple[Expiry, Decide], ...] = (
             (timers.idle, self._end_idle),
@@ -50,9 +51,9 @@ class Expirer:
     def step(self, until: float, now: float) -> None:
         """Ask every clock which of its times were over at `until`."""
         hub, budget = self._hub, self._hub.budgets.expiries
+        self._starts_left = hub.budgets.starts
         for timer, decide in self._clocks:
-            most = hub.budgets.starts if timer is hub.timers.pause else budget
-            for client_id, due in timer.expired(until, most):
+            for client_id, due in timer.expired(until, budget):
                 client = hub.clients.get(client_id)
                 if client is not None:
                     decide(client, due, now)
@@ -101,7 +102,10 @@ class Expirer:
         waits = client.kept_waiting or client.id in hub.marks.readable
         if waits or (client.reading and self._has_input(client)):
             hub.timers.pause.touch(client.id, now)
+        elif client.fresh and not self._starts_left:
+            hub.timers.pause.touch(client.id, due - hub.limits.pause_s)  # Its turn comes.
         else:
+            self._starts_left -= client.fresh
             hub.start_output(client)
 
     def _end_handshake(self, client: Client, due: float, now: float) -> None:

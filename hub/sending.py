@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from hub.chunks import Chunk
 from hub.client import Client, Phase
@@ -19,6 +20,9 @@ from hub.rooms import Room
 from hub.skipping import skip, tell_skipped
 from hub.sockets import PeerGone
 from hub.state import Hub
+
+PARTS_A_SEND: Final = 4
+"""So many chunks in one send cost as much as a send more."""
 
 
 @dataclass(slots=True)
@@ -46,20 +50,23 @@ class Sender:
         return bool(self._private or self._hub.marks.flush or self._hub.marks.rooms)
 
     def slice(self, now: float) -> int:
-        """A few sends; returns how many were made. 0 when there is nothing to do."""
+        """A few sends; returns how many were made, long ones as several; 0 when there is nothing to do."""
         budget = self._hub.budgets.sends_between_clock_readings
         rooms = self._hub.marks.rooms
         share = max(1, budget // 2) if rooms else budget
         left = budget - share + self._flush_private(now, share)
-        while rooms and left:
+        while rooms and left > 0:
             room = next(iter(rooms))
             left = self._flush_room(room, now, left)
             if room in rooms:  # Unfinished: the other rooms come first.
                 rooms[room] = rooms.pop(room)
         return budget - left
 
-    def flush(self, client: Client, now: float) -> None:
-        """Offer the kernel what this client gets next, once, and see what it took."""
+    def flush(self, client: Client, now: float) -> int:
+        """Offer the kernel what this client gets next, once, and see what it took.
+
+        Returns what that cost more than one send: many chunks are work of their own.
+        """
         if client.untold_lines and not client.deaf:
             tell_skipped(client)
         if client.own_bytes:
@@ -67,7 +74,7 @@ class Sender:
         parts = next_parts(client)
         if not parts:
             self._all_taken(client, now)
-            return
+            return 0
         sockets = self._hub.sockets
         try:
             if len(parts) == 1:
@@ -76,30 +83,30 @@ class Sender:
                 taken = sockets.send_many(client.sock, [part.wire for part in parts])
         except PeerGone as gone:
             self._lost(client, gone)
-            return
+            return 0
         self._took(client, parts, taken, now)
+        return len(parts) // PARTS_A_SEND
 
     def _flush_private(self, now: float, left: int) -> int:
         marks = self._hub.marks
         if not self._private and marks.flush:
             self._private.extend(marks.flush.values())
             marks.flush.clear()
-        while self._private and left:
+        while self._private and left > 0:
             client = self._private.popleft()
             if client.phase in (Phase.OPEN, Phase.FLUSHING) and not (client.deaf or client.fresh):
-                left -= 1
-                self.flush(client, now)
+                left -= 1 + self.flush(client, now)
         return left
 
     def _flush_room(self, room: Room, now: float, left: int) -> int:
         """Go on with this room's pass; a look costs as much of the budget as a send."""
-        round_ = self._passes.get(room)
-        if round_ is None:
-            round_ = self._start(room)
+        round_ = self._passes.get(room) or self._start(room)
         newest = room.chunks[-1] if room.chunks else None
-        hearers, at = round_.hearers, round_.at
-        stop = min(len(hearers), at + left)
-        for client in hearers[at:stop]:
+        hearers, at, more = round_.hearers, round_.at, 0
+        for client in hearers[at : at + left]:
+            if at + more >= round_.at + left:
+                break
+            at += 1
             if client.room is not room or client.deaf:
                 continue  # It left meanwhile. Who only has a reason is still owed its lines.
             if client.blocked:
@@ -107,15 +114,16 @@ class Sender:
             elif client.bulk and client.websocket is None and room.is_only_itself_to(client):
                 self._withhold(client, room)
             elif client.fresh:
-                self._wait_or_start(client, room)
+                more += self._wait_or_start(client, room)
             elif newest is not None and client.offset == newest.start and not (client.rest or client.private):
                 self._give(client, newest, now)
             elif client.offset != room.end:
-                self.flush(client, now)
-        round_.at = stop
-        if stop == len(hearers):
+                more += self.flush(client, now)
+        left -= max(1, at - round_.at) + more
+        round_.at = at
+        if at == len(hearers):
             self._finish(room, round_)
-        return left - max(1, stop - at)
+        return left
 
     def _start(self, room: Room) -> Pass:
         room.intake = 0
@@ -150,15 +158,17 @@ class Sender:
         else:
             room.slow[client.id] = client
 
-    def _wait_or_start(self, client: Client, room: Room) -> None:
+    def _wait_or_start(self, client: Client, room: Room) -> int:
         """A newcomer gets nothing before its first line or a pause, but one that talks on may never pause.
 
         So lines of others end the waiting of who has said its first line; and nobody may hold the log back.
+        Returns what that cost, in sends.
         """
         if client.opening is None or client.lag_bytes > self._hub.limits.behind_bytes:
             self._hub.start_output(client)
-        else:
-            room.slow[client.id] = client
+            return self._hub.budgets.sends // self._hub.budgets.starts
+        room.slow[client.id] = client
+        return 0
 
     def _hand(self, client: Client, chunk: Chunk, now: float) -> None:
         """The common case: in step, so the shared bytes of the newest chunk are all that it gets."""

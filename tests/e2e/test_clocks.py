@@ -133,6 +133,24 @@ def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_i
         assert hub.get("/livez")["alive"]
 
 
+def test_after_a_leap_of_an_hour_who_has_taken_its_lines_meanwhile_stays(tmp_path: Path) -> None:
+    """The process stands still in its wait, which then ends by a signal, and its time is over."""
+    clocks = FakeClocks(tmp_path, monotonic=True)
+    lines = b"".join(b"line %06d\n" % number for number in range(33_000))
+    with (
+        HubProcess("--mode", "echo", prefix=clocks.prefix) as hub,
+        Peer(hub.port, receive_buffer=4096) as slow,
+    ):
+        slow.send(lines)
+        until(lambda: hub.get("/api/clients")["clients"][0]["state"] == "paused")
+        hub.stand_still()
+        got = slow.read(64 * 1024)
+        clocks.step(HOUR_S)
+        hub.go_on()
+        assert got + slow.read(len(lines) - len(got)) == lines
+        echo(slow)
+
+
 def test_the_end_of_a_drain_is_not_put_off_by_the_time_of_day(tmp_path: Path) -> None:
     clocks = FakeClocks(tmp_path, monotonic=False)
     flags = ("--mode", "echo", "--drain", "1s", "--no-web")

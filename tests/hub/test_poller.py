@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -272,6 +274,24 @@ def test_who_is_closed_meanwhile_makes_no_round_end_before_everybody_is_reported
                 poller.forget(fd)
                 waiting.pop(fd).close()
             assert poller.round_ends == (not waiting)
+
+
+def test_a_wait_that_a_signal_ends_behind_its_time_looks_once_more(wire: Wire) -> None:
+    """What SIGCONT does to a process that was stopped for longer than it would have waited."""
+    wire.poller.want(wire.fd, reading=True, writing=False)
+
+    def happen_late(*_: object) -> None:
+        while time.monotonic() < over_at:
+            pass
+        wire.send(b"x")
+
+    before = signal.signal(signal.SIGALRM, happen_late)
+    try:
+        over_at = time.monotonic() + 0.1
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        assert wire.events(0.06) == {wire.fd: IN}
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_closing_gives_the_epoll_descriptor_back() -> None:

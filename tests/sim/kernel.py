@@ -102,6 +102,7 @@ class Epoll(Description):
         self._kernel = kernel
         self.items: dict[int, Item] = {}
         self.ready: dict[Item, None] = {}
+        self._was_in_vain = False
 
     def register(self, fd: int, mask: int) -> None:
         """EPOLL_CTL_ADD."""
@@ -124,9 +125,11 @@ class Epoll(Description):
         self._drop(self._item(fd))
 
     def poll(self, timeout_s: float | None = None, most: int = -1) -> list[tuple[int, int]]:
-        """What is ready, after a wait in which the network goes on."""
-        self._kernel.wait(timeout_s)
+        """What is ready, after a wait in which the network goes on; a second look adds no time."""
+        if timeout_s != 0 or not self._was_in_vain:
+            self._kernel.wait(timeout_s)
         events = self.collect(most)
+        self._was_in_vain = timeout_s != 0 and not events
         self._kernel.called("epoll_wait", len(events), *(value for event in events for value in event))
         return events
 

@@ -20,6 +20,7 @@ from hub.mailbox import WantClient, WantRows
 from hub.modes import Intake
 from hub.poller import Poller
 from hub.reading import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
+from hub.sending import PARTS_A_SEND
 from hub.state import Budgets
 from tests.hub.support_websocket import masked, request, text
 from tests.sim.counting import Turn, counted_lines
@@ -95,6 +96,74 @@ def test_one_turn_starts_256_newcomers_that_speak_first(listener: int, first: by
     turns = stage.rest()
     assert all(USUAL.starts * 7 // 8 < count <= USUAL.starts for count in counts(turns, "recv")[:2])
     assert all(b"help lists commands" in newcomer.got for newcomer in newcomers)
+    assert stage.balances()
+
+
+@uses_up("starts")
+@pytest.mark.parametrize(("lag", "said"), [(1 << 20, (b"y" * 99 + b"\n") * 50), (256 * KIB, b"")])
+def test_a_line_of_somebody_else_starts_no_more_newcomers_in_one_turn(lag: int, said: bytes) -> None:
+    """It starts who sends in bulk and so has not paused, and whose history is all that is allowed."""
+    stage = Stage(mode="chat", history=10_000, announce=0, max_lag_bytes=lag)
+    [talker] = stage.join()
+    room = stage.hub.rooms.lobby
+    for number in range(10_000):
+        room.append(b"%013d" % number, 0)
+        room.seal()
+    stage.hub.marks.rooms[room] = None
+    stage.rest()
+    newcomers = stage.arrive(20)
+    stage.rest()
+    for newcomer in newcomers:
+        newcomer.send(said)
+    talker.send(b"hello\n")
+    shown = [0]
+    while shown[-1] < len(newcomers):
+        stage.turn()
+        shown.append(sum(each.got != b"" for each in newcomers))
+    assert max(after - before for before, after in pairwise(shown)) == 1
+    stage.rest()
+    assert stage.balances()
+
+
+@pytest.mark.parametrize("history", [20, 10_000])
+def test_bulk_senders_that_pause_wait_for_no_newcomers(history: int) -> None:
+    stage = Stage(mode="chat", history=history, announce=0)
+    senders = stage.join(60)
+    for number, sender in enumerate(senders):
+        sender.send(b"/join room-%d\n" % number)
+    stage.rest()
+    for sender in senders:
+        sender.send((b"y" * 149 + b"\n") * 30)
+    stage.rest()
+    heard = [len(sender.got) for sender in senders]
+    stage.kernel.now += stage.hub.limits.pause_s
+    stage.turns(2)
+    assert all(len(sender.got) > before for sender, before in zip(senders, heard, strict=True))
+
+
+@uses_up("sends")
+@pytest.mark.parametrize("wire", ["browser", "join"])
+def test_who_comes_to_a_log_of_many_turns_shares_the_sends_of_a_turn(wire: str) -> None:
+    """What it gets is thousands of chunks, and many chunks cost as much as many sends."""
+    stage = Stage(mode="chat", history=10_000, announce=0)
+    people = stage.join(20) if wire == "join" else []
+    for each in people:
+        each.send(b"/join tea\n")
+    stage.rest()
+    for each in people:
+        stage.client(each).seen.clear()
+    room = stage.hub.rooms.lobby
+    for number in range(10_000):
+        room.append(b"%d" % number, 0)
+        room.seal()
+    room.intake = 0
+    for each in people:
+        each.send(b"/leave\n")
+    people = people or stage.arrive(20, listener=BROWSERS)
+    turns = stage.rest()
+    parts = [sum(size for name, _, size in turn.calls if name == "parts") for turn in turns]
+    assert max(parts) <= PARTS_A_SEND * USUAL.sends + 2 * BATCH_PARTS
+    assert sum(parts) > len(people) * 10_000
     assert stage.balances()
 
 
@@ -670,8 +739,8 @@ def test_hearers_that_catch_up_one_by_one_cost_each_their_own() -> None:
         [talker] = stage.join()
         for actor in slow:
             actor.reads = False
-        for _ in range(12):
-            talker.send((b"x" * 63 + b"\n") * 50)
+        for _ in range(6):  # So few chunks that all catch up in one turn.
+            talker.send((b"x" * 63 + b"\n") * 100)
             stage.rest()
         assert len(stage.hub.rooms.lobby.behind) == count
         for actor in slow:
