@@ -54,13 +54,14 @@ class Sender:
         budget = self._hub.budgets.sends_between_clock_readings
         rooms = self._hub.marks.rooms
         share = max(1, budget // 2) if rooms else budget
-        left = budget - share + self._flush_private(now, share)
+        unused = self._flush_private(now, share)
+        left = budget - share + max(0, unused)
         while rooms and left > 0:
             room = next(iter(rooms))
             left = self._flush_room(room, now, left)
             if room in rooms:  # Unfinished: the other rooms come first.
                 rooms[room] = rooms.pop(room)
-        return budget - left
+        return budget - left - min(0, unused)
 
     def flush(self, client: Client, now: float) -> int:
         """Offer the kernel what this client gets next, once, and see what it took.

@@ -92,7 +92,7 @@ class Limits:
     """Who sent a line within this time and takes none is a feed: it is not cut while it sends."""
 
     kept_bytes: int = 256 * 1024
-    """A room keeps at most so much for those who come later, and the rest of the chunk in which that begins."""
+    """A room keeps so much for those who come later, and the rest of the chunk in which that begins."""
     bulk_bytes: int = 4096
     """A read of this size is bulk: its sender gets its own lines back when it pauses, not before."""
     handshake_s: float = 5.0

@@ -167,6 +167,29 @@ def test_who_comes_to_a_log_of_many_turns_shares_the_sends_of_a_turn(wire: str) 
     assert stage.balances()
 
 
+@uses_up("sends")
+def test_a_room_has_half_of_the_sends_whatever_others_catch_up_with() -> None:
+    stage = Stage(mode="chat", history=10_000, announce=0)
+    talker, hearer = stage.join(2)
+    for each in (talker, hearer):
+        each.send(b"/join tea\n")
+    stage.rest()
+    room = stage.hub.rooms.lobby
+    for number in range(10_000):
+        room.append(b"%d" % number, 0)
+        room.seal()
+    room.intake = 0
+    newcomers = stage.arrive(20, listener=BROWSERS)
+    lines = 0
+    while not all(b"9999" in newcomer.got for newcomer in newcomers):
+        talker.send(b"hi\n")
+        stage.turn()
+        lines += 1
+        assert hearer.got.count(b"> hi\n") >= lines - 1
+    assert lines > 20
+    assert stage.balances()
+
+
 @uses_up("accepts")
 @pytest.mark.parametrize("listener", [LINES, BROWSERS, VIEWERS])
 def test_one_turn_lets_in_64_at_each_listener(listener: int) -> None:
