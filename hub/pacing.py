@@ -10,7 +10,8 @@ the slowest. Between the two stand these rules, each with a bound, so that nobod
 - A hearer that is about to be cut and does take bytes is *pressed*: its bulk senders wait, out of a patience
   of its own. So equal hearers, which fall behind by turns, are not cut one after the other (of 200 that one
   process read, 22 were: the buffers of the kernel hid how far the others were), and one that is slower than
-  all others soon is. Only who sends in bulk waits for them; a single line never does.
+  all others soon is: patience goes while most of them have nothing left to take. Only who sends in bulk
+  waits for them; a single line never does.
 - Whoever holds others up must take something within ten seconds, or it ends.
 - Past the limit a hearer is cut. A *feed*, who sends and never listens, only stops hearing.
 - Under --slow skip it is not cut but goes on at the head of its room; so does who held others up and took
@@ -175,10 +176,13 @@ class Pacing:
     def _may_press(self, client: Client, room: Room, now: float) -> bool:
         """Whether patience is left with this hearer.
 
-        It goes while the room waits for it (and would not wait anyway), and comes back while it does not.
+        It goes while the room waits for it alone, and comes back while it does not. A room that would wait
+        anyway does not wait for it alone, nor do hearers that still take what they are owed: of twenty that
+        read alike, one was cut of which the kernel happened to keep less than of the others.
         """
         limits, passed = self._hub.limits, now - client.patience_at
-        waiting = client.id in room.pressed and not room.most_are_behind
+        alone = not (room.most_are_behind or room.most_are_slow)
+        waiting = client.id in room.pressed and alone
         spent = passed if waiting else -passed * limits.patience_gain
         client.patience_s, client.patience_at = min(client.patience_s - spent, limits.patience_s), now
         return client.patience_s > 0

@@ -187,6 +187,11 @@ class Room:
         """Senders have to wait anyway."""
         return self.catching_up or 2 * len(self.behind) >= len(self.hearers)
 
+    @property
+    def most_are_slow(self) -> bool:
+        """Most hearers still have something to take; a pressed one and a sender that hears itself aside."""
+        return 2 * (len(self.slow) - 2) >= len(self.hearers) - 2
+
     def set_pace(self) -> None:
         """After a change of who is behind or stalled: does everybody wait until nearly all have caught up?
 

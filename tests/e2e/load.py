@@ -32,9 +32,14 @@ def block(lines: int = 1000) -> bytes:
 
 
 class Readers:
-    """Clients that read everything as fast as it comes, or at a given rate, and compare it."""
+    """Clients that read everything as fast as it comes, or at a given rate, and compare it.
 
-    def __init__(self, port: int, count: int, expected: bytes, *, bytes_per_s: float = 0.0) -> None:
+    Of the first the kernel keeps `first_buffer` bytes instead of as many as it likes.
+    """
+
+    def __init__(
+        self, port: int, count: int, expected: bytes, *, bytes_per_s: float = 0.0, first_buffer: int = 0
+    ) -> None:
         self._expected = expected
         self._twice = expected * 3
         self._rate = bytes_per_s
@@ -42,9 +47,11 @@ class Readers:
         self._socks: dict[int, socket.socket] = {}
         self.got: dict[int, int] = {}
         self.ended: set[int] = set()
-        for _ in range(count):
+        for number in range(count):
             sock = socket.create_connection(("127.0.0.1", port))
             sock.setblocking(False)
+            if first_buffer and not number:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, first_buffer)
             self._socks[sock.fileno()] = sock
             self.got[sock.fileno()] = 0
             self._poller.register(sock.fileno(), select.EPOLLIN)

@@ -98,10 +98,13 @@ def test_a_feed_that_never_reads_its_own_lines_still_delivers_its_file(
         assert feed.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_slow_readers_slow_the_sender_down_and_nobody_is_cut(size: int, feed_file: Path) -> None:
+def paste_to_slow_readers(feed_file: Path, size: int, first_buffer: int = 0) -> None:
+    """One pastes it, twenty read 5 MB/s each: everyone gets every byte, or AssertionError."""
     pace = 5_000_000
-    with HubProcess("--mode", "broadcast") as hub, Readers(hub.port, 20, BLOCK, bytes_per_s=pace) as readers:
+    with (
+        HubProcess("--mode", "broadcast") as hub,
+        Readers(hub.port, 20, BLOCK, bytes_per_s=pace, first_buffer=first_buffer) as readers,
+    ):
         with feed_file.open("rb") as source:
             sender = subprocess.Popen(
                 [require("ncat"), "127.0.0.1", str(hub.port)], stdin=source, stdout=subprocess.DEVNULL
@@ -112,6 +115,19 @@ def test_slow_readers_slow_the_sender_down_and_nobody_is_cut(size: int, feed_fil
         finally:
             sender.kill()
             sender.wait()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_slow_readers_slow_the_sender_down_and_nobody_is_cut(size: int, feed_file: Path) -> None:
+    paste_to_slow_readers(feed_file, size)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [50_000_000])
+def test_a_reader_whose_kernel_keeps_less_than_that_of_its_equals_is_not_cut(
+    size: int, feed_file: Path
+) -> None:
+    paste_to_slow_readers(feed_file, size, first_buffer=80_000)
 
 
 def paste_and_read(hub: HubProcess, count: int, size: int) -> list[int]:

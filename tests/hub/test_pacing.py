@@ -173,6 +173,32 @@ def test_waiting_that_most_hearers_cause_anyway_costs_one_of_them_no_patience() 
         assert client.patience_s == hub.hub.limits.patience_s
 
 
+@pytest.mark.parametrize(("still_take", "costs"), [(2, True), (3, True), (4, False), (6, False)])
+def test_waiting_while_most_others_still_have_something_to_take_costs_no_patience(
+    still_take: int, costs: bool
+) -> None:
+    with SteppedHub() as hub, closing(hub.join(6)) as peers:
+        room, limits, now = hub.hub.rooms.lobby, hub.hub.limits, hub.now_s
+        client, *_ = clients = [hub.client(peer) for peer in peers]
+        room.slow = {one.id: one for one in clients[:still_take]}  # Itself, the sender, and some others.
+        hub.loop._pacing.press(client, room, now)
+        hub.loop._pacing.stop_pressing(client, room, now + limits.patience_s / 2)
+        assert client.patience_s == (limits.patience_s / 2 if costs else limits.patience_s)
+        room.slow.clear()
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_who_a_room_of_few_waits_for_has_no_more_patience_for_a_sender_that_hears_itself(others: int) -> None:
+    with SteppedHub() as hub, closing(hub.join(2 + others)) as peers:
+        room, limits, now = hub.hub.rooms.lobby, hub.hub.limits, hub.now_s
+        client, sender, *_ = [hub.client(peer) for peer in peers]
+        room.slow = {client.id: client, sender.id: sender}
+        hub.loop._pacing.press(client, room, now)
+        hub.loop._pacing.stop_pressing(client, room, now + limits.patience_s / 2)
+        assert client.patience_s == limits.patience_s / 2
+        room.slow.clear()
+
+
 def test_who_sends_in_bulk_waits_for_a_pressed_hearer_and_a_single_line_does_not() -> None:
     with three() as (hub, (pressed, *others)):
         room = hub.hub.rooms.lobby
