@@ -108,14 +108,18 @@ def test_a_thousand_idle_clients_cost_nothing_for_ten_seconds(record_property: R
 def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
     """It turns a few times, and takes next to nothing of the processor that it shares with this test.
 
-    It publishes once a second, and it looks at a bulk sender now and then, whether that has paused.
+    It publishes once a second, and it looks at a bulk sender now and then, whether that has paused. The
+    garbage of all tests before may be collected in one window; a spin shows in every one.
     """
-    now_s, turns, cpu_s = time.monotonic(), hub.loop.hub.counters.turns, time.process_time()
-    time.sleep(window_s)  # What is counted in it is asserted.
-    turns, cpu_s = hub.loop.hub.counters.turns - turns, time.process_time() - cpu_s
-    passed_s = time.monotonic() - now_s
-    assert turns <= 2 + passed_s / hub.loop.hub.limits.pause_s
-    assert cpu_s < 0.2 * passed_s  # 0.01 as a rule. A spin takes all there is.
+    for _ in range(3):
+        now_s, turns, cpu_s = time.monotonic(), hub.loop.hub.counters.turns, time.process_time()
+        time.sleep(window_s)  # What is counted in it is asserted.
+        turns, cpu_s = hub.loop.hub.counters.turns - turns, time.process_time() - cpu_s
+        passed_s = time.monotonic() - now_s
+        assert turns <= 2 + passed_s / hub.loop.hub.limits.pause_s
+        if cpu_s < 0.2 * passed_s:  # 0.01 as a rule. A spin takes all there is.
+            return
+    pytest.fail(f"{cpu_s:.3f} s of the processor in {passed_s:.3f} s that nothing happened in")
 
 
 def assert_closed_at_once(hub: ThreadHub, reason: str) -> None:
