@@ -136,7 +136,7 @@ def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_i
 def test_after_a_leap_of_an_hour_who_has_taken_its_lines_meanwhile_stays(tmp_path: Path) -> None:
     """The process stands still in its wait, which then ends by a signal, and its time is over."""
     clocks = FakeClocks(tmp_path, monotonic=True)
-    lines = b"".join(b"line %06d\n" % number for number in range(33_000))
+    lines = b"".join(b"line %06d\n" % number for number in range(60_000))
     with (
         HubProcess("--mode", "echo", prefix=clocks.prefix) as hub,
         Peer(hub.port, receive_buffer=4096) as slow,
