@@ -118,7 +118,7 @@ def test_200_clients_get_every_line_and_a_farewell_though_50_of_them_lag(
         quick = [hearer for hearer in hearers if hearer not in slow]
         with ThreadPoolExecutor(2) as side:
             quickly = side.submit(hear_to_the_end, quick)
-            until(lambda: lagging(hub) > 50)  # The speaker is another that does not read.
+            until(lambda: lagging(hub) >= len(slow))
             now_s = time.monotonic()
             hub.process.send_signal(TERM)
             slowly = side.submit(hear_to_the_end, slow)
@@ -135,9 +135,12 @@ def test_200_clients_get_every_line_and_a_farewell_though_50_of_them_lag(
 
 
 def lagging(hub: HubProcess) -> int:
-    """How many of its clients do not get on."""
+    """How many of its clients are owed a good deal more than their kernels take.
+
+    The speaker reads nothing either, but how soon it is one of them is up to the kernel's buffers.
+    """
     rows = hub.get("/api/clients?sort=lag_bytes&order=desc&limit=60")["clients"]
-    return sum(row["lag_bytes"] > 10_000 for row in rows)
+    return sum(row["lag_bytes"] > 200_000 for row in rows)
 
 
 # Dialling a hub that ends.
