@@ -6,6 +6,7 @@ memory speed, at any offset, without keeping it.
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,28 +33,43 @@ def block(lines: int = 1000) -> bytes:
     return b"".join(b"%0*d\n" % (LINE_BYTES - 1, number) for number in range(lines))
 
 
-class Readers:
-    """Clients that read everything as fast as it comes, or at a given rate, and compare it.
+class Habit(NamedTuple):
+    """How somebody reads."""
 
-    Of the first the kernel keeps `first_buffer` bytes instead of as many as it likes.
-    """
+    bytes_per_s: float = math.inf
+    buffer: int = 0
+    """So much the kernel keeps for it; 0 is as much as the kernel likes."""
+
+
+AS_IT_COMES = Habit()
+
+
+class Readers:
+    """Clients that read everything, and compare it. The first may have a habit of its own."""
 
     def __init__(
-        self, port: int, count: int, expected: bytes, *, bytes_per_s: float = 0.0, first_buffer: int = 0
+        self,
+        port: int,
+        count: int,
+        expected: bytes,
+        *,
+        habit: Habit = AS_IT_COMES,
+        first: Habit | None = None,
     ) -> None:
         self._expected = expected
         self._twice = expected * 3
-        self._rate = bytes_per_s
+        self._rates: dict[int, float] = {}
         self._poller = select.epoll()
         self._socks: dict[int, socket.socket] = {}
         self.got: dict[int, int] = {}
         self.ended: set[int] = set()
-        for number in range(count):
+        for own in [first or habit, *repeat(habit, count - 1)]:
             sock = socket.create_connection(("127.0.0.1", port))
             sock.setblocking(False)
-            if first_buffer and not number:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, first_buffer)
+            if own.buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, own.buffer)
             self._socks[sock.fileno()] = sock
+            self._rates[sock.fileno()] = own.bytes_per_s
             self.got[sock.fileno()] = 0
             self._poller.register(sock.fileno(), select.EPOLLIN)
 
@@ -72,18 +89,18 @@ class Readers:
             assert time.monotonic() < end, (
                 f"{len(waiting)} readers still wait; least {min(self.got.values())}"
             )
-            for fd, _ in self._poller.poll(0.2):
-                if self._may_read(fd, start):
-                    self._read(fd)
+            ready = [fd for fd, _ in self._poller.poll(0.2)]
+            may_read = [fd for fd in ready if self._may_read(fd, start)]
+            if ready and not may_read:
+                time.sleep(0.0005)  # The pace of a slow reader is what is being simulated here.
+            for fd in may_read:
+                self._read(fd)
                 if self.got[fd] >= total:
                     waiting.discard(fd)
                 assert fd not in self.ended, f"a reader was cut after {self.got[fd]} bytes"
 
     def _may_read(self, fd: int, start: float) -> bool:
-        if not self._rate or self.got[fd] < (time.monotonic() - start) * self._rate:
-            return True
-        time.sleep(0.0005)  # The pace of a slow reader is what is being simulated here.
-        return False
+        return self.got[fd] < (time.monotonic() - start) * self._rates[fd]
 
     def _read(self, fd: int) -> None:
         data = self._socks[fd].recv(1 << 18)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.load import Readers, block
+from tests.e2e.load import Habit, Readers, block
 from tests.e2e.programs import require
 from tests.support import PATIENCE_S, HubProcess, closing, until
 
@@ -98,19 +98,18 @@ def test_a_feed_that_never_reads_its_own_lines_still_delivers_its_file(
         assert feed.wait(PATIENCE_S) == 0
 
 
-def paste_to_slow_readers(feed_file: Path, size: int, first_buffer: int = 0) -> None:
-    """One pastes it, twenty read 5 MB/s each: everyone gets every byte, or AssertionError."""
-    pace = 5_000_000
+def paste_to_slow_readers(feed_file: Path, size: int, habit: Habit, first: Habit | None = None) -> None:
+    """One pastes it, twenty read with this habit: everyone gets every byte, or AssertionError."""
     with (
         HubProcess("--mode", "broadcast") as hub,
-        Readers(hub.port, 20, BLOCK, bytes_per_s=pace, first_buffer=first_buffer) as readers,
+        Readers(hub.port, 20, BLOCK, habit=habit, first=first) as readers,
     ):
         with feed_file.open("rb") as source:
             sender = subprocess.Popen(
                 [require("ncat"), "127.0.0.1", str(hub.port)], stdin=source, stdout=subprocess.DEVNULL
             )
         try:
-            readers.read_until(size, patience_s=PATIENCE_S + 2 * size / pace)
+            readers.read_until(size, patience_s=PATIENCE_S + 2 * size / habit.bytes_per_s)
             assert "slow_consumer" not in reasons(hub)
         finally:
             sender.kill()
@@ -119,15 +118,17 @@ def paste_to_slow_readers(feed_file: Path, size: int, first_buffer: int = 0) -> 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_slow_readers_slow_the_sender_down_and_nobody_is_cut(size: int, feed_file: Path) -> None:
-    paste_to_slow_readers(feed_file, size)
+    paste_to_slow_readers(feed_file, size, Habit(bytes_per_s=5_000_000))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("size", [50_000_000])
-def test_a_reader_whose_kernel_keeps_less_than_that_of_its_equals_is_not_cut(
+def test_a_reader_that_is_faster_than_others_is_not_cut_because_its_kernel_keeps_less(
     size: int, feed_file: Path
 ) -> None:
-    paste_to_slow_readers(feed_file, size, first_buffer=80_000)
+    """In the hub it lags most, for the kernel takes twelve times as much at once for each of the others."""
+    faster = Habit(bytes_per_s=6_000_000, buffer=80_000)
+    paste_to_slow_readers(feed_file, size, Habit(bytes_per_s=5_000_000, buffer=1_000_000), faster)
 
 
 def paste_and_read(hub: HubProcess, count: int, size: int) -> list[int]:
