@@ -1,7 +1,8 @@
 """Run the tests that hold the promises, and write docs/guarantees.md.
 
 python -m tests.guarantees --run quick            the quick ones, with two workers; --run long: the others
-python -m tests.guarantees --report junit.xml     take the results of a run that was made in another way
+python -m tests.guarantees --report junit.xml     take the results of a run made in another way
+python -m tests.guarantees --report 1.xml --report 2.xml    of one made in slices, all of them at once
 python -m tests.guarantees --figures "make soak" soak.json    what a command printed: an object of figures
 python -m tests.guarantees                        write the page anew from what is known
 
@@ -47,8 +48,7 @@ def main() -> int:
         if given.run:
             reports.append(Path(folder) / "report.xml")
             _run(sorted(wanted), given.run, reports[-1])
-        for report in reports:
-            known |= {name: result for name, result in read(report, given.date).items() if name in wanted}
+        known |= {name: result for name, result in read(reports, given.date).items() if name in wanted}
     for command, file in given.figures:
         figures = {name: str(value) for name, value in json.loads(Path(file).read_text()).items()}
         known[command] = Result(figures.pop("passed", "True") == "True", given.date, figures=figures)

@@ -39,13 +39,15 @@ def save(results: Mapping[str, Result], path: Path = KEPT) -> None:
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def read(report: Path, date: str) -> dict[str, Result]:
-    """The tests of a report by node id without parameters; one that was skipped is left out."""
+def read(reports: Iterable[Path], date: str) -> dict[str, Result]:
+    """The tests of these reports by node id without parameters; one that was skipped is left out.
+
+    The cases of one test may stand in several, as slices of a run put them; of one that ran twice the
+    later run counts.
+    """
     found: dict[str, Result] = {}
     measured: dict[str, dict[str, list[str]]] = {}
-    for case in xml.parse(report).iter("testcase"):
-        if case.find("skipped") is not None:
-            continue
+    for case in _cases(reports):
         test = node_id(case.get("classname", ""), case.get("name", ""))
         passed = case.find("failure") is None and case.find("error") is None
         before = found.setdefault(test, Result(True, date, cases=0))
@@ -59,6 +61,16 @@ def read(report: Path, date: str) -> dict[str, Result]:
     for test, figures in measured.items():
         found[test].figures = {name: in_one(values) for name, values in figures.items()}
     return found
+
+
+def _cases(reports: Iterable[Path]) -> Iterable[xml.Element]:
+    """Those that ran, each once."""
+    last: dict[tuple[str, str], xml.Element] = {}
+    for report in reports:
+        for case in xml.parse(report).iter("testcase"):
+            if case.find("skipped") is None:
+                last[case.get("classname", ""), case.get("name", "")] = case
+    return last.values()
 
 
 def node_id(classname: str, name: str) -> str:

@@ -52,10 +52,30 @@ def test_the_page_is_what_is_known_of_the_promises() -> None:
 def test_a_report_is_read_over_all_parameters_of_a_test(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
-    found = read(report, "2026-01-02")
+    found = read([report], "2026-01-02")
     assert found == {
         "tests/hub/test_text.py::test_one": Result(False, "2026-01-02", 2, {"lateness": "1.5 to 12 ms"})
     }
+
+
+def test_a_test_whose_cases_ran_in_several_slices_is_one_with_all_of_them(tmp_path: Path) -> None:
+    for number, case in enumerate("ab"):
+        (tmp_path / f"{number}.xml").write_text(
+            f'''<testsuite><testcase classname="tests.hub.test_text" name="test_one[{case}]">
+            <properties><property name="lines" value="{number}"/></properties></testcase></testsuite>'''
+        )
+    found = read([tmp_path / "0.xml", tmp_path / "1.xml"], "2026-01-02")
+    assert found == {"tests/hub/test_text.py::test_one": Result(True, "2026-01-02", 2, {"lines": "0 to 1"})}
+
+
+def test_of_a_case_that_ran_twice_the_later_run_counts(tmp_path: Path) -> None:
+    for name, outcome in [("first", "<failure/>"), ("later", "")]:
+        (tmp_path / name).write_text(
+            f'<testsuite><testcase classname="tests.hub.test_text" name="test_one">{outcome}'
+            "</testcase></testsuite>"
+        )
+    found = read([tmp_path / "first", tmp_path / "later"], "2026-01-02")
+    assert found == {"tests/hub/test_text.py::test_one": Result(True, "2026-01-02")}
 
 
 def test_results_come_back_as_they_were(tmp_path: Path) -> None:
