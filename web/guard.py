@@ -3,7 +3,7 @@
 The page has no login: it listens on loopback and only shows. That is no protection from the user's own
 browser, because of DNS rebinding: a foreign site gives its own name the address 127.0.0.1, and then its
 scripts may read our answers as same-origin. Such a GET carries no Origin, nothing in it is wrong except
-the name in Host, so the name in Host is what is checked, on every request (hub/names.py).
+the name in Host, so the name in Host is what is checked, on every request (hub/config/allowed_hosts.py).
 
 Refusals are 421 Misdirected Request (RFC 9110, 15.5.20). A request that aiohttp's parser rejects never
 becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands. `Door`
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from hub.names import Hosts, split_port
+from hub.config.allowed_hosts import Hosts, split_port
 from web.feed import FEED
 from web.wire import problem
 

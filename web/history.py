@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hub.records import EventCounts, Record, Summary
+from hub.control.snapshots import EventCounts, Record, Summary
 
 INTERVAL_S = 1.0
 POINTS_MAX = 300

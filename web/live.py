@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from hub import __version__
-from hub.records import Record, Summary
+from hub.control.snapshots import Record, Summary
 from web.feed import Feed
 from web.guard import is_from_own_page
 from web.history import History, Rates, Series

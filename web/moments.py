@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hub.records import Ending, Record, Summary
+from hub.control.snapshots import Ending, Record, Summary
 from web.feed import Feed, HubSilent
 from web.history import History, Rates
 from web.wire import ClientsQuery, ClosedPage, Run, clients_page

@@ -16,9 +16,9 @@ from functools import partial
 
 from aiohttp import web
 
-from hub.mailbox import Mailbox
-from hub.names import in_url, reachable
-from hub.settings import PAGE_CONNECTIONS, Settings
+from hub.config.allowed_hosts import in_url, reachable
+from hub.config.settings import PAGE_CONNECTIONS, Settings
+from hub.control.mailbox import Mailbox
 from web.app import build_app
 from web.feed import Feed
 from web.guard import Door

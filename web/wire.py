@@ -23,7 +23,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from hub.records import ClientRow, Ending, Record, RoomRow
+from hub.control.snapshots import ClientRow, Ending, Record, RoomRow
 
 RUN_ROWS = 500
 LIMIT_MAX = 1000

@@ -11,7 +11,7 @@ import pytest
 from bench.figures import distribution
 from bench.pages import P999_MS, UPDATE_BYTES, WORST_MS, Pair, judge
 from bench.tabs import SORTS, Seen, views
-from hub.records import ClientRow
+from hub.control.snapshots import ClientRow
 from tests.support import ROOT
 
 

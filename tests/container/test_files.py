@@ -17,9 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from hub.kinds import TIMEOUT
-from hub.settings import DESCRIPTOR_RESERVE, Settings
-from hub.sources import CONFIG_FILE
+from hub.config.settings import DESCRIPTOR_RESERVE, Settings
+from hub.config.sources import CONFIG_FILE
+from hub.config.values import TIMEOUT
 from tests.support import ROOT
 
 DEFAULTS = Settings()
@@ -112,7 +112,7 @@ def test_the_container_may_nothing_that_it_does_not_need(service: dict[str, Any]
 
 
 def test_a_check_has_more_time_than_the_question_takes(service: dict[str, Any]) -> None:
-    from hub.health import LIMIT_S
+    from hub.cli.health import LIMIT_S
 
     check = service["healthcheck"]
     assert check["test"] == ["CMD", "hubbub", "health"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.mailbox import Stop
+from hub.control.mailbox import Stop
 from tests.e2e.choir import WIRES, Choir, Voice, assert_same_story
 from tests.hub.test_sockets import needs_ipv6
 from tests.support import HubProcess, Peer, ThreadHub, closing, until

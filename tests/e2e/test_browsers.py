@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, until
 from tests.support_ws import Refused, WsPeer
 

@@ -26,8 +26,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from hub.client import Client
-from hub.websocket import WebSocket
+from hub.protocol.ws_connection import WebSocket
+from hub.session.client import Client
 from tests.e2e.test_quiet import assert_hub_rests, newest
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, until
 from tests.support import closing as closing_all

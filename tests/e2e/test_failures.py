@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from hub.health import UNWELL, WELL, ask, split_url
+from hub.cli.health import UNWELL, WELL, ask, split_url
 from tests.ptrace import held_still
 from tests.support import PATIENCE_S, HubProcess, Peer, until
 
@@ -41,7 +41,7 @@ jinja2.Template.render = render
 """
 LOOP_THAT_FAILS = """
 import threading
-from hub.loop import Loop
+from hub.loop.event_loop import Loop
 told = threading.Event()
 threading.Thread(target=lambda: sys.stdin.readline() and told.set(), daemon=True).start()
 turn = Loop.turn
@@ -52,7 +52,7 @@ def failing(self):
 Loop.turn = failing
 """
 RUN = """
-from hub import cli
+from hub.cli import main as cli
 sys.exit(cli.run(sys.argv[sys.argv.index("serve"):], {}))
 """
 

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hub.client import Client, Phase
-from hub.kinds import NO_RATE, Rate
-from hub.rooms import Room
-from hub.sockets import Sockets
-from hub.stats import queued_bytes
+from hub.config.values import NO_RATE, Rate
+from hub.loop.counters import queued_bytes
+from hub.net.sockets import Sockets
+from hub.rooms.room import Room
+from hub.session.client import Client, Phase
 from tests.hub.support_turns import SMALL_LAG, SteppedHub
 from tests.hub.support_websocket import close, masked, more, request_to, text
 from tests.support import PAIRS, PATIENCE_S

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from bench.figures import quantile
-from hub.sockets import USER_TIMEOUT_MS, Sockets
+from hub.net.sockets import USER_TIMEOUT_MS, Sockets
 from tests.e2e.choir import WIRES, Choir, Voice, assert_same_story
 from tests.e2e.namespaces import HUB_HOST, Namespace, Network, require_namespaces
 from tests.support import ROOT, HubProcess, Peer, ThreadHub, until

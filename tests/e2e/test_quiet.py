@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.client import Client, Phase
+from hub.session.client import Client, Phase
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, closing, until
 
 each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)

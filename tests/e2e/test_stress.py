@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import pytest
 
-from hub.expiry import Deadline
-from hub.state import Budgets
+from hub.loop.context import Budgets
+from hub.loop.timers import Deadline
 from tests.support import PAIRS, Peer, ThreadHub, closing
 
 MODES = ("chat", "broadcast", "echo")

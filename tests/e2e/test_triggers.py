@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from hub.client import Client
-from hub.mailbox import Stop, WantEndings
-from hub.sockets import Address, NotAccepted, Sockets
-from hub.state import Budgets
+from hub.control.mailbox import Stop, WantEndings
+from hub.loop.context import Budgets
+from hub.net.sockets import Address, NotAccepted, Sockets
+from hub.session.client import Client
 from tests.hub.support_turns import waiting_bytes
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 

@@ -22,13 +22,13 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 from yarl import URL
 
-from hub.foreign import foreign_protocol, http_answer, is_tls_hello, reply_to
-from hub.framing import LineBuffer
-from hub.names import Hosts
-from hub.reasons import CloseReason
-from hub.telnet import TelnetFilter
-from hub.text import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
-from hub.websocket import WebSocket
+from hub.close_reasons import CloseReason
+from hub.config.allowed_hosts import Hosts
+from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
+from hub.protocol.line_decoder import LineBuffer
+from hub.protocol.sniff import foreign_protocol, http_answer, is_tls_hello, reply_to
+from hub.protocol.telnet import TelnetFilter
+from hub.protocol.ws_connection import WebSocket
 from tests.fuzz.examples import split
 from tests.hub.support_websocket import let_in, masked, request, websocket
 from tests.hub.test_text import is_forbidden

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 import pytest
 
-from hub.framing import LineBuffer
-from hub.telnet import TelnetFilter
-from hub.text import clean
+from hub.modes.sanitize import clean
+from hub.protocol.line_decoder import LineBuffer
+from hub.protocol.telnet import TelnetFilter
 from tests.fuzz.examples import long_random, quick_random, split
 
 LIMIT = 4096

@@ -15,7 +15,7 @@ from typing import Any
 import pyte
 import pytest
 
-from hub.text import clean
+from hub.modes.sanitize import clean
 from tests.fuzz.hostile import CHARACTERS, CONTROLS, PAYLOADS, SEQUENCES, clean_lines, shown
 from tests.hub.test_text import is_forbidden
 from tests.support import HubProcess, Peer, ThreadHub

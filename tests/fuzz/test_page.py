@@ -17,8 +17,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
 from tests.fuzz.examples import many
 from tests.fuzz.hostile import PAYLOADS
 from tests.web.support import Clock, LiveTab, StandInHub, ask_raw, make_row, make_summary, port_of

@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 from websockets.frames import Opcode
 
-from hub.handshake import MAX_REQUEST_BYTES
-from hub.websocket import MAX_FRAGMENTS
+from hub.protocol.ws_connection import MAX_FRAGMENTS
+from hub.protocol.ws_handshake import MAX_REQUEST_BYTES
 from tests.fuzz.examples import split
 from tests.hub.support_websocket import close, masked, more, request, text
 from tests.support import Peer, ThreadHub, until

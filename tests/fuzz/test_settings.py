@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from hub.cli import _app
-from hub.kinds import Kind
-from hub.logs import own_line
-from hub.settings import Settings
-from hub.sources import Sources, explain
+from hub.cli.logs import own_line
+from hub.cli.main import _app
+from hub.config.settings import Settings
+from hub.config.sources import Sources, explain
+from hub.config.values import Kind
 from tests.fuzz.examples import many
 
 NAMES = [

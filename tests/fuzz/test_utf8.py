@@ -10,8 +10,8 @@ from itertools import product
 import pytest
 from websockets.frames import Opcode
 
-from hub.reasons import CloseReason
-from hub.text import clean
+from hub.close_reasons import CloseReason
+from hub.modes.sanitize import clean
 from tests.fuzz.examples import split
 from tests.hub.support_websocket import let_in, masked, more, text
 from tests.support import ThreadHub, until

@@ -28,7 +28,7 @@ BUSY_S = 0.2 * QUIET_S
 
 PROGRAM = """
 import sys
-from hub.terminal import run
+from hub.cli.terminal import run
 sys.exit(run(sys.argv[1], int(sys.argv[2])))
 """
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
-from hub.client import Client, Phase
-from hub.mailbox import Stop, WantClient
-from hub.sockets import Address, NotAccepted, Sockets
-from hub.state import Budgets
+from hub.control.mailbox import Stop, WantClient
+from hub.loop.context import Budgets
+from hub.net.sockets import Address, NotAccepted, Sockets
+from hub.session.client import Client, Phase
 from tests.support import PATIENCE_S, Peer, ThreadHub, until
 
 T = TypeVar("T")

@@ -12,9 +12,9 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from hub.handshake import Handshake, Terms
-from hub.names import Hosts
-from hub.websocket import WebSocket
+from hub.config.allowed_hosts import Hosts
+from hub.protocol.ws_connection import WebSocket
+from hub.protocol.ws_handshake import Handshake, Terms
 
 PORT = 9001
 PAGE_PORT = 8080

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from hub import chat
-from hub.answers import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN, span
-from hub.client import Client
-from hub.modes import Intake
-from hub.text import NAME_LENGTH, name_key
+from hub.modes import chat
+from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN, span
+from hub.modes.relay import Intake
+from hub.modes.sanitize import NAME_LENGTH, name_key
+from hub.session.client import Client
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.hub.test_chat import Talk
 from tests.hub.test_client import a_client

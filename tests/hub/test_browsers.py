@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from websockets.frames import Opcode
 
-from hub.client import Client
-from hub.frames import frame, frames
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
+from hub.protocol.ws_frames import frame, frames
+from hub.session.client import Client
 from tests.hub.support_turns import LINE, SMALL_LAG, SteppedHub, take_all
 from tests.hub.support_websocket import masked, request, request_to, text
 from tests.support import Peer, closing

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.answers import Facts
-from hub.chat import Chat, announcement
-from hub.client import Client
-from hub.delivery import next_parts, rest_for, take
-from hub.marks import Marks
-from hub.modes import Intake
-from hub.reasons import CloseReason
-from hub.records import Summary
-from hub.rooms import Rooms
-from hub.stats import Account, queued_bytes, summary
-from hub.text import NameRefused
+from hub.close_reasons import CloseReason
+from hub.control.snapshots import Summary
+from hub.loop.counters import queued_bytes, summary
+from hub.modes.chat import Chat, announcement
+from hub.modes.queries import Facts
+from hub.modes.relay import Intake
+from hub.modes.sanitize import NameRefused
+from hub.rooms.accounting import Account
+from hub.rooms.outbox import next_parts, rest_for, take
+from hub.rooms.room import Rooms
+from hub.session.client import Client
+from hub.session.ready_sets import Marks
 from tests.hub.test_client import a_client
 from tests.hub.test_delivery import a_hub
 

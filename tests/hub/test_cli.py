@@ -352,7 +352,8 @@ def test_nohup_is_respected_and_signals_without_a_meaning_do_nothing(tmp_path: P
 def test_an_error_of_the_loop_is_logged_once_with_its_trace_and_exit_code_70(tmp_path: Path) -> None:
     program = """
 import sys
-from hub import cli, loop
+from hub.cli import main as cli
+from hub.loop import event_loop as loop
 def fail(self):
     raise OSError("made to fail")
 loop.Loop.run = fail

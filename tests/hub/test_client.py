@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from hub.client import ROOMS_REMEMBERED, Client, Phase, Piece
-from hub.framing import LineBuffer
-from hub.reasons import CloseReason
-from hub.rooms import Room
-from hub.stats import Account
-from hub.telnet import TelnetFilter
+from hub.close_reasons import CloseReason
+from hub.protocol.line_decoder import LineBuffer
+from hub.protocol.telnet import TelnetFilter
+from hub.rooms.accounting import Account
+from hub.rooms.room import Room
+from hub.session.client import ROOMS_REMEMBERED, Client, Phase, Piece
 
 SPEAKER = 99
 """The id of somebody who speaks and is not looked at further; 0 would be the hub itself."""

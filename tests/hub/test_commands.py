@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.commands import TABLE, Command
-from hub.reasons import CloseReason
-from hub.rooms import Rooms
+from hub.close_reasons import CloseReason
+from hub.modes.commands import TABLE, Command
+from hub.rooms.room import Rooms
 from tests.hub.test_chat import Talk
 
 

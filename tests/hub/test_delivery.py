@@ -19,21 +19,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hub import rooms
-from hub.client import Client, Piece
-from hub.delivery import BATCH_BYTES, BATCH_PARTS, next_parts, pass_own, rest_for, take
-from hub.forms import Form, encode
-from hub.own import spans
-from hub.pacing import Pacing
-from hub.poller import Poller
-from hub.rooms import Room
-from hub.sending import Sender
-from hub.settings import Settings
-from hub.skipping import skip
-from hub.sockets import Sockets
-from hub.state import Budgets, Hub
-from hub.stats import Account, queued_bytes
-from hub.wiring import make_hub
+from hub.config.settings import Settings
+from hub.loop.assembly import make_hub
+from hub.loop.context import Budgets, Hub
+from hub.loop.counters import queued_bytes
+from hub.loop.flow_control import Pacing
+from hub.loop.writer import Sender
+from hub.net.poller import Poller
+from hub.net.sockets import Sockets
+from hub.protocol.encoding import Form, encode
+from hub.rooms import room as rooms
+from hub.rooms.accounting import Account
+from hub.rooms.outbox import BATCH_BYTES, BATCH_PARTS, next_parts, pass_own, rest_for, take
+from hub.rooms.room import Room
+from hub.rooms.sender_runs import spans
+from hub.rooms.skipping import skip
+from hub.session.client import Client, Piece
 from tests.hub.test_client import SPEAKER, a_client, a_room
 
 CONTENT = st.lists(st.sampled_from([b"a", b"bc", b"\r", b"\xff", b"\xff\xff", b"\0"]), max_size=5).map(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.demo import Company, DemoSettings, command
-from hub.settings import Conflict, Settings, refuse_conflicts
+from hub.cli.demo import Company, DemoSettings, command
+from hub.config.settings import Conflict, Settings, refuse_conflicts
 
 
 def test_the_child_is_told_where_to_connect_and_what_the_rules_are() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hub.door import SHUT_S, _network_of
-from hub.mailbox import Stop
-from hub.sockets import Sockets
-from hub.state import Budgets
+from hub.control.mailbox import Stop
+from hub.loop.acceptor import SHUT_S, _network_of
+from hub.loop.context import Budgets
+from hub.net.sockets import Sockets
 from tests.hub.support_turns import FromAfar, SteppedHub, no_descriptor_left
 from tests.hub.test_sockets import needs_ipv6
 from tests.support import Peer, ThreadHub, closing, until

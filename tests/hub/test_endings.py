@@ -10,11 +10,11 @@ from contextlib import suppress
 import pytest
 from websockets.protocol import Protocol
 
-from hub.client import Phase
-from hub.mailbox import Stop
-from hub.reasons import CloseReason
-from hub.sockets import Sockets
-from hub.state import Budgets
+from hub.close_reasons import CloseReason
+from hub.control.mailbox import Stop
+from hub.loop.context import Budgets
+from hub.net.sockets import Sockets
+from hub.session.client import Phase
 from tests.hub.support_turns import (
     LINE,
     SMALL_LAG,

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from hub.client import Client
-from hub.kinds import Rate
-from hub.state import Budgets
+from hub.config.values import Rate
+from hub.loop.context import Budgets
+from hub.session.client import Client
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.hub.support_websocket import close, request_to, text
 from tests.support import PATIENCE_S, Peer, ThreadHub, closing, until

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.expiry import (
+from hub.config.settings import IdleStrategy
+from hub.loop.timers import (
     EVENT,
     EXAMINED_PER_CALL,
     REPAIRS_PER_CALL,
@@ -17,7 +18,6 @@ from hub.expiry import (
     Sweep,
     make_expiry,
 )
-from hub.settings import IdleStrategy
 
 TIMEOUT_S = 4.0
 INTERVAL_S = 1.0

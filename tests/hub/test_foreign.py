@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.foreign import foreign_protocol, is_tls_hello, reply_to
+from hub.protocol.sniff import foreign_protocol, is_tls_hello, reply_to
 
 OPENERS: list[tuple[bytes, str | None]] = [
     (b"GET / HTTP/1.1", "http"),

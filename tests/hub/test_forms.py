@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.forms import Form, canonical_left, cut, encode
+from hub.protocol.encoding import Form, canonical_left, cut, encode
 
 CONTENT = st.lists(st.sampled_from([b"a", b"\r", b"\xff", b"\xff\xff", b"\0", b"\xc3\xa9"]), max_size=6).map(
     b"".join

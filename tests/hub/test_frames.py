@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from hub.frames import BINARY, Framed, cut_frames, frame, frames
+from hub.protocol.ws_frames import BINARY, Framed, cut_frames, frame, frames
 
 CONTENT = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=8).map(str.encode),

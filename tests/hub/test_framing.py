@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.framing import LineBuffer
+from hub.protocol.line_decoder import LineBuffer
 
 Outcome = tuple[list[bytes], bytes | None, bool, bool]
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.handshake import MAX_REQUEST_BYTES, Opened, Refused
-from hub.names import Hosts
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
+from hub.config.allowed_hosts import Hosts
+from hub.protocol.ws_handshake import MAX_REQUEST_BYTES, Opened, Refused
 from tests.hub.support_websocket import HINT, cut, handshake, one_by_one, request
 
 Outcome = tuple[str, object, bytes] | None

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.health import LIMIT_S, UNWELL, WELL, NothingToAsk, Page, Verdict, ask, page_of, split_url
-from hub.settings import Settings
+from hub.cli.health import LIMIT_S, UNWELL, WELL, NothingToAsk, Page, Verdict, ask, page_of, split_url
+from hub.config.settings import Settings
 from tests.ptrace import held_still
 from tests.support import PATIENCE_S, ROOT, HubProcess, closing, until
 
@@ -342,9 +342,9 @@ def test_the_help_has_the_exit_codes_and_leaves_the_flags_of_serve_to_serve(tmp_
 
 
 def test_it_starts_without_what_only_a_hub_needs() -> None:
-    program = "import hub.cli, sys; print(*sys.modules)"
+    program = "import hub.cli.main, sys; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "hub.health" in modules
-    assert not {"asyncio", "aiohttp", "structlog", "hub.loop"} & set(modules)
+    assert "hub.cli.health" in modules
+    assert not {"asyncio", "aiohttp", "structlog", "hub.loop.event_loop"} & set(modules)

@@ -7,7 +7,9 @@ from cyclopts import CoercionError, Token
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.kinds import (
+from hub.config.allowed_hosts import Hosts
+from hub.config.settings import Settings
+from hub.config.values import (
     FLAG,
     HOST,
     NAMES_IN_URLS,
@@ -24,8 +26,6 @@ from hub.kinds import (
     show_time,
     size,
 )
-from hub.names import Hosts
-from hub.settings import Settings
 
 TIME = duration(0.01, 8760 * 3600, off=True)
 SIZE = size(1, 1 << 30, off=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hub.ledger import Ledger, ending_of
-from hub.reasons import CloseReason
-from hub.records import Ending
+from hub.close_reasons import CloseReason
+from hub.control.snapshots import Ending
+from hub.loop.close_log import Ledger, ending_of
 from tests.hub.test_client import a_client
 
 

@@ -12,18 +12,19 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from hub import handshake, websocket
-from hub.door import SHUT_S
-from hub.health import LIMIT_S
-from hub.kinds import show_size
-from hub.logs import LIKE_RECORDS
-from hub.modes import Intake
-from hub.poller import Poller
-from hub.rate import CHAT_RATE, STEP_S
-from hub.settings import DESCRIPTOR_RESERVE, Settings
-from hub.sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
-from hub.state import Budgets, Limits
-from hub.wiring import HISTORY_LINES_A_TURN, ROOM_SHARE
+from hub.cli.health import LIMIT_S
+from hub.cli.logs import LIKE_RECORDS
+from hub.config.settings import DESCRIPTOR_RESERVE, Settings
+from hub.config.values import show_size
+from hub.loop.acceptor import SHUT_S
+from hub.loop.assembly import HISTORY_LINES_A_TURN, ROOM_SHARE
+from hub.loop.context import Budgets, Limits
+from hub.loop.rate_limiter import CHAT_RATE, STEP_S
+from hub.modes.relay import Intake
+from hub.net.poller import Poller
+from hub.net.sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
+from hub.protocol import ws_connection as websocket
+from hub.protocol import ws_handshake as handshake
 from tests.hub.test_client import a_client, a_room
 from tests.support import ROOT
 

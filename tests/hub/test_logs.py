@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.logs import LIKE_RECORDS, Entry, Form, Formatter, Forward, Limiter, LogThread, own_line
+from hub.cli.logs import LIKE_RECORDS, Entry, Form, Formatter, Forward, Limiter, LogThread, own_line
 
 WALL_S = 1_700_000_000.25
 HOSTILE = 'a "quoted" \x1b[2J\r\n\x00\x7f\x85\x9b\u2028\u2029\u202e\ud800\N{TAG SPACE}é end'

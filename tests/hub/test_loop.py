@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hub.mailbox import Stop
-from hub.sockets import Sockets
-from hub.state import Budgets
+from hub.control.mailbox import Stop
+from hub.loop.context import Budgets
+from hub.net.sockets import Sockets
 from tests.hub.support_turns import SteppedHub, reading, take_all
 from tests.support import PAIRS, ThreadHub, closing, until
 

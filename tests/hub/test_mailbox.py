@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from hub.mailbox import Mailbox, Stop, WantClient
+from hub.control.mailbox import Mailbox, Stop, WantClient
 from tests.support import ThreadHub, until
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hub.client import Piece
-from hub.marks import Marks
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
+from hub.session.client import Piece
+from hub.session.ready_sets import Marks
 from tests.hub.test_client import a_client
 
 

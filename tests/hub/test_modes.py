@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.client import Client, Piece
-from hub.forms import Form
-from hub.marks import Marks
-from hub.modes import Broadcast, Echo, Intake, fitting, leave_room
-from hub.rooms import Rooms
-from hub.stats import Account
+from hub.modes.relay import Broadcast, Echo, Intake, fitting, leave_room
+from hub.protocol.encoding import Form
+from hub.rooms.accounting import Account
+from hub.rooms.room import Rooms
+from hub.session.client import Client, Piece
+from hub.session.ready_sets import Marks
 from tests.hub.test_client import a_client, a_room
 
 HOSTILE = [b"\x1b[2J", b"\xff\xfe", b"", b"a\rb", b"/quit", b"* bye reason=idle"]

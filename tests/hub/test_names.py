@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.names import Hosts, reachable
+from hub.config.allowed_hosts import Hosts, reachable
 
 HOSTS = Hosts("192.0.2.7", ("hub.example", "one.example:7777"))
 

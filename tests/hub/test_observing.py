@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from hub.mailbox import Command, Stop, WantClient, WantEndings, WantRooms, WantRows
-from hub.observing import PUBLISH_S
-from hub.records import ClientRow, Ending, RoomRow
-from hub.state import Budgets
+from hub.control.mailbox import Command, Stop, WantClient, WantEndings, WantRooms, WantRows
+from hub.control.snapshots import ClientRow, Ending, RoomRow
+from hub.loop.context import Budgets
+from hub.loop.publisher import PUBLISH_S
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.support import closing
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.own import Runs, note, spans
-from hub.rooms import Room
-from hub.skipping import skip
-from hub.stats import Account
+from hub.rooms.accounting import Account
+from hub.rooms.room import Room
+from hub.rooms.sender_runs import Runs, note, spans
+from hub.rooms.skipping import skip
 from tests.hub.support_turns import SMALL_LAG, RecordingSockets, SteppedHub, take_all
 from tests.hub.test_client import a_client
 from tests.support import PAIRS, ThreadHub, closing, until

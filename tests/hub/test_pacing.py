@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 
-from hub.client import Client, Phase
-from hub.expiry import Deadline
-from hub.reasons import CloseReason
-from hub.rooms import Room
+from hub.close_reasons import CloseReason
+from hub.loop.timers import Deadline
+from hub.rooms.room import Room
+from hub.session.client import Client, Phase
 from tests.hub.support_turns import SMALL_LAG, SOON_S, SteppedHub, reading, take_all
 from tests.support import Peer, ThreadHub, closing, until
 

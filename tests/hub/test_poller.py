@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hub.poller import ERR, HUP, IN, OUT, RDHUP, Poller
+from hub.net.poller import ERR, HUP, IN, OUT, RDHUP, Poller
 
 AT_ONCE = 0.0
 PATIENCE_S = 20.0

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.expiry import Deadline
-from hub.kinds import NO_RATE, Rate
-from hub.mailbox import Stop
-from hub.rate import CHAT_RATE, STEP_S, line_rate, refill_s
-from hub.settings import Mode, Settings
-from hub.stats import client_row
+from hub.config.settings import Mode, Settings
+from hub.config.values import NO_RATE, Rate
+from hub.control.mailbox import Stop
+from hub.loop.counters import client_row
+from hub.loop.rate_limiter import CHAT_RATE, STEP_S, line_rate, refill_s
+from hub.loop.timers import Deadline
 from tests.hub.support_turns import SteppedHub, take_all, waiting_bytes
 from tests.support import PAIRS, HubProcess, ThreadHub, closing, until
 

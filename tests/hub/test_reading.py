@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from hub.client import Client, Phase
-from hub.modes import Broadcast
-from hub.state import Budgets
+from hub.loop.context import Budgets
+from hub.modes.relay import Broadcast
+from hub.session.client import Client, Phase
 from tests.hub.support_turns import (
     LINE,
     SOON_S,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
 from tests.support import ROOT
 
 NAMES = """

@@ -7,8 +7,8 @@ import gc
 import msgspec
 import pytest
 
-from hub import records
-from hub.records import ClientCounts, ClientRow, InOut, Record, RoomRow
+from hub.control import snapshots as records
+from hub.control.snapshots import ClientCounts, ClientRow, InOut, Record, RoomRow
 
 
 def all_records() -> list[type[Record]]:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.chunks import Chunk
-from hub.client import Client
-from hub.forms import Form, encode
-from hub.rooms import PIECE_BYTES, Room, Rooms, RoomsFull
-from hub.stats import Account
+from hub.protocol.encoding import Form, encode
+from hub.rooms.accounting import Account
+from hub.rooms.chunk import Chunk
+from hub.rooms.room import PIECE_BYTES, Room, Rooms, RoomsFull
+from hub.session.client import Client
 from tests.hub.test_client import SPEAKER, a_client, a_room
 
 MUCH = 1 << 30

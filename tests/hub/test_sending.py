@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hub.client import Client
-from hub.kinds import Rate
-from hub.sockets import Sockets
-from hub.state import Budgets
+from hub.config.values import Rate
+from hub.loop.context import Budgets
+from hub.net.sockets import Sockets
+from hub.session.client import Client
 from tests.hub.support_turns import (
     LINE,
     SMALL_LAG,

@@ -7,9 +7,9 @@ import cyclopts
 import pytest
 from cyclopts import Parameter
 
-from hub.cli import serve
-from hub.kinds import NO_RATE, Kind, Rate
-from hub.settings import Conflict, Settings, affordable, page_connections, refuse_conflicts
+from hub.cli.main import serve
+from hub.config.settings import Conflict, Settings, affordable, page_connections, refuse_conflicts
+from hub.config.values import NO_RATE, Kind, Rate
 
 
 def test_every_default_is_a_value_that_a_user_may_type() -> None:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from hub.client import Client, Piece
-from hub.delivery import next_parts, rest_for, take
-from hub.skipping import skip, tell_skipped
-from hub.stats import queued_bytes
+from hub.loop.counters import queued_bytes
+from hub.rooms.outbox import next_parts, rest_for, take
+from hub.rooms.skipping import skip, tell_skipped
+from hub.session.client import Client, Piece
 from tests.hub.support_turns import SMALL_LAG, SteppedHub, reading, take_all
 from tests.hub.test_client import a_client, a_room
 from tests.support import PAIRS, Peer, ThreadHub, closing, until

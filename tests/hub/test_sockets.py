@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hub.reasons import CloseReason
-from hub.sockets import (
+from hub.close_reasons import CloseReason
+from hub.net.sockets import (
     RECEIVE_BUFFER_BYTES,
     SEND_BUFFER_BYTES,
     NotAccepted,

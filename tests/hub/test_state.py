@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from hub.state import Limits
+from hub.loop.context import Limits
 from tests.hub.support_turns import LINE, SteppedHub
 from tests.support import closing
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hub import __version__, records
-from hub.client import Client, Phase
-from hub.delivery import next_parts, take
-from hub.reasons import CloseReason
-from hub.settings import Settings
-from hub.stats import Account, account_record, client_row, queued_bytes, room_row, summary
+from hub import __version__
+from hub.close_reasons import CloseReason
+from hub.config.settings import Settings
+from hub.control import snapshots as records
+from hub.loop.counters import account_record, client_row, queued_bytes, room_row, summary
+from hub.rooms.accounting import Account
+from hub.rooms.outbox import next_parts, take
+from hub.session.client import Client, Phase
 from tests.hub.test_client import SPEAKER, a_client, a_room
 from tests.hub.test_delivery import a_hub
 

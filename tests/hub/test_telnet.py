@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.telnet import TelnetFilter
+from hub.protocol.telnet import TelnetFilter
 
 IAC, SE, SB = b"\xff", b"\xf0", b"\xfa"
 WILL, WONT, DO, DONT = b"\xfb", b"\xfc", b"\xfd", b"\xfe"

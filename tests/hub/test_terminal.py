@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub import terminal
+from hub.cli import terminal
 from tests.hub.support_terminal import (
     BUSY_S,
     PATIENCE_S,

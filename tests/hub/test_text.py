@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.text import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
+from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 DIRECTIONS = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from hub.turntimes import TurnTimes
+from hub.loop.turn_histogram import TurnTimes
 from tests.hub.support_turns import SteppedHub
 
 

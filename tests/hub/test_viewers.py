@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from hub.client import Client
-from hub.kinds import Rate
-from hub.stats import summary
+from hub.config.values import Rate
+from hub.loop.counters import summary
+from hub.session.client import Client
 from tests.hub.support_turns import SteppedHub, take_all
 from tests.support import Peer, closing
 

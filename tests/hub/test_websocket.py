@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
-from hub.frames import BINARY, TEXT, frame
-from hub.reasons import CloseReason
-from hub.websocket import MAX_FRAGMENTS, WebSocket
+from hub.close_reasons import CloseReason
+from hub.protocol.ws_connection import MAX_FRAGMENTS, WebSocket
+from hub.protocol.ws_frames import BINARY, TEXT, frame
 from tests.hub.support_websocket import (
     client,
     close,

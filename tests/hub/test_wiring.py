@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hub.chat import Chat
-from hub.expiry import Expiry
-from hub.modes import Broadcast, Echo
-from hub.settings import Mode, Settings
+from hub.config.settings import Mode, Settings
+from hub.loop.timers import Expiry
+from hub.modes.chat import Chat
+from hub.modes.relay import Broadcast, Echo
 from tests.hub.test_client import a_client
 from tests.hub.test_delivery import a_hub
 

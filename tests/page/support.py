@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocket, expect
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
 from tests.support import PATIENCE_S, until
 from tests.web.support import Clock, StandInHub, make_summary
 from web.thread import WebThread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
 from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, closing
 from tests.web.support import make_ending

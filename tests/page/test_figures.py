@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from hub.records import ClientCounts
+from hub.control.snapshots import ClientCounts
 from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab, serving
 from tests.support import HubProcess, Peer, closing, until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from hub.records import ClientCounts
+from hub.control.snapshots import ClientCounts
 from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Served, Tab, open_tab, serving
 from tests.support import ROOT, HubProcess, until
 from tests.web.support import port_of

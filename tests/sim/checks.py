@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.stats import queued_bytes
+from hub.loop.counters import queued_bytes
 from tests.sim.clocks import Clocks
 from tests.sim.everybody import Everybody
 from tests.sim.kernel import fail
 from tests.sim.seams import SimSpare
 
 if TYPE_CHECKING:
-    from hub.rooms import Room
+    from hub.rooms.room import Room
     from tests.sim.peers import Peer
     from tests.sim.world import World
 

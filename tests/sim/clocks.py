@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from hub.expiry import Deadline, Expiry, Never, Poll, Sweep
+from hub.loop.timers import Deadline, Expiry, Never, Poll, Sweep
 from tests.sim.kernel import fail
 
 if TYPE_CHECKING:

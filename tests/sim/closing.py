@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.client import Client, Phase
+from hub.session.client import Client, Phase
 from tests.sim.kernel import fail
 
 if TYPE_CHECKING:

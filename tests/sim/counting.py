@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hub.sockets import Address, NotAccepted
+from hub.net.sockets import Address, NotAccepted
 from tests.sim.kernel import Kernel
 from tests.sim.seams import SimSockets
 

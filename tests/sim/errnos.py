@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hub.state import Hub
+from hub.loop.context import Hub
 from tests.sim.kernel import Epoll, error
 from tests.sim.listening import Listener
 from tests.sim.seams import SimSpare

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.client import Client, Phase
-from hub.rooms import Room
+from hub.rooms.room import Room
+from hub.session.client import Client, Phase
 from tests.sim.kernel import OUT, fail
 
 if TYPE_CHECKING:

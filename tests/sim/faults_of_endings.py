@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hub.chat import Chat
-from hub.client import Client, Phase
-from hub.endings import Endings
-from hub.pacing import Pacing
-from hub.rooms import Room, Rooms
-from hub.sockets import Sockets
+from hub.loop.closer import Endings
+from hub.loop.flow_control import Pacing
+from hub.modes.chat import Chat
+from hub.net.sockets import Sockets
+from hub.rooms.room import Room, Rooms
+from hub.session.client import Client, Phase
 
 Patch = pytest.MonkeyPatch
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from hub import delivery, sending
-from hub.chunks import Chunk
-from hub.client import Client, Piece
-from hub.endings import Endings
-from hub.pacing import Pacing
-from hub.reasons import CloseReason
-from hub.rooms import Room
-from hub.sending import Sender
-from hub.state import Hub
+from hub.close_reasons import CloseReason
+from hub.loop import writer as sending
+from hub.loop.closer import Endings
+from hub.loop.context import Hub
+from hub.loop.flow_control import Pacing
+from hub.loop.writer import Sender
+from hub.rooms import outbox as delivery
+from hub.rooms.chunk import Chunk
+from hub.rooms.room import Room
+from hub.session.client import Client, Piece
 
 Patch = pytest.MonkeyPatch
 

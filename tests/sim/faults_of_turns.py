@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from hub.client import Client, Phase
-from hub.door import Door
-from hub.expiring import Expirer
-from hub.expiry import Deadline
-from hub.loop import Loop
-from hub.marks import Marks
-from hub.pacing import Pacing
-from hub.poller import Poller
-from hub.reading import Reader
-from hub.reasons import CloseReason
-from hub.sockets import PeerGone, Sockets
+from hub.close_reasons import CloseReason
+from hub.loop.acceptor import Door
+from hub.loop.event_loop import Loop
+from hub.loop.expirer import Expirer
+from hub.loop.flow_control import Pacing
+from hub.loop.reader import Reader
+from hub.loop.timers import Deadline
+from hub.net.poller import Poller
+from hub.net.sockets import PeerGone, Sockets
+from hub.session.client import Client, Phase
+from hub.session.ready_sets import Marks
 
 Patch = pytest.MonkeyPatch
 

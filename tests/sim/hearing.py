@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass, field
 from sys import maxsize
 
-from hub.chunks import Chunk
-from hub.client import Client
-from hub.rooms import Room, Rooms
+from hub.rooms.chunk import Chunk
+from hub.rooms.room import Room, Rooms
+from hub.session.client import Client
 from tests.sim.kernel import Violation
 
 TAG = re.compile(rb"p(\d+)\.(\d+)~")

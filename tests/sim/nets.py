@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from hub.mailbox import Stop, WantRows
+from hub.control.mailbox import Stop, WantRows
 from tests.hub.support_turns import SteppedHub
 from tests.hub.support_websocket import request
 from tests.sim.peers import Peer as SimPeer

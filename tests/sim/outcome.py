@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.client import Client
-from hub.rooms import Rooms
+from hub.rooms.room import Rooms
+from hub.session.client import Client
 from tests.sim.kernel import fail
 
 if TYPE_CHECKING:

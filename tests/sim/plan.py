@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hub.kinds import NO_RATE, Rate
-from hub.settings import Settings
-from hub.state import Budgets
+from hub.config.settings import Settings
+from hub.config.values import NO_RATE, Rate
+from hub.loop.context import Budgets
 
 VISITS_EACH = 200
 """One seed in so many begins with a crowd of short visits, so that what is kept of the gone adds up."""

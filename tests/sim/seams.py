@@ -10,10 +10,10 @@ import socket
 from collections import deque
 from typing import cast
 
-from hub.loop import Loop
-from hub.mailbox import Mailbox
-from hub.poller import Poller
-from hub.sockets import Sockets, SpareDescriptor
+from hub.control.mailbox import Mailbox
+from hub.loop.event_loop import Loop
+from hub.net.poller import Poller
+from hub.net.sockets import Sockets, SpareDescriptor
 from tests.sim.kernel import Bell, Description, Kernel
 from tests.sim.listening import Listener
 

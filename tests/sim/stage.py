@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from hub.client import Client
-from hub.kinds import NO_RATE
-from hub.loop import Loop
-from hub.mailbox import Stop
-from hub.records import Summary
-from hub.settings import Settings
-from hub.state import Budgets
-from hub.stats import queued_bytes
+from hub.config.settings import Settings
+from hub.config.values import NO_RATE
+from hub.control.mailbox import Stop
+from hub.control.snapshots import Summary
+from hub.loop.context import Budgets
+from hub.loop.counters import queued_bytes
+from hub.loop.event_loop import Loop
+from hub.session.client import Client
 from tests.hub.support_websocket import request
 from tests.sim.counting import CountingSockets, Turn
 from tests.sim.kernel import Kernel

@@ -17,7 +17,7 @@ from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Viol
 
 USER_TIMEOUT_S = 120.0
 """TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone, and so is who has answered
-no keep-alive for so long, 60 s and four times 15 s (hub/sockets.py, tcp(7))."""
+no keep-alive for so long, 60 s and four times 15 s (hub/net/sockets.py, tcp(7))."""
 
 
 class Remote:

@@ -12,16 +12,16 @@ from itertools import pairwise, product
 
 import pytest
 
-from hub.client import Client
-from hub.delivery import BATCH_BYTES, BATCH_PARTS
-from hub.door import SHUT_S
-from hub.kinds import Rate
-from hub.mailbox import WantClient, WantRows
-from hub.modes import Intake
-from hub.poller import Poller
-from hub.reading import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
-from hub.sending import PARTS_A_SEND
-from hub.state import Budgets
+from hub.config.values import Rate
+from hub.control.mailbox import WantClient, WantRows
+from hub.loop.acceptor import SHUT_S
+from hub.loop.context import Budgets
+from hub.loop.reader import DENSE_READ_BYTES, DENSE_READ_MOST_BYTES
+from hub.loop.writer import PARTS_A_SEND
+from hub.modes.relay import Intake
+from hub.net.poller import Poller
+from hub.rooms.outbox import BATCH_BYTES, BATCH_PARTS
+from hub.session.client import Client
 from tests.hub.support_websocket import masked, request, text
 from tests.sim.counting import Turn, counted_lines
 from tests.sim.stage import BROWSERS, LINES, MUCH, PAIRS, VIEWERS, Stage

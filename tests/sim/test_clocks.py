@@ -15,11 +15,11 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from hub.client import Client
-from hub.expiry import Deadline, Expiry, make_expiry
-from hub.kinds import YEAR_S, Kind, Rate
-from hub.settings import IdleStrategy, Settings, Trigger
-from hub.state import Budgets
+from hub.config.settings import IdleStrategy, Settings, Trigger
+from hub.config.values import YEAR_S, Kind, Rate
+from hub.loop.context import Budgets
+from hub.loop.timers import Deadline, Expiry, make_expiry
+from hub.session.client import Client
 from tests.conftest import SEED
 from tests.fuzz.examples import QUICK_SEED
 from tests.hub.support_websocket import request

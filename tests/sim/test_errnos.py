@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
 from tests.sim.errnos import PLAUSIBLE, Fault, Faults
 from tests.sim.kernel import Epoll, error
 from tests.sim.plan import PAIRS, Plan, Step

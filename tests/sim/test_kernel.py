@@ -16,8 +16,8 @@ from typing import Any, Protocol, cast
 
 import pytest
 
-from hub.poller import Poller
-from hub.sockets import NotAccepted, PeerGone, Sockets
+from hub.net.poller import Poller
+from hub.net.sockets import NotAccepted, PeerGone, Sockets
 from tests.hub.support_turns import no_descriptor_left
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener

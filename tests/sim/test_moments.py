@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from hub.client import Phase
-from hub.mailbox import WantClient, WantRows
-from hub.records import ClientRow
+from hub.control.mailbox import WantClient, WantRows
+from hub.control.snapshots import ClientRow
+from hub.session.client import Phase
 from tests.conftest import SEED
 from tests.fuzz.examples import QUICK_SEED
 from tests.sim.stage import MUCH, PAIRS, Actor, Stage

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hub.client import Client, Phase
-from hub.mailbox import Stop
-from hub.reasons import CloseReason
+from hub.close_reasons import CloseReason
+from hub.control.mailbox import Stop
+from hub.session.client import Client, Phase
 from tests.sim.counting import Turn
 from tests.sim.stage import BROWSERS, PAIRS, Actor, Stage
 

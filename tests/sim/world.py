@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from hub.loop import Loop
-from hub.mailbox import Stop, WantClient, WantRows
-from hub.records import Summary
-from hub.state import Budgets
+from hub.control.mailbox import Stop, WantClient, WantRows
+from hub.control.snapshots import Summary
+from hub.loop.context import Budgets
+from hub.loop.event_loop import Loop
 from tests.sim.checks import Checks
 from tests.sim.closing import watch_the_closes
 from tests.sim.hearing import Journal, keep_journal

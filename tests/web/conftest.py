@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
 from tests.web.support import Clock, StandInHub, make_summary
 from web.thread import WebThread
 

@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from hub.mailbox import Mailbox, WantClient, WantEndings, WantRooms, WantRows
-from hub.records import (
+from hub.control.mailbox import Mailbox, WantClient, WantEndings, WantRooms, WantRows
+from hub.control.snapshots import (
     Account,
     ClientCounts,
     ClientRow,

@@ -6,8 +6,8 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from hub.mailbox import Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
 from web.app import build_app, files_version, find_files, read_assets, templates
 from web.feed import Feed
 

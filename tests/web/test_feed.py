@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from hub.mailbox import Mailbox, WantRows
+from hub.control.mailbox import Mailbox, WantRows
 from tests.web.support import Clock, StandInHub, make_row, make_summary
 from web.feed import ROWS_FRESH_S, UNANSWERED_MAX, UNHEARD_MAX, Feed, HubSilent
 from web.wire import RUN_ROWS

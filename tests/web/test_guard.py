@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hub.names import Hosts
-from hub.settings import PAGE_CONNECTIONS
+from hub.config.allowed_hosts import Hosts
+from hub.config.settings import PAGE_CONNECTIONS
 from tests.web.support import Answer, ask, ask_raw, make_summary, port_of
 from web.guard import SECURITY_HEADERS
 from web.thread import WebThread

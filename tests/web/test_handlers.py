@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hub import __version__
-from hub.records import ClientCounts
+from hub.control.snapshots import ClientCounts
 from tests.web.support import Clock, StandInHub, ask, make_ending, make_room, make_row, make_summary
 from web.app import find_files, read_assets
 from web.handlers import ALIVE_WITHIN_S

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from hub.reasons import CloseReason
-from hub.records import ClientCounts, EventCounts, InOut, LoopTimes, Summary
+from hub.close_reasons import CloseReason
+from hub.control.snapshots import ClientCounts, EventCounts, InOut, LoopTimes, Summary
 from tests.web.support import make_summary
 from web.history import POINTS_MAX, History, Rates
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from hub.mailbox import Mailbox
-from hub.records import InOut
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
+from hub.control.snapshots import InOut
 from tests.support import until
 from tests.web.support import (
     Clock,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import web.moments
-from hub.mailbox import Mailbox
+from hub.control.mailbox import Mailbox
 from tests.web.support import Clock, StandInHub, make_ending, make_row, make_summary
 from web.feed import Feed
 from web.history import History

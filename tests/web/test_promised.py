@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.settings import OWN_DESCRIPTORS, PAGE_CONNECTIONS
+from hub.config.settings import OWN_DESCRIPTORS, PAGE_CONNECTIONS
 from web import feed, handlers, history, live, moments, tab, wire
 
 

@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
 import web.tab
-from hub.mailbox import Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Mailbox
 from tests.support import until
 from tests.web.support import LiveTab, StandInHub, ask, make_row, make_summary, port_of
 from tests.web.test_live import handshake

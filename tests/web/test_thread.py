@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hub.mailbox import Command, Mailbox
-from hub.settings import Settings
+from hub.config.settings import Settings
+from hub.control.mailbox import Command, Mailbox
 from tests.web.support import StandInHub, ask, make_row, make_summary, port_of
 from web.thread import LOGGERS, WebThread
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from multidict import MultiDict
 
-from hub.records import ClientRow
+from hub.control.snapshots import ClientRow
 from tests.web.support import make_row
 from web.wire import (
     CLIENTS_PARAMETERS,

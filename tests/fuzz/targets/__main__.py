@@ -12,10 +12,10 @@ import atheris  # type: ignore[import-not-found]  # installed by `make fuzz` onl
 
 # Only what is imported here for the first time is instrumented.
 with atheris.instrument_imports(include=["hub", "web", "websockets"]):
-    import hub.framing
-    import hub.telnet
-    import hub.text
-    import hub.websocket  # noqa: F401
+    import hub.modes.sanitize
+    import hub.protocol.line_decoder
+    import hub.protocol.telnet
+    import hub.protocol.ws_connection  # noqa: F401
     import web.guard
     import web.wire  # noqa: F401
 

@@ -1,0 +1,96 @@
+"""`hubbub demo`: the settings that it differs in, and the child process with its made-up clients.
+
+The clients are a program of their own, bench/demo.py, which is started and never imported: the hub
+meets them over sockets, as anybody. The child's stdin is a pipe that only the hub holds, so the child ends
+with the hub, whatever ends that: at its `stop`, at a crash, at kill -9. A child that ends by itself does
+not end the hub.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from hub.cli.logs import own_line, say
+from hub.config.allowed_hosts import WILDCARD_ADDRESSES
+from hub.config.settings import Settings, idle
+from hub.config.values import TIMEOUT
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+"""Where hub and bench stand side by side, in a checkout and in an installed wheel."""
+MODULE: Final = "bench.demo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings(Settings):
+    """What `hubbub demo` runs with: as serve, but that an idle client is seen to end within half a minute."""
+
+    idle_timeout_s: Annotated[float, idle("--idle-timeout", TIMEOUT)] = 20.0
+    """Close a client that did nothing for so long. 0: never."""
+    idle_warning_s: Annotated[float, idle("--idle-warning", TIMEOUT)] = 10.0
+    """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
+
+
+class Company:
+    """The made-up clients of one hub, as a child process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watcher = threading.Thread(target=self._watch, name="company", daemon=True)
+        self._stopping = False
+
+    def invitation(self, addresses: Sequence[str], url: str) -> list[str]:
+        """Lines for the person who started this: what to open and type. `url` is empty without a page."""
+        host, _, port = addresses[0].rpartition(":")
+        host = "localhost" if host.strip("[]") in WILDCARD_ADDRESSES else host.strip("[]")
+        where = f"open {url} and " if url else ""
+        return [f"demo: {where}type: telnet {host} {port}", "demo: Ctrl-C ends all of it"]
+
+    def start(self, addresses: Sequence[str], ws_addresses: Sequence[str]) -> None:
+        """Start the child, once the hub listens on these addresses. Where that fails, the hub goes on."""
+        try:
+            self._process = subprocess.Popen(
+                command(self._settings, addresses, ws_addresses),
+                cwd=ROOT,  # `python -m` looks there first: the same bench as this hub's.
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # A terminal's Ctrl-C goes to a whole group. It is the hub's to pass on.
+            )
+        except OSError as error:
+            say(2, own_line(f"demo: the made-up clients did not start: {error.strerror}"))
+            return
+        self._watcher.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the child, by force when it takes longer. Harmless when it is gone, or never was."""
+        self._stopping = True
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._watcher.join(timeout_s)
+        if self._watcher.is_alive():
+            self._process.kill()
+            self._watcher.join(timeout_s)
+
+    def _watch(self) -> None:
+        """Wait for the child's end. It ends with 0 when the hub does; anything else is worth a line."""
+        assert self._process is not None
+        code = self._process.wait()
+        if code and not self._stopping:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            say(2, own_line(f"demo: the made-up clients have ended ({how}); the hub goes on without them"))
+
+
+def command(settings: Settings, addresses: Sequence[str], ws_addresses: Sequence[str]) -> list[str]:
+    """The child's command line: where to connect to, and what it must know to break the rules."""
+    lines = [part for address in addresses for part in ("--lines", address)]
+    lines += [part for address in ws_addresses for part in ("--ws", address)]
+    rules = ["--mode", settings.mode, "--max-line", str(settings.max_line_bytes)]
+    return [sys.executable, "-m", MODULE, *lines, *rules, "--telnet" if settings.telnet else "--no-telnet"]

@@ -1,0 +1,276 @@
+"""The command `hubbub`: flags, environment and file in, one hub out. Knows both threads, and wires them.
+
+A value comes from a flag, from a variable HUBBUB_* or from hubbub.toml, the first of them that has it.
+Whatever is wrong is one line on stderr, `hubbub: source: value: what is allowed`, and exit code 2. cyclopts
+reads the flags; hub/config/sources.py gives it the two other layers.
+"""
+
+import errno
+import gc
+import io
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Annotated, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import cyclopts
+from cyclopts import CycloptsError, Parameter
+from cyclopts.help import DefaultFormatter, PanelSpec
+from rich.box import SIMPLE
+from rich.console import Console
+
+from hub import __version__
+from hub.cli.demo import Company, DemoSettings
+from hub.cli.health import URL, NothingToAsk, ask, page_of
+from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
+from hub.cli.terminal import run as run_terminal
+from hub.config.settings import Settings, affordable, page_connections, refuse_conflicts, running
+from hub.config.sources import CONFIG_FILE, Sources, explain
+from hub.config.values import FILE, FLAG, HOST, number
+from hub.control.mailbox import Mailbox, Stop
+
+Bound = TypeVar("Bound")
+Config = Annotated[str, running("--config", FILE), Parameter(help="One that is named must exist.")]
+
+EX_USAGE = 2  # What shells use; sysexits.h has 64.
+
+_BOUNDLESS = 1 << 30
+_PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
+_DEFAULTS, _DEMO_DEFAULTS = Settings(), DemoSettings()
+_EPILOGUE = """\
+Every flag of serve is a variable as well, HUBBUB_IDLE_TIMEOUT=5m, and a line of
+hubbub.toml, idle-timeout = "5m". Flags beat variables, variables beat the file.
+Times: 500ms 30s 5m 2h, sizes: 64KiB 1MiB (KB and MB are 1000s).
+
+Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available,
+70 internal error, 128+N left at once on a second signal N."""
+_DEMO_EPILOGUE = """\
+The hub of serve, with all its flags; only clients that do nothing are closed
+sooner. The made-up ones chat, come and go, flood a room, fall asleep and break
+rules. They come over real sockets, from a child process that ends with the hub.
+Watch them on the page, talk to them with telnet. Ctrl-C ends all of it."""
+_CLIENT_CODES = """\
+Exit codes: 0 ended in order, 1 connection lost or closed with input unsent,
+2 wrong usage, 69 no connection, 74 input or output failed, 130 Ctrl-C."""
+
+_READY = "Be well only while new clients are welcome: not while the hub drains."
+_HEALTH_HELP = """\
+The page is looked for where serve would have it: the flags of serve are taken
+here too, and so are its variables and its file. A page on all addresses,
+--web-host 0.0.0.0, is asked on 127.0.0.1.
+
+Exit codes: 0 well (a hub that drains is), 1 not well: the loop hangs, nobody
+listens, no answer or a wrong one; 2 wrong usage, or no page to ask (--no-web)."""
+
+
+def main() -> NoReturn:
+    """The entry point of `hubbub` and of `python -m hub`."""
+    fill_standard_descriptors()
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Do what a command line says; the exit code."""
+    screen = io.StringIO()
+    app = _app(Sources(environment), Console(file=screen, width=80, color_system=None))
+    try:
+        command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        write(2, own_line(explain(error)))
+        return EX_USAGE
+    code: int | None = command(*bound.args, **bound.kwargs)
+    write(1, "".join(f"{line.rstrip()}\n" for line in screen.getvalue().splitlines()))
+    return code or os.EX_OK
+
+
+def serve(
+    settings: Annotated[Settings, Parameter(name="*", validator=refuse_conflicts)] = _DEFAULTS,
+    *,
+    config: Config = CONFIG_FILE,
+) -> int:
+    """Run the hub. The command that is meant when none is given."""
+    return _serve(settings, None)
+
+
+def demo(
+    settings: Annotated[DemoSettings, Parameter(name="*", validator=refuse_conflicts)] = _DEMO_DEFAULTS,
+    *,
+    config: Config = CONFIG_FILE,
+) -> int:
+    """Run the hub with made-up clients, to look at it and to talk to."""
+    return _serve(settings, Company(settings))
+
+
+def _serve(settings: Settings, company: Company | None) -> int:
+    log = LogThread(settings.log)
+    log.start()
+    try:
+        _run_hub(settings, log, company)
+    except Unavailable as error:
+        say(2, own_line(str(error)))
+        return os.EX_UNAVAILABLE
+    except Exception:
+        log.log("crashed", trace=traceback.format_exc())
+        return os.EX_SOFTWARE
+    finally:
+        log.stop(_LOG_STOP_S)
+    return os.EX_OK
+
+
+def client(
+    host: Annotated[str, Parameter(converter=HOST, help="Name or address of the hub.")],
+    port: Annotated[int, Parameter(converter=number(1, 65535), help="Port of its lines.")],
+    /,
+) -> int:
+    """Talk to a hub: keyboard and socket in one loop. Works in pipes."""
+    return run_terminal(host, port)
+
+
+def health(
+    settings: Annotated[Settings, Parameter(name="*", show=False)] = _DEFAULTS,
+    *,
+    url: Annotated[str, running("--url", URL), Parameter(help="Ask this page instead.")] = "",
+    ready: Annotated[bool, running("--ready", FLAG), Parameter(help=_READY, negative=())] = False,
+    config: Annotated[str, running("--config", FILE), Parameter(show=False)] = CONFIG_FILE,
+) -> int:
+    """Ask a running hub whether its loop turns, in at most 3 s."""
+    try:
+        page = page_of(settings, url)
+    except NothingToAsk as error:
+        write(2, own_line(str(error)))
+        return EX_USAGE
+    verdict = ask(page, ready=ready)
+    write(1, own_line(verdict.text))
+    return verdict.code
+
+
+class Unavailable(Exception):
+    """An address cannot be listened on; the text is the line for the user."""
+
+
+class Stopper:
+    """The handler of SIGTERM, SIGINT and SIGHUP: the first asks the hub to drain, a second leaves at once.
+
+    But a SIGHUP is nobody's impatience: a terminal that closes may send it twice, through the kernel and
+    through the shell. So it asks, and never hurries.
+    """
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self._asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Called by the interpreter in the main thread, between two of its instructions."""
+        if not self._asked:
+            self._asked = True
+            self._mailbox.post(Stop(number))
+        elif number != signal.SIGHUP:
+            os._exit(128 + number)
+
+
+def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
+    from hub.loop.event_loop import Loop  # Here, and not above: `hubbub health` starts in half the time.
+    from hub.net.poller import Poller
+    from hub.net.sockets import Sockets
+
+    descriptors = raise_descriptor_limit()
+    wanted, settings = settings.max_clients, affordable(settings, descriptors)
+    mailbox = Mailbox()
+    page = None
+    if settings.web:  # aiohttp takes 0.3 s to import, so only a hub with a page does it.
+        from web.thread import WebThread
+
+        most = page_connections(settings, descriptors)
+        page = WebThread(settings, mailbox, connections=most, log=Forward(log))
+    publish = page.feed.publish if page else lambda summary: None
+    sockets, poller = Sockets(), Poller(settings.trigger)
+    lost = partial(getattr, log, "lost")
+    loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=lost)
+    _handle_signals(mailbox)
+    addresses = _bind(loop.listen)
+    said = [f"lines on {address}" for address in addresses]
+    said += [f"websockets on {address}" for address in loop.hub.ws_addresses]
+    said += [f"read-only lines on {address}" for address in loop.hub.read_only_addresses]
+    url = _bind(page.start, f"{settings.web_host}:{settings.web_port}") if page else ""
+    if page:
+        loop.welcome_page(urlsplit(url).port or 0)
+        said.append(f"page on {url}")
+    said.append(f"at most {settings.max_clients} clients ({descriptors} descriptors)")
+    if settings.max_clients < wanted:
+        say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))
+    if company:
+        said += company.invitation(addresses, url)
+    say(1, "".join(map(own_line, said)))
+    _tune_interpreter()
+    try:
+        if company:
+            company.start(addresses, loop.hub.ws_addresses)
+        loop.run()
+    finally:
+        if company:
+            company.stop(_COMPANY_STOP_S)
+        if page:
+            page.stop(_PAGE_STOP_S)
+
+
+def _handle_signals(mailbox: Mailbox) -> None:
+    stopper = Stopper(mailbox)
+    signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, stopper)
+    signal.signal(signal.SIGINT, stopper)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
+        signal.signal(signal.SIGHUP, stopper)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # They mean nothing here, and would end everybody.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+
+
+def _bind(listen: Callable[[], Bound], address: str = "") -> Bound:
+    try:
+        return listen()
+    except OSError as error:
+        why = "address in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+        raise Unavailable(f"cannot listen on {address}: {why}" if address else str(error.strerror)) from error
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of descriptors to the hard one, getrlimit(2); what is allowed now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # A sandbox may forbid even what the limit allows.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return _BOUNDLESS if soft == resource.RLIM_INFINITY else soft
+
+
+def _tune_interpreter() -> None:
+    sys.setswitchinterval(0.0001)  # How long the page may keep the interpreter from the loop.
+    gc.collect()
+    gc.freeze()  # What exists now stays; no collection looks at it again.
+    gc.set_threshold(5_000, 20, 100)  # The page leaves cycles behind; and 50,000 at once would take long.
+
+
+def _app(sources: Sources, console: Console) -> cyclopts.App:
+    app = cyclopts.App(
+        name="hubbub",
+        help="A TCP line hub you can see inside.",
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+        help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=SIMPLE, padding=0)),
+        version=f"hubbub {__version__}",
+        version_format="plaintext",
+        config=sources,
+        console=console,
+        default_command=serve,
+    )
+    app.command(serve)
+    app.command(demo, help_epilogue=_DEMO_EPILOGUE)
+    app.command(client, help_epilogue=_CLIENT_CODES)
+    app.command(health, help_epilogue=_HEALTH_HELP)
+    return app

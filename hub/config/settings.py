@@ -1,0 +1,196 @@
+"""Everything a user may set, written once: default, unit, what is allowed and the consequence.
+
+`Settings` is the record that the hub reads; it checks nothing, so that a test may build a hub that no
+user should run. What a user types (a flag, a variable, a line of hubbub.toml) is text and comes in
+through the `Kind` beside its field (hub/config/values.py), which is strict. The flag names the key
+everywhere: `--idle-timeout`, HUBBUB_IDLE_TIMEOUT, `idle-timeout`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from hub.config.values import (
+    COUNT,
+    FLAG,
+    GIB,
+    HOST,
+    HOUR_S,
+    KIB,
+    NAMES_IN_URLS,
+    NETWORKS,
+    OPTIONAL_PORT,
+    PORT,
+    TEXT,
+    TIMEOUT,
+    Kind,
+    Rate,
+    choice,
+    duration,
+    number,
+    rate,
+    show_size,
+    show_time,
+    size,
+)
+
+Mode = Literal["chat", "broadcast", "echo"]
+Trigger = Literal["level", "edge"]
+Read = Literal["drain", "once"]
+IdleStrategy = Literal["deadline", "sweep", "poll"]
+IdleCounts = Literal["rx+tx", "rx"]
+Slow = Literal["disconnect", "skip"]
+Eol = Literal["auto", "lf", "crlf"]
+Log = Literal["text", "json"]
+
+DESCRIPTOR_RESERVE = 64
+OWN_DESCRIPTORS = 24
+"""What a hub holds with nobody there: 18 with the page and both doors on IPv4 and IPv6, some to spare."""
+PAGE_CONNECTIONS = 256
+
+
+def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
+    """What declares the flags of one group of the help page."""
+    group = Group(title, sort_key=place)
+
+    def flag(name: str, kind: Kind) -> Parameter:
+        return Parameter(
+            name=name,
+            converter=kind,
+            group=group,
+            metavar=kind.metavar,
+            accepts_keys=False,
+            n_tokens=None if kind is FLAG or kind.many else 1,
+            negative=None if kind is FLAG else (),
+            show_default=kind.show,
+            show_choices=False,
+        )
+
+    return flag
+
+
+_lines = _flags("Lines", 1)
+_page = _flags("Page", 2)
+_loop = _flags("Loop", 3)
+idle = _flags("Idle clients", 4)
+_limit = _flags("Limits", 5)
+_chat = _flags("Chat", 6)
+running = _flags("Running", 7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one hub runs with. The text below a field is its help: what follows from the value."""
+
+    host: Annotated[str, _lines("--host", HOST)] = "localhost"
+    """Where lines are heard. localhost is 127.0.0.1, and ::1 where there is one."""
+    port: Annotated[int, _lines("--port", PORT)] = 9000
+    """Port of the lines. 0 picks a free one."""
+    ws: Annotated[bool, _lines("--ws", FLAG)] = True
+    """Let browsers in as clients, on a port of their own."""
+    ws_port: Annotated[int, _lines("--ws-port", PORT)] = 9001
+    """Port of their WebSockets: one line, one text message. 0 picks a free one."""
+    read_only_port: Annotated[int | None, _lines("--read-only-port", OPTIONAL_PORT)] = None
+    """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
+    mode: Annotated[Mode, _lines("--mode", choice(Mode))] = "chat"
+    """chat: rooms and commands, text cleaned. broadcast: lines to all, verbatim. echo: to the sender only."""
+    eol: Annotated[Eol, _lines("--eol", choice(Eol))] = "auto"
+    """Line end that clients get. auto: LF until a client sends CRLF itself."""
+    telnet: Annotated[bool, _lines("--telnet", FLAG)] = True
+    """Take telnet commands out of the lines. Without it the port is 8-bit clean."""
+    notices: Annotated[bool, _lines("--notices", FLAG)] = True
+    """The hub's own lines, which begin with "* "."""
+    web: Annotated[bool, _page("--web", FLAG)] = True
+    """Serve the page and its JSON."""
+    web_host: Annotated[str, _page("--web-host", HOST)] = "127.0.0.1"
+    """Where the page is served."""
+    web_port: Annotated[int, _page("--web-port", PORT)] = 8080
+    """Port of the page. 0 picks a free one."""
+    allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", NAMES_IN_URLS)] = ()
+    """A name that browsers may use for the page and the WebSockets, besides loopback. May be repeated."""
+    trigger: Annotated[Trigger, _loop("--trigger", choice(Trigger))] = "level"
+    """level: epoll reports a client while bytes wait. edge: only when more arrive."""
+    read: Annotated[Read, _loop("--read", choice(Read))] = "drain"
+    """drain: read until empty. once: one read for each event; not with --trigger edge."""
+    idle_timeout_s: Annotated[float, idle("--idle-timeout", TIMEOUT)] = 300.0
+    """Close a client that did nothing for so long. 0: never."""
+    idle_strategy: Annotated[IdleStrategy, idle("--idle-strategy", choice(IdleStrategy))] = "deadline"
+    """deadline: exact. sweep: a look through all now and then. poll: one busy client keeps all alive."""
+    sweep_interval_s: Annotated[float, idle("--sweep-interval", duration(0.01, HOUR_S))] = 5.0
+    """Time between two sweeps, and so the most by which sweep is late."""
+    idle_warning_s: Annotated[float, idle("--idle-warning", TIMEOUT)] = 30.0
+    """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
+    idle_counts: Annotated[IdleCounts, idle("--idle-counts", choice(IdleCounts))] = "rx+tx"
+    """What counts as activity. rx: bytes received. rx+tx: lines delivered as well."""
+    max_line_bytes: Annotated[int, _limit("--max-line", size(1, GIB, off=True))] = 8192
+    """A longer line ends its client. 0: no limit."""
+    max_lag_bytes: Annotated[int, _limit("--max-lag", size(64 * KIB, GIB))] = 1 << 20
+    """How far a client may fall behind its room. Bounds what a room keeps in memory."""
+    slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
+    """disconnect: it is closed. skip: it misses lines, and is told how many."""
+    line_rate: Annotated[
+        Rate | Literal["auto"], _limit("--line-rate", rate("50/s:200 in chat, none in relay modes"))
+    ] = "auto"
+    """Lines that a client may say in a second, and at once. Its others wait. 0: no limit."""
+    max_clients: Annotated[int, _limit("--max-clients", COUNT)] = 10_000
+    """More are refused with a line. 0: as many as the descriptor limit allows."""
+    max_per_ip: Annotated[int, _limit("--max-per-ip", COUNT)] = 64
+    """Clients from one address; loopback is exempt. 0: no limit."""
+    per_ip_exempt: Annotated[tuple[str, ...], _limit("--per-ip-exempt", NETWORKS)] = ()
+    """A network to which --max-per-ip does not apply. May be repeated."""
+    max_rooms: Annotated[int, _limit("--max-rooms", COUNT)] = 1000
+    """Rooms at a time. 0: no limit."""
+    self_echo: Annotated[bool, _chat("--self-echo", FLAG)] = True
+    """Who says a line gets it as well, in chat and broadcast."""
+    greeting: Annotated[str, _chat("--greeting", TEXT)] = ""
+    """A line for everyone who connects."""
+    history: Annotated[int, _chat("--history", number(1, 10_000, off=True))] = 20
+    """Lines of the past that someone who joins a room gets. 0: none."""
+    announce: Annotated[int, _chat("--announce", COUNT)] = 50
+    """Rooms of at most so many people tell who joins and leaves. 0: none does."""
+    drain_s: Annotated[float, running("--drain", duration(0.01, HOUR_S, off=True))] = 10.0
+    """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
+    log: Annotated[Log, running("--log", choice(Log))] = "text"
+    """Form of the records on stderr, one a line."""
+
+
+def affordable(settings: Settings, descriptors: int) -> Settings:
+    """Settings whose max_clients leaves descriptors for listeners, the page and files."""
+    most = descriptors - min(DESCRIPTOR_RESERVE, descriptors // 2)
+    return replace(settings, max_clients=min(settings.max_clients or most, most))
+
+
+def page_connections(settings: Settings, descriptors: int) -> int:
+    """How many the page may hold at a time: what clients and the hub itself leave, at least one."""
+    return max(1, min(PAGE_CONNECTIONS, descriptors - settings.max_clients - OWN_DESCRIPTORS))
+
+
+class Conflict(ValueError):
+    """Two settings that do not go together: the flag to change, and what is allowed for it."""
+
+    def __init__(self, flag: str, allowed: str) -> None:
+        super().__init__(allowed)
+        self.flag = flag
+        self.allowed = allowed
+
+
+def refuse_conflicts(hint: object, settings: Settings) -> None:
+    """The rules between settings, as a cyclopts validator. Raises Conflict.
+
+    The default warning goes with any timeout (no client is warned then); one that was asked for must fit.
+    """
+    if settings.trigger == "edge" and settings.read == "once":
+        why = "a client that leaves bytes behind is never reported again, it starves"
+        raise Conflict("--read", f"drain with --trigger edge: {why}")
+    asked = settings.idle_warning_s not in (0, type(settings)().idle_warning_s)
+    if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
+        raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
+    if settings.mode == "echo" and not settings.self_echo:
+        raise Conflict("--self-echo", "on with --mode echo, where there is nothing else to hear")
+    if settings.slow == "skip" and not settings.notices:
+        raise Conflict("--slow", "disconnect with --no-notices: who misses lines has to be told")
+    if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
+        half = show_size(settings.max_lag_bytes // 2)
+        raise Conflict("--max-line", f"at most half of --max-lag, {half}: one line must not cut its hearers")

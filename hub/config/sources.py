@@ -1,0 +1,149 @@
+"""Where a value comes from besides the flags: a variable HUBBUB_* or a line of hubbub.toml.
+
+`Sources` is the hook by which cyclopts gets these two layers, so that all three meet the same kinds of
+value (hub/config/settings.py), and a wrong one is named even where a stronger source hides it. Whatever is
+wrong is one line, `source: value: what is allowed`.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import cyclopts
+from cyclopts import Argument, CycloptsError, Token
+
+from hub.config.settings import Conflict
+from hub.config.values import Kind
+
+CONFIG_FILE = "hubbub.toml"
+FLAGS_ONLY = ("url", "ready")
+"""No settings of a hub: what one question of `hubbub health` is about."""
+
+_FILE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Environment and file, given to cyclopts after the flags. Raises CycloptsError with the whole line."""
+
+    environment: Mapping[str, str]
+
+    def __call__(
+        self, app: cyclopts.App, commands: tuple[str, ...], arguments: cyclopts.ArgumentCollection
+    ) -> None:
+        """Fill in what the flags left open, and check all of it."""
+        by_key = {a.name.removeprefix("--"): a for a in arguments if isinstance(a.parameter.converter, Kind)}
+        config = by_key.pop("config", None)
+        for key in FLAGS_ONLY:
+            by_key.pop(key, None)
+        if config is not None:  # Only serve has settings, and health looks for the page of such a hub.
+            self._from_environment(by_key)
+            self._from_file(by_key, config)
+
+    def _from_environment(self, by_key: Mapping[str, Argument]) -> None:
+        variables = {_variable(key): argument for key, argument in by_key.items()}
+        for name in sorted(self.environment):
+            if name.startswith("HUBBUB_") and name != _variable("config"):
+                if name not in variables:
+                    raise CycloptsError(_unknown(name, "variable", name, variables))
+                _offer(variables[name], name, self.environment[name])
+
+    def _from_file(self, by_key: Mapping[str, Argument], config: Argument) -> None:
+        path, source = CONFIG_FILE, ""
+        if config.tokens:
+            path, source = config.tokens[0].value, "--config"
+        elif _variable("config") in self.environment:
+            path, source = self.environment[_variable("config")], _variable("config")
+        given = set[str]()
+        for name, value in _read_file(path, source).items():
+            key = name.replace("_", "-")
+            if key not in by_key:
+                raise CycloptsError(_unknown(f"{path}: {name}", "key", key, by_key))
+            if key in given:
+                raise CycloptsError(_wrong(f"{path}: {name}", value, "each key once"))
+            given.add(key)
+            _offer(by_key[key], f"{path}: {name}", value)
+
+
+def _variable(key: str) -> str:
+    return "HUBBUB_" + key.upper().replace("-", "_")
+
+
+def _kind(argument: Argument) -> Kind:
+    kind = argument.parameter.converter
+    assert isinstance(kind, Kind)
+    return kind
+
+
+def _offer(argument: Argument, source: str, value: object) -> None:
+    """Check a value, and take it unless a stronger source has one."""
+    kind, culprit = _kind(argument), value
+    try:
+        texts = kind.texts(value)
+        for culprit in texts:
+            kind.read(culprit)
+    except ValueError:
+        raise CycloptsError(_wrong(source, culprit, kind.allowed)) from None
+    if not argument.tokens:
+        for index, text in enumerate(texts):
+            argument.append(Token(keyword=source, value=text, index=index))
+
+
+def _read_file(path: str, source: str) -> dict[str, object]:
+    """The keys of a TOML file. With no `source`, nobody named it and it may be absent."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.loads(file.read(_FILE_BYTES).decode())
+    except OSError as error:
+        if not source and isinstance(error, FileNotFoundError):
+            return {}
+        allowed = f"a file that can be read ({error.strerror})"
+        raise CycloptsError(_wrong(source or path, path, allowed)) from None
+    except (ValueError, RecursionError) as error:
+        raise CycloptsError(f"{path}: not a TOML file: {error}") from None
+
+
+def explain(error: CycloptsError) -> str:
+    """What cyclopts found wrong, as `source: value: what is allowed`."""
+    match error:
+        case cyclopts.ValidationError(argument=Argument() as root, __cause__=Conflict() as conflict):
+            token = next(a.tokens[0] for a in root.children if a.name == conflict.flag)
+            return _wrong(token.keyword, token.value, conflict.allowed)
+        case cyclopts.CoercionError(argument=Argument() as argument, token=Token() as token):
+            return _wrong(token.keyword or argument.name, token.value, _kind(argument).allowed)
+        case cyclopts.MissingArgumentError(argument=Argument() as argument):
+            return f"{argument.name}: no value: {_kind(argument).allowed}"
+        case cyclopts.RepeatArgumentError(token=token):
+            return f"{token.keyword}: given more than once: one value"
+        case cyclopts.UnknownOptionError(token=token, argument_collection=arguments):
+            flag = token.keyword or token.value
+            known = [name for a in arguments for name in (*a.names, *a.negatives)]
+            return _unknown(flag, "flag", flag, known)
+        case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]):
+            after = " ".join(error.command_chain or ())
+            return _wrong(
+                after or "command",
+                first,
+                "nothing more" if after else "serve, demo, client or health, as the first word",
+            )
+    return str(error)
+
+
+def _wrong(source: str | None, value: object, allowed: object) -> str:
+    return f"{source}: {_shown(value)}: {allowed}"
+
+
+def _shown(value: object) -> str:
+    """A value of the file may be a number of more digits, or be nested deeper, than Python shows."""
+    try:
+        return f"{value!r:.100}"
+    except (ValueError, RecursionError):
+        return "too much to show"
+
+
+def _unknown(source: str, what: str, name: str, known: Iterable[str]) -> str:
+    bare = {one.removeprefix("HUBBUB_").lower(): one for one in known}
+    close = difflib.get_close_matches(name.removeprefix("HUBBUB_").lower(), bare, n=1)
+    advice = f"did you mean {bare[close[0]]}?" if close else "see hubbub --help"
+    return f"{source:.100}: no such {what}: {advice}"

@@ -1,0 +1,142 @@
+"""The commands of chat that ask: who is here, which rooms, what was said, how the hub is, who somebody is.
+
+An answer is a screenful at most, whatever there is: it goes into the private output of whoever asked, and
+asking must not cost the others anything. What it tells is what everybody here may know: names, rooms and
+how much was said. A peer's address is not among it, nor is how far somebody else is behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from hub.control.snapshots import Summary
+from hub.modes.sanitize import NameRefused
+
+if TYPE_CHECKING:
+    from hub.modes.chat import Chat
+    from hub.rooms.room import Room
+    from hub.session.client import Client
+
+NAMES_SHOWN: Final = 100
+"""/who in a room of ten thousand must not cost ten thousand."""
+
+ROOMS_SHOWN: Final = 50
+
+ROOMS_FOR_ONE_COMMAND: Final = 64
+"""To find the largest, /rooms looks at every room; it costs one command more for each so many."""
+
+HISTORY_BYTES: Final = 64 * 1024
+
+HISTORY_FOR_ONE_COMMAND: Final = 512
+"""Looking back, in a room where each turn had one line, is work for each line: 3 ms for ten thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What chat may know of the hub around it. It only reads."""
+
+    clock: Callable[[], float]
+    """Seconds on the loop's clock."""
+    totals: Callable[[], Summary]
+
+
+def who(chat: Chat, client: Client, words: list[str]) -> None:
+    """Names in the client's own room."""
+    room = client.room
+    if room is None:
+        return
+    names = sorted(member.nick for member in islice(room.members.values(), NAMES_SHOWN))
+    more = f" and {len(room.members) - len(names)} more" if len(room.members) > len(names) else ""
+    chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
+
+
+def rooms(chat: Chat, client: Client, words: list[str]) -> None:
+    """Rooms with how many are in them, the largest first; among equals by name."""
+    found = chat.rooms.all()
+    shown = [f"{room.name} {len(room.members)}" for room in nsmallest(ROOMS_SHOWN, found, key=_size_and_name)]
+    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+    chat.tell(client, f"rooms ({len(found)}): {', '.join(shown)}{more}")
+
+
+def cost_of_rooms(chat: Chat) -> int:
+    """In commands: it grows with the number of rooms, so that no turn does."""
+    return 1 + len(chat.rooms) // ROOMS_FOR_ONE_COMMAND
+
+
+def history(chat: Chat, client: Client, words: list[str]) -> None:
+    """The last lines of the room, as they were; those that the client has seen may come again."""
+    room = client.room
+    if room is None:
+        return
+    if words and not (words[0].isascii() and words[0].isdigit() and int(words[0][:9])):
+        raise NameRefused("usage: /history [N], N lines from 1 on")
+    wanted = int(words[0][:9]) if words else chat.history
+    lines = room.tail(min(wanted, chat.history), min(HISTORY_BYTES, chat.history_bytes))
+    count = lines.count(b"\n")
+    chat.tell(
+        client, f"the last {count} line{'s' if count != 1 else ''} of {room.name}:" if count else NO_HISTORY
+    )
+    chat.marks.put(client, lines)
+
+
+def cost_of_history(chat: Chat) -> int:
+    """In commands: it grows with the lines that --history allows."""
+    return 1 + chat.history // HISTORY_FOR_ONE_COMMAND
+
+
+def stats(chat: Chat, client: Client, words: list[str]) -> None:
+    """The hub's totals, and how far behind the asker is."""
+    all_, lag = chat.facts.totals(), client.lag_bytes
+    clients, lines, sizes = all_.clients, all_.lines, all_.bytes
+    endings = sorted(all_.closed.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{reason} {count}" for reason, count in endings if count)
+    chat.tell(
+        client,
+        f"up {span(all_.uptime_s)}, {all_.turns} turns",
+        f"clients: {clients.open} open, {clients.peak} at a time at most, {clients.accepted} accepted",
+        f"rooms: {all_.rooms}",
+        f"lines: {lines.in_} in, {lines.out} out",
+        f"bytes: {sizes.in_} in, {sizes.out} out",
+        f"endings: {listed or 'none'}",
+        f"you are {lag} byte{'s' if lag != 1 else ''} behind your room",
+    )
+
+
+def whois(chat: Chat, client: Client, words: list[str]) -> None:
+    """How and since when somebody is here. Not from where."""
+    target = chat.find(words[0])
+    if target is None:
+        raise NameRefused(nobody(words[0]))
+    now, room = chat.facts.clock(), target.room
+    chat.tell(
+        client,
+        f"{target.nick} is in {room.name if room else 'no room'}, by {target.transport}; "
+        f"here for {span(now - target.joined_at)}, silent for {span(now - target.heard_at)}; "
+        f"lines: {target.lines_in} in, {target.lines_out} out",
+    )
+
+
+def nobody(nick: str) -> str:
+    """What is said about a name that nobody has."""
+    return f"nobody here is called {nick[:32]}; /who lists the people in this room"
+
+
+def span(seconds: float) -> str:
+    """A time for people, in its two largest units: 3 d 4 h, 5 min 0 s, 12 s."""
+    left, parts = max(0, int(seconds)), list[str]()
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts or unit == "s":
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+NO_HISTORY: Final = "nothing is kept of what was said in this room"
+
+
+def _size_and_name(room: Room) -> tuple[int, str]:
+    return -len(room.members), room.key

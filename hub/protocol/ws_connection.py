@@ -1,0 +1,301 @@
+"""One WebSocket without its socket: bytes in; lines, replies and one end out (RFC 6455).
+
+Framing is the Sans-I/O layer of `websockets`. What that leaves to its caller is here: joining fragments and
+limiting the message, not only the frame; checking that text is UTF-8; and the end. The library echoes a
+Close, and fails a connection with one, the moment it reads the cause. Here the Close frame goes out only
+through `close_frame`, because the lines that a client is still owed go before it.
+
+Of what one feed made the library answer, only the pongs up to the frame that ended the connection count. That
+is what makes the result the same however the bytes were cut.
+
+No extension is accepted: compression costs 56 KiB a connection, and without it one frame serves every hearer.
+"""
+
+import struct
+from codecs import IncrementalDecoder, getincrementaldecoder
+from http import HTTPStatus
+from itertools import takewhile
+from typing import Final
+
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol
+
+from hub.close_reasons import CloseReason
+from hub.config.allowed_hosts import Hosts
+from hub.protocol.sniff import http_answer
+from hub.protocol.ws_frames import frame, is_utf8
+from hub.protocol.ws_handshake import Handshake, Refused, Terms, let_go
+
+MAX_FRAGMENTS: Final = 1024
+"""Frames that one message may come in."""
+
+_MAX_CONTROL_BYTES: Final = 125  # RFC 6455 section 5.5.
+_MAX_CLOSE_TEXT_BYTES: Final = _MAX_CONTROL_BYTES - 2
+
+_NO_STATUS: Final = 1005
+_UNSUPPORTED_DATA: Final = 1003
+_INTERNAL_ERROR: Final = 1011
+
+# RFC 6455 section 7.4.1, and 1013 (try again later) of the registry at IANA.
+_CODES: Final = {
+    CloseReason.PEER_CLOSED: 1000,
+    CloseReason.QUIT: 1000,
+    CloseReason.IDLE: 1000,
+    CloseReason.SERVER_SHUTDOWN: 1001,
+    CloseReason.HANDED_OVER: 1001,
+    CloseReason.PROTOCOL_ERROR: 1002,
+    CloseReason.WRONG_PROTOCOL: 1002,
+    CloseReason.INVALID_UTF8: 1007,
+    CloseReason.RATE_LIMITED: 1008,
+    CloseReason.DENIED: 1008,
+    CloseReason.KICKED: 1008,
+    CloseReason.AUTH_FAILED: 1008,
+    CloseReason.ORIGIN_REFUSED: 1008,
+    CloseReason.HANDSHAKE_TIMEOUT: 1008,
+    CloseReason.LINE_TOO_LONG: 1009,
+    CloseReason.SLOW_CONSUMER: 1013,
+    CloseReason.SERVER_FULL: 1013,
+    CloseReason.PER_IP_LIMIT: 1013,
+}
+
+_UTF8: Final = getincrementaldecoder("utf-8")
+
+
+class _Message:
+    """The fragments of one message so far (RFC 6455 section 5.4)."""
+
+    __slots__ = ("_decoder", "opcode", "parts", "size")
+
+    def __init__(self, opcode: Opcode) -> None:
+        self.opcode = opcode
+        self.parts: list[bytes] = []
+        self.size = 0
+        self._decoder: IncrementalDecoder | None = None
+
+    def add(self, data: bytes, fin: bool) -> bool:
+        """Append one frame's data; False where text cannot become UTF-8 any more."""
+        self.parts.append(data)
+        self.size += len(data)
+        if self.opcode is not Opcode.TEXT:
+            return True
+        if fin and len(self.parts) == 1:
+            return is_utf8(data)
+        return self._decodes(data, fin)
+
+    def _decodes(self, data: bytes, fin: bool) -> bool:
+        if self._decoder is None:
+            self._decoder = _UTF8()
+        try:
+            self._decoder.decode(data, fin)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+
+class WebSocket:
+    """The WebSocket layer of one client. No input raises; the result never depends on how it was cut.
+
+    `max_message_bytes` limits a message over all its fragments, 0 is no limit; up to twice that is held while
+    one comes in. With `whole` (echo mode) every message comes out as a frame that is ready to be sent back;
+    without, text comes out as lines of at most `max_line_bytes` each, and binary is an offence. The others
+    are those of `handshake.Terms`.
+    """
+
+    __slots__ = (
+        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_peer_code", "_protocol", "_whole",
+        "data_bytes", "frames", "offence", "opened", "peer_closed", "replies", "tag",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        max_message_bytes: int,
+        max_line_bytes: int = 0,
+        whole: bool,
+        hosts: Hosts,
+        page_hosts: Hosts,
+        port: int,
+        page_port: int,
+        hint: str,
+    ) -> None:
+        self.opened = False
+        """The handshake is done. It stays so to the end."""
+        self.tag = ""
+        """What the client called itself in the target, `/?tag=...`: 1 to 32 of [0-9A-Za-z_-], or nothing."""
+        self.frames = 0
+        """Frames read so far, control frames included. Each costs work, so the caller charges them."""
+        self.data_bytes = 0
+        """Payload bytes of data frames so far: unlike control frames they are activity."""
+        self.replies = b""
+        """What has to go out, in order: the answer to the handshake, then pongs. See `take_replies`."""
+        self.offence: tuple[CloseReason, str] | None = None
+        """Why the connection must end, with a detail; the lines that came before still count."""
+        self.peer_closed: str | None = None
+        """Such as `code=1001`, once the peer's Close frame came; code=1005 when it gave none."""
+        self._limit_bytes = max_message_bytes
+        self._line_bytes = max_line_bytes
+        self._whole = whole
+        terms = Terms(hosts=hosts, port=port, page_hosts=page_hosts, page_port=page_port, hint=hint)
+        # A limit below a control frame's size is kept by `_join` alone.
+        max_frame_bytes = max(max_message_bytes, _MAX_CONTROL_BYTES) if max_message_bytes else None
+        self._handshake: Handshake | None = Handshake(terms, max_frame_bytes)
+        self._protocol: Protocol | None = None
+        """None before the handshake is done, and again once nothing more is to be read."""
+        self._message: _Message | None = None
+        self._code = 0
+        self._peer_code = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines, or with `whole` the frames, of the messages that `data` completes. At the end: none."""
+        if self._handshake is not None:
+            data = self._shake_hands(self._handshake, data)
+        if self._protocol is None or not data:
+            return []
+        return self._read_frames(self._protocol, data)
+
+    def take_replies(self) -> bytes:
+        """What has to be sent back, in order; each reply is given out once."""
+        replies, self.replies = self.replies, b""
+        return replies
+
+    def ping(self, payload: bytes) -> bytes:
+        """A Ping frame (at most 125 bytes of payload); nothing where none may be sent."""
+        return b"" if self._protocol is None else frame(payload, Opcode.PING)
+
+    def close_frame(self, reason: CloseReason, detail: str) -> bytes:
+        """The Close frame: the last thing that goes out, once.
+
+        An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1). Who is still
+        at its handshake gets an answer to that, if it is there to get one.
+        """
+        code, is_unanswered = self._code_for(reason), self._handshake is not None
+        self._handshake = None
+        self.stop()
+        if is_unanswered and not reason.by_peer:
+            timed_out = reason is CloseReason.HANDSHAKE_TIMEOUT
+            status = HTTPStatus.REQUEST_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE
+            return http_answer(status, f"reason={reason} {detail}".rstrip())
+        if not self.opened or self._code < 0:
+            return b""
+        self._code = -1
+        if code == _NO_STATUS:
+            return frame(b"", Opcode.CLOSE)
+        text = f"reason={reason} {detail}".rstrip().encode(errors="replace")[:_MAX_CLOSE_TEXT_BYTES]
+        return frame(struct.pack("!H", code) + text.decode(errors="ignore").encode(), Opcode.CLOSE)
+
+    def _code_for(self, reason: CloseReason) -> int:
+        if self._peer_code and reason is CloseReason.PEER_CLOSED:
+            return self._peer_code
+        if self._code > 0 and self.offence is not None and self.offence[0] is reason:
+            return self._code
+        return _CODES.get(reason, _INTERNAL_ERROR)
+
+    def _shake_hands(self, handshake: Handshake, data: bytes) -> bytes:
+        """Feed the handshake; what came behind it is for the frames."""
+        verdict = handshake.feed(data)
+        if verdict is None:
+            return b""
+        self._handshake = None
+        self.replies += verdict.response
+        if isinstance(verdict, Refused):
+            self.offence = (verdict.reason, verdict.detail)
+            return b""
+        self.opened = True
+        self.tag = verdict.tag
+        self._protocol = verdict.protocol
+        return verdict.rest
+
+    def _read_frames(self, protocol: Protocol, data: bytes) -> list[bytes]:
+        protocol.receive_data(data)
+        lines: list[bytes] = []
+        pings = 0
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self.frames += 1
+                pings += event.opcode is Opcode.PING
+                self._take(event, lines)
+            if self._protocol is None:
+                break
+        # The library answers each Ping as it reads it, and writes nothing else before the end.
+        answers = protocol.data_to_send()
+        if pings:
+            self.replies += b"".join(answers[:pings])
+        if self._protocol is not None and protocol.parser_exc is not None:
+            self._violated(protocol, protocol.parser_exc)
+        return lines
+
+    def _take(self, event: Frame, lines: list[bytes]) -> None:
+        """One frame that is well formed and in its place."""
+        if event.opcode is Opcode.CLOSE:
+            self._close_by_peer(int.from_bytes(bytes(event.data[:2]), "big") or _NO_STATUS)
+        elif event.opcode not in (Opcode.PING, Opcode.PONG):
+            self._join(event, lines)
+
+    def _join(self, event: Frame, lines: list[bytes]) -> None:
+        """Put a data frame to its message, and the message to `lines` when it is complete."""
+        message = self._message
+        if message is None:
+            if event.opcode is Opcode.BINARY and not self._whole:
+                return self._offend(CloseReason.PROTOCOL_ERROR, "binary=not here", _UNSUPPORTED_DATA)
+            message = self._message = _Message(event.opcode)
+        data = bytes(event.data)
+        self.data_bytes += len(data)
+        if self._limit_bytes and message.size + len(data) > self._limit_bytes:
+            return self._offend(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
+        if len(message.parts) == MAX_FRAGMENTS:
+            return self._offend(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS}")
+        if not message.add(data, event.fin):
+            return self._offend(CloseReason.INVALID_UTF8, "text=not UTF-8")
+        if event.fin:
+            self._message = None
+            self._finish(message, lines)
+        return None
+
+    def _finish(self, message: _Message, lines: list[bytes]) -> None:
+        payload = b"".join(message.parts)
+        if self._whole:
+            lines.append(frame(payload, message.opcode))
+            return
+        # Of bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
+        found, limit = payload.splitlines() or [b""], self._line_bytes
+        if limit and len(payload) > limit:
+            good = list(takewhile(lambda line: len(line) <= limit, found))
+            if len(good) < len(found):
+                self._offend(CloseReason.LINE_TOO_LONG, f"limit={limit}")
+                found = good
+        lines += found
+
+    def _violated(self, protocol: Protocol, fault: Exception) -> None:
+        """The library has found a frame that breaks the protocol. Its texts quote nothing of the client."""
+        if protocol.close_rcvd is not None:
+            # A Close between two fragments. The library objects; RFC 6455 section 5.4 allows it.
+            return self._close_by_peer(int(protocol.close_rcvd.code))
+        code = int(protocol.close_sent.code) if protocol.close_sent else 0
+        if isinstance(fault, PayloadTooBig):
+            self._offend(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}", code)
+        elif isinstance(fault, UnicodeDecodeError):
+            self._offend(CloseReason.INVALID_UTF8, "close=not UTF-8", code)
+        elif isinstance(fault, ProtocolError):
+            self._offend(CloseReason.PROTOCOL_ERROR, f"frame={fault}", code)
+        else:
+            self._offend(CloseReason.INTERNAL_ERROR, f"frame={type(fault).__name__}", code)
+        return None
+
+    def _close_by_peer(self, code: int) -> None:
+        self._peer_code = code
+        self.peer_closed = f"code={code}"
+        self.stop()
+
+    def _offend(self, reason: CloseReason, detail: str, code: int = 0) -> None:
+        """Record why this must end; 0 is the code of the reason."""
+        self.offence = (reason, detail)
+        self._code = code
+        self.stop()
+
+    def stop(self) -> None:
+        """Nothing more is read."""
+        if self._protocol is not None:
+            let_go(self._protocol)
+        self._protocol = None
+        self._message = None
