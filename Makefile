@@ -34,9 +34,8 @@ test-docker: $(TOOLS) ## the container, built and run on a real engine (docker c
 fuzz: $(FUZZER) ## the parsers under a coverage-guided fuzzer (2 minutes for each; ARGS="--seconds 600 telnet")
 	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
-guarantees: $(TOOLS) ## docs/guarantees.md from the tests that hold the promises (an hour and more)
-	-$(BIN)/python -m tests.guarantees --run quick
-	$(BIN)/python -m tests.guarantees --run long
+guarantees: $(TOOLS) ## docs/guarantees.md from tests/promises.toml and the tests that hold the promises
+	$(BIN)/python -m tests.promises
 
 planted: $(TOOLS) ## plants famous bugs, each in a copy of its own, and names the quick test that catches each
 	$(BIN)/python -m tests.planted $(ARGS)

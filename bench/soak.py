@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from bench.crowd import allow
@@ -161,12 +160,6 @@ def report(record: Record, verdict: Sequence[Criterion], options: argparse.Names
     }
 
 
-def figures(told: dict[str, Any]) -> dict[str, object]:
-    """The same as one figure for each name."""
-    given = {one["name"]: one["figure"] for one in told["criteria"]}
-    return {"passed": told["passed"], "minutes": told["minutes"], **given}
-
-
 def _cpu_s() -> float:
     """Processor seconds of this process, which is all clients."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -201,7 +194,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tabs", type=int, default=5, help="open pages")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--json", action="store_true", help="a last line for a program to read")
-    parser.add_argument("--figures", type=Path, metavar="FILE", help="for python -m tests.guarantees")
     parser.add_argument("hub_flags", nargs="*", help="more flags for the hub, after --")
     options = parser.parse_args(arguments)
     allow(options.clients + 64)
@@ -215,8 +207,6 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{told['minutes']} minutes, seed {options.seed}, {took}", flush=True)
     if options.json:
         print(json.dumps(told))
-    if options.figures:
-        options.figures.write_text(json.dumps(figures(told)))
     return 0 if told["passed"] else 1
 
 

@@ -7,6 +7,8 @@ The quick tests of hypothesis try the same examples each time, so that whoever d
 nothing break; those that draw by themselves print their seed.
 What is marked long tries others each time; the seed stands in the first lines of the run, and FUZZ_SEED=N
 makes the same ones again. HYPOTHESIS_PROFILE=long does that to the quick tests as well.
+
+What tests measured (`record_property`) is printed at the end of the run.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import figures
 
 # In the environment, because workers of pytest-xdist are processes of their own.
 SEED = int(os.environ.setdefault("FUZZ_SEED", str(random.SystemRandom().randrange(1 << 32))))
@@ -51,6 +56,14 @@ def pytest_configure() -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """One line for whoever wants to see the same again."""
     return f"fuzz seed: {SEED} (FUZZ_SEED={SEED} repeats it)"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of the run."""
+    found = list(figures.lines(chain.from_iterable(terminalreporter.stats.values())))
+    if found:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(found))
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

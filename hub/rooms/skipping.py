@@ -1,10 +1,10 @@
 """Lines that somebody does not get, and how it is told: the one way in which a stream has a gap.
 
-Two kinds of client miss lines: who sends in bulk, and so is not sent its own lines (hub/loop/writer.py), and
-under --slow skip who does not keep up (hub/loop/flow_control.py). Both go on at the head of their room, and
-before anything else they get one line, `* skipped N lines`, at a line border: the rest of a line that was begun
-goes first. N is exact. While that line has not begun to go out, a further gap only makes its number larger,
-so who never reads is owed one such line and not one for each gap.
+Two kinds of client miss lines: who sends in bulk, and so is not sent its own lines (hub/loop/writer.py),
+and under --slow skip who does not keep up (hub/loop/flow_control.py). Both go on at the head of their room,
+and before anything else they get one line, `* skipped N lines`, at a line border: the rest of a line that
+was begun goes first. N is exact. While that line has not begun to go out, a further gap only makes its
+number larger, so who never reads is owed one such line and not one for each gap.
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def connections(of: Cast) -> int:
 WEBSOCKETS = ["--ws", "127.0.0.1:2", "--ws", "[::1]:2"]
 
 
+@pytest.mark.promise("demo-cast")
 @pytest.mark.parametrize("flags", [[], WEBSOCKETS], ids=["lines", "both"])
 def test_a_cast_holds_as_many_connections_as_is_said(flags: list[str]) -> None:
     assert connections(cast(*flags)) == 31
@@ -87,6 +88,7 @@ def test_a_cast_holds_as_many_connections_as_is_said(flags: list[str]) -> None:
     assert "holds about 30 connections (23 in broadcast, 25 in echo)" in text
 
 
+@pytest.mark.promise("demo-cast")
 def test_in_chat_there_are_five_rooms_a_flood_in_its_own_and_two_who_do_nothing() -> None:
     assert len({scene.room for scene in SCENES}) == len(SCENES) == 5
     assert sum(scene.room == "lobby" for scene in SCENES) == 1
@@ -104,6 +106,7 @@ def test_in_chat_there_are_five_rooms_a_flood_in_its_own_and_two_who_do_nothing(
     assert len({played.introduction[-1] for played in alone}) == 2  # Each in a room where nobody speaks.
 
 
+@pytest.mark.promise("demo-cast")
 def test_in_broadcast_one_feeds_twenty_and_nobody_floods() -> None:
     names = Counter(played.name for played in parts_of(cast("--mode", "broadcast", *WEBSOCKETS)))
     assert names == {"feed": 1, "_listener": 18, "play": 2, "talker_who_does_not_listen": 1}
@@ -111,11 +114,13 @@ def test_in_broadcast_one_feeds_twenty_and_nobody_floods() -> None:
     assert silent == {"feed": 1, "_listener": 20}
 
 
+@pytest.mark.promise("demo-cast")
 def test_in_echo_twenty_talk_two_do_nothing_one_floods_and_one_does_not_read() -> None:
     names = Counter(played.name for played in parts_of(cast("--mode", "echo")))
     assert names == {"muse": 20, "_listener": 2, "flooder": 1, "talker_who_does_not_listen": 1}
 
 
+@pytest.mark.promise("demo-cast")
 def test_visitors_come_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "FIRST_VISIT_S", 0.0)
     monkeypatch.setattr(demo, "VISIT_S", 0.0)
@@ -133,6 +138,7 @@ def test_visitors_come_one_after_another(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (most, came, here) == (1, 10, 0)
 
 
+@pytest.mark.promise("demo-cast")
 def test_the_child_is_nicer_than_the_hub_by_ten() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -144,6 +150,7 @@ def test_the_child_is_nicer_than_the_hub_by_ten() -> None:
             assert process.wait(20) == 0
 
 
+@pytest.mark.promise("demo-cast")
 def test_visitors_break_only_rules_that_the_hub_has() -> None:
     assert kinds(cast()) == {"leaver", "resetter", "browser", "quitter", "stammerer", "rambler"}
     assert kinds(cast("--mode", "echo")) == {"leaver", "resetter", "browser", "stammerer", "rambler"}

@@ -134,6 +134,7 @@ def dies(record: Record) -> None:
     record.exit_code = -9
 
 
+@pytest.mark.promise("soak-red")
 @pytest.mark.parametrize(
     ("spoil", "names"),
     [
@@ -247,6 +248,7 @@ def test_an_interrupt_ends_a_soak_with_the_verdict_so_far() -> None:
             process.kill()
 
 
+@pytest.mark.promise("soak-long")
 @pytest.mark.long
 @pytest.mark.timeout(420)
 def test_three_minutes_of_ordinary_life_and_of_rude_clients_go_by_without_a_fault(

@@ -54,17 +54,20 @@ def test_who_hears_more_than_the_others_goes_on_with_the_story() -> None:
     assert tell(Ear(story), [(1, 2), (3, 1), (4, 0)]) == 3
 
 
+@pytest.mark.promise("soak-red")
 @pytest.mark.parametrize("lost", range(1, len(TALK) - 1))
 def test_a_line_that_one_client_does_not_get_is_wrong(lost: int) -> None:
     with pytest.raises(Wrong, match="where others heard"):
         tell(Ear(told()), TALK[:lost] + TALK[lost + 1 :])
 
 
+@pytest.mark.promise("soak-red")
 def test_a_line_that_nobody_gets_is_wrong() -> None:
     with pytest.raises(Wrong, match="where 1 is the sender's next"):
         tell(Ear(Story(), begins=True), [(1, 0), (1, 2)])
 
 
+@pytest.mark.promise("soak-red")
 @pytest.mark.parametrize("twice", range(len(TALK)))
 def test_a_line_that_comes_twice_is_wrong(twice: int) -> None:
     for story in (told(), Story()):
@@ -73,6 +76,7 @@ def test_a_line_that_comes_twice_is_wrong(twice: int) -> None:
             tell(ear, [*TALK[: twice + 1], *TALK[twice:]])
 
 
+@pytest.mark.promise("soak-red")
 def test_two_lines_that_change_places_for_one_client_are_wrong() -> None:
     with pytest.raises(Wrong, match="where others heard"):
         tell(Ear(told()), [(1, 0), (1, 1), (2, 0)])

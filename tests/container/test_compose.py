@@ -68,6 +68,7 @@ def free_ports(count: int) -> list[int]:
         return [int(door.getsockname()[1]) for door in doors]
 
 
+@pytest.mark.promise("container-rights")
 def test_telnet_and_a_browser_meet_through_the_published_ports(container: Container) -> None:
     with telnet_window(LINES) as window, WsPeer(WEBSOCKETS, origin="http://localhost:8080") as browser:
         window.wait_for("* welcome to hubbub")
@@ -112,6 +113,7 @@ def test_nothing_is_published_beyond_loopback(container: Container) -> None:
     assert {one["HostIp"] for ports in published.values() for one in ports} == {"127.0.0.1"}
 
 
+@pytest.mark.promise("container-rights")
 def test_the_hub_is_process_1_and_not_root_and_may_nothing(container: Container) -> None:
     assert b"\0serve\0" in container.run("cat", "/proc/1/cmdline").encode()
     status = container.status_of_the_hub()
@@ -150,6 +152,7 @@ def test_many_clients_of_one_address_are_let_in(container: Container) -> None:
             peer.read_until(b"> hello\n")
 
 
+@pytest.mark.promise("container-rights")
 def test_stop_says_goodbye_and_ends_within_the_drain_with_exit_code_0(container: Container) -> None:
     with closing([Peer(LINES) for _ in range(5)]) as peers, WsPeer(WEBSOCKETS) as browser:
         for peer in peers:
@@ -170,6 +173,7 @@ def test_the_engine_finds_it_healthy_while_it_turns(container: Container) -> Non
     assert code == 0 and said.startswith("hubbub: well: 127.0.0.1:8080: ") and said.count("\n") == 1
 
 
+@pytest.mark.promise("container-rights")
 def test_a_loop_that_hangs_makes_it_unhealthy_while_the_page_still_answers(container: Container) -> None:
     container.wait_until("healthy")
     with held_still(container.inspect("State.Pid")):  # The main thread alone, seen from outside.
@@ -195,6 +199,7 @@ def test_a_stopped_process_makes_it_unhealthy(container: Container) -> None:
     container.wait_until("healthy")
 
 
+@pytest.mark.promise("container-restart")
 def test_a_hub_that_dies_is_started_again(container: Container) -> None:
     before = container.inspect("State.Pid")
     os.kill(before, signal.SIGKILL)

@@ -65,6 +65,7 @@ def test_the_compose_file_keeps_to_the_compose_specification() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.promise("container-rights")
 def test_every_default_port_is_published_and_only_on_loopback(service: dict[str, Any]) -> None:
     ports = (DEFAULTS.port, DEFAULTS.ws_port, DEFAULTS.web_port)
     assert service["ports"] == [f"127.0.0.1:{port}:{port}" for port in ports]
@@ -104,6 +105,7 @@ def test_descriptors_are_enough_for_all_clients(service: dict[str, Any]) -> None
     assert service["ulimits"]["nofile"] >= DEFAULTS.max_clients + DESCRIPTOR_RESERVE
 
 
+@pytest.mark.promise("container-rights")
 def test_the_container_may_nothing_that_it_does_not_need(service: dict[str, Any]) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"] and "cap_add" not in service
@@ -126,6 +128,7 @@ def test_a_check_has_more_time_than_the_question_takes(service: dict[str, Any]) 
     assert in_image == wanted.format(**check)
 
 
+@pytest.mark.promise("container-restart")
 def test_the_engine_asks_every_ten_seconds_and_starts_anew_what_ended_by_itself(
     service: dict[str, Any],
 ) -> None:
@@ -138,6 +141,7 @@ def test_the_engine_asks_every_ten_seconds_and_starts_anew_what_ended_by_itself(
 # Dockerfile
 
 
+@pytest.mark.promise("cli-precedence")
 def test_a_file_mounted_at_etc_hubbub_is_where_the_hub_looks_for_one(service: dict[str, Any]) -> None:
     assert str(PurePosixPath(instructions("WORKDIR")[-1], CONFIG_FILE)) == "/etc/hubbub/hubbub.toml"
     last = DOCKERFILE.rpartition("\nFROM ")[2]
@@ -184,6 +188,7 @@ def test_no_file_names_a_registry_or_a_secret(name: str) -> None:
 # constraints.txt
 
 
+@pytest.mark.promise("container-builds")
 def test_every_dependency_has_one_exact_version_and_it_is_one_that_is_allowed(
     project: dict[str, Any],
 ) -> None:
@@ -195,6 +200,7 @@ def test_every_dependency_has_one_exact_version_and_it_is_one_that_is_allowed(
         assert versions[canonicalize_name(wanted.name)] in wanted.specifier, wanted
 
 
+@pytest.mark.promise("container-builds")
 def test_only_the_image_is_built_with_the_exact_versions() -> None:
     (install,) = (line for line in instructions("RUN") if "pip" in line and "install" in line)
     assert "--constraint constraints.txt" in install

@@ -46,6 +46,7 @@ def small_talk(host: str) -> tuple[bytes, ...]:
         return heard, ours, theirs
 
 
+@pytest.mark.promise("network-addresses")
 @needs_ipv6
 def test_a_chat_is_the_same_to_the_byte_over_ipv4_ipv6_and_ipv4_in_ipv6() -> None:
     told = {small_talk(host) for host in HEARD_ON}
@@ -53,6 +54,7 @@ def test_a_chat_is_the_same_to_the_byte_over_ipv4_ipv6_and_ipv4_in_ipv6() -> Non
     assert all(b"bye reason=" in part for part in told.pop()[1:])
 
 
+@pytest.mark.promise("network-addresses")
 @needs_ipv6
 @pytest.mark.parametrize("host", HEARD_ON)
 def test_lines_and_browsers_hear_the_same_on_every_kind_of_loopback(host: str) -> None:
@@ -90,6 +92,7 @@ def time_waits(host: str, port: int) -> int:
     return sum(row[1] == local and row[3] == "06" for row in rows)
 
 
+@pytest.mark.promise("close-listener")
 def test_a_hub_comes_back_at_once_on_a_port_with_five_hundred_sockets_in_time_wait(
     record_property: Record,
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_hub_comes_back_at_once_on_a_port_with_five_hundred_sockets_in_time_wa
 # A thousand resets.
 
 
+@pytest.mark.promise("close-reset")
 @pytest.mark.long
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_thousand_resets_at_once_are_a_thousand_ends_and_the_others_hear_on(

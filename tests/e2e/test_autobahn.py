@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support import HubProcess
 
 SECTIONS = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
@@ -25,6 +27,7 @@ INFORMATIONAL = {
 }
 
 
+@pytest.mark.promise("websocket-autobahn")
 def test_no_case_fails(tmp_path: Path) -> None:
     kosoku = shutil.which("kosoku", path=str(Path(sys.executable).parent))
     assert kosoku, "kosoku is not installed beside this Python"

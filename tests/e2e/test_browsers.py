@@ -16,6 +16,7 @@ def ended(hub: ThreadHub, reason: CloseReason) -> None:
     until(lambda: hub.loop.hub.counters.closed[reason] == 1)
 
 
+@pytest.mark.promise("order-one-sequence")
 @pairs
 def test_a_browser_and_a_telnet_window_chat_and_see_the_same_lines(trigger: str, read: str) -> None:
     with (
@@ -37,6 +38,7 @@ def test_a_browser_and_a_telnet_window_chat_and_see_the_same_lines(trigger: str,
         assert browser.message() == "* you are now ann"
 
 
+@pytest.mark.promise("websocket-message")
 @pairs
 def test_broadcast_reaches_browsers_as_text_or_as_binary_where_it_is_no_text(trigger: str, read: str) -> None:
     with (
@@ -51,6 +53,7 @@ def test_broadcast_reaches_browsers_as_text_or_as_binary_where_it_is_no_text(tri
         assert browser.message() == "mine"
 
 
+@pytest.mark.promise("websocket-message")
 @pairs
 @pytest.mark.parametrize(
     "message", ["", "plain", "two\nlines\r\n", b"", b"\x00\xff\n", "x" * 70_000, b"y" * 70_000]
@@ -63,6 +66,7 @@ def test_echo_gives_a_message_back_as_it_came(trigger: str, read: str, message: 
         assert [browser.message() for _ in range(3)] == [message] * 3
 
 
+@pytest.mark.promise("websocket-close")
 def test_a_close_is_answered_with_its_code_after_what_was_owed() -> None:
     with ThreadHub() as hub, WsPeer(hub.ws_port) as browser:
         for number in range(1000):
@@ -75,6 +79,7 @@ def test_a_close_is_answered_with_its_code_after_what_was_owed() -> None:
         assert (ending.transport, ending.detail) == ("websocket", "code=1001")
 
 
+@pytest.mark.promise("websocket-close")
 def test_the_farewell_of_a_websocket_is_its_close_frame() -> None:
     with ThreadHub(mode="chat") as hub, WsPeer(hub.ws_port) as browser:
         browser.say("/quit")
@@ -82,6 +87,7 @@ def test_the_farewell_of_a_websocket_is_its_close_frame() -> None:
         assert (browser.close_code, browser.close_reason) == (1000, "reason=quit")
 
 
+@pytest.mark.promise("websocket-close")
 def test_a_drain_says_1001() -> None:
     with HubProcess("--mode", "chat") as hub, WsPeer(hub.ws_port) as browser:
         browser.read_until("joined")
@@ -91,6 +97,7 @@ def test_a_drain_says_1001() -> None:
         assert hub.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.promise("websocket-too-long")
 def test_a_message_that_is_too_long_ends_its_client() -> None:
     with ThreadHub(max_line_bytes=100) as hub, WsPeer(hub.ws_port) as browser:
         browser.say("good")
@@ -100,6 +107,7 @@ def test_a_message_that_is_too_long_ends_its_client() -> None:
         ended(hub, CloseReason.LINE_TOO_LONG)
 
 
+@pytest.mark.promise("websocket-too-long")
 def test_a_binary_message_has_no_place_in_a_room() -> None:
     with ThreadHub(mode="chat") as hub, WsPeer(hub.ws_port) as browser:
         browser.say(b"\x00")
@@ -117,6 +125,7 @@ def test_text_that_is_not_utf8_ends_its_client() -> None:
         ended(hub, CloseReason.INVALID_UTF8)
 
 
+@pytest.mark.promise("websocket-origin")
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1"])
 def test_a_page_that_is_not_ours_is_refused(origin: str) -> None:
     with HubProcess() as hub:
@@ -133,6 +142,7 @@ def test_our_own_page_is_let_in() -> None:
         assert browser.message() == "hi"
 
 
+@pytest.mark.promise("websocket-origin")
 def test_a_name_that_is_not_ours_is_refused() -> None:
     with ThreadHub() as hub:
         with Peer(hub.ws_port) as forged:
@@ -144,6 +154,7 @@ def test_a_name_that_is_not_ours_is_refused() -> None:
         ended(hub, CloseReason.ORIGIN_REFUSED)
 
 
+@pytest.mark.promise("hostile-protocols")
 @pytest.mark.parametrize(
     "said", [b"hello\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x00\x05"]
 )
@@ -164,6 +175,7 @@ def test_a_full_hub_says_so_in_http() -> None:
         assert b"reason=server_full" in answer
 
 
+@pytest.mark.promise("viewer-receives")
 def test_what_viewers_send_is_thrown_away_and_counted() -> None:
     with ThreadHub(mode="broadcast", read_only_port=0) as hub, Peer(hub.port) as feed:
         port = int(hub.loop.hub.read_only_addresses[0].rsplit(":", 1)[1])

@@ -113,6 +113,7 @@ SLOW = {
 }
 
 
+@pytest.mark.promise("network-bad-link")
 @both_wires
 def test_over_a_link_that_cuts_everything_into_bits_everyone_hears_the_same(
     wire: str, record_property: Record
@@ -123,6 +124,7 @@ def test_over_a_link_that_cuts_everything_into_bits_everyone_hears_the_same(
         everyone_leaves(act)
 
 
+@pytest.mark.promise("network-bad-link")
 @pytest.mark.long
 @both_wires
 @pytest.mark.parametrize("toxic", SLOW)
@@ -133,6 +135,7 @@ def test_over_a_slow_link_everyone_hears_the_same(wire: str, toxic: str, record_
         everyone_leaves(act)
 
 
+@pytest.mark.promise("network-bad-link")
 @pytest.mark.long
 @both_wires
 def test_over_a_link_so_narrow_that_the_kernel_refuses_bytes_everyone_hears_the_same(
@@ -146,6 +149,7 @@ def test_over_a_link_so_narrow_that_the_kernel_refuses_bytes_everyone_hears_the_
         everyone_leaves(act)
 
 
+@pytest.mark.promise("network-bad-link")
 @pytest.mark.long
 @both_wires
 def test_a_link_that_stops_and_goes_on_loses_nothing(wire: str, record_property: Record) -> None:
@@ -165,6 +169,7 @@ def test_a_link_that_stops_and_goes_on_loses_nothing(wire: str, record_property:
         everyone_leaves(act)
 
 
+@pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
 def test_an_end_that_comes_late_is_an_end_in_order(wire: str) -> None:
@@ -196,6 +201,7 @@ def assert_part_of_the_story(act: Stage, cut: list[Voice]) -> None:
         assert speaker in cut or len(told) == len(speaker.said), f"{speaker.name} was not heard to its end"
 
 
+@pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
 def test_links_reset_amid_the_talk_end_as_peer_reset_and_the_others_hear_on(wire: str) -> None:
@@ -212,6 +218,7 @@ def test_links_reset_amid_the_talk_end_as_peer_reset_and_the_others_hear_on(wire
         assert_part_of_the_story(act, act.behind)
 
 
+@pytest.mark.promise("lines-unfinished-last")
 @pytest.mark.long
 @both_wires
 def test_a_link_that_ends_within_a_line_is_an_end_in_order(wire: str) -> None:
@@ -244,6 +251,7 @@ def got_through(voice: Voice, limit: int) -> list[bytes]:
     return whole
 
 
+@pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
 def test_a_link_that_stays_down_ends_its_clients_and_they_may_come_back(wire: str) -> None:
@@ -268,6 +276,7 @@ def test_a_link_that_stays_down_ends_its_clients_and_they_may_come_back(wire: st
         assert act.reasons() == {"peer_closed": BEHIND}
 
 
+@pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
 def test_who_is_behind_a_link_that_stopped_for_good_is_cut_as_slow_and_the_others_hear_on(

@@ -66,6 +66,7 @@ def echo(peer: Peer) -> None:
     assert peer.line() == b"hello\n"
 
 
+@pytest.mark.promise("idle-wall-clock")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_nothing_but_the_stamps_of_the_log_follows_the_time_of_day(strategy: str, tmp_path: Path) -> None:
     clocks = FakeClocks(tmp_path, monotonic=False)
@@ -100,6 +101,7 @@ def test_nothing_but_the_stamps_of_the_log_follows_the_time_of_day(strategy: str
     assert {entry["event"] for entry in log} == {"end", "draining"}
 
 
+@pytest.mark.promise("pause-active")
 @pytest.mark.parametrize("strategy", ["sweep", "deadline"])
 def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_idle(
     strategy: str, tmp_path: Path
@@ -133,6 +135,7 @@ def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_i
         assert hub.get("/livez")["alive"]
 
 
+@pytest.mark.promise("pause-active")
 def test_after_a_leap_of_an_hour_who_has_taken_its_lines_meanwhile_stays(tmp_path: Path) -> None:
     """The process stands still in its wait, which then ends by a signal, and its time is over."""
     clocks = FakeClocks(tmp_path, monotonic=True)
@@ -151,6 +154,7 @@ def test_after_a_leap_of_an_hour_who_has_taken_its_lines_meanwhile_stays(tmp_pat
         echo(slow)
 
 
+@pytest.mark.promise("idle-wall-clock")
 def test_the_end_of_a_drain_is_not_put_off_by_the_time_of_day(tmp_path: Path) -> None:
     clocks = FakeClocks(tmp_path, monotonic=False)
     flags = ("--mode", "echo", "--drain", "1s", "--no-web")

@@ -47,6 +47,7 @@ def closed(hub: HubProcess, accepted: int, still_open: int = 0) -> dict[str, int
     return counts
 
 
+@pytest.mark.promise("close-half-close")
 @triggers
 def test_who_half_closes_after_a_hundred_lines_gets_all_echoes_and_then_the_end(trigger: str) -> None:
     lines = b"".join(b"line %d\n" % number for number in range(100))
@@ -66,6 +67,7 @@ def test_who_half_closes_after_a_hundred_lines_gets_all_echoes_and_then_the_end(
         assert closed(hub, 2) == {"peer_closed": 2}
 
 
+@pytest.mark.promise("close-reset")
 @triggers
 def test_a_thousand_that_reset_before_they_are_accepted_are_a_thousand_ends(
     trigger: str, tmp_path: Path, record_property: Record
@@ -86,6 +88,7 @@ def test_a_thousand_that_reset_before_they_are_accepted_are_a_thousand_ends(
     assert b"fault" not in log.read_bytes()
 
 
+@pytest.mark.promise("close-reset")
 @triggers
 def test_whoever_is_gone_when_a_line_is_sent_to_it_ends_once_and_the_process_lives(trigger: str) -> None:
     with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub, closing(_joined(hub, 61)) as peers:
@@ -110,6 +113,7 @@ def _joined(hub: HubProcess, count: int) -> list[Peer]:
     return peers
 
 
+@pytest.mark.promise("admission-full")
 def test_of_fifty_too_many_each_is_told_so_again_and_again(record_property: Record) -> None:
     with HubProcess("--mode", "echo", "--max-clients", "100") as hub:
         for round_ in range(1, 4):
@@ -128,6 +132,7 @@ def test_of_fifty_too_many_each_is_told_so_again_and_again(record_property: Reco
         record_property("refused", summary["refused"])
 
 
+@pytest.mark.promise("admission-full")
 def test_each_address_and_each_ipv6_site_has_two_places_of_its_own() -> None:
     """In a network namespace, because the addresses of loopback are exempt; tests/e2e/sites.py looks."""
     require_namespaces(["ip"])
@@ -136,6 +141,7 @@ def test_each_address_and_each_ipv6_site_has_two_places_of_its_own() -> None:
     assert run.returncode == 0, run.stderr[-3000:]
 
 
+@pytest.mark.promise("cli-log")
 @pytest.mark.long
 def test_ten_thousand_bad_connections_leave_a_short_log_that_counts_them_all(
     tmp_path: Path, record_property: Record

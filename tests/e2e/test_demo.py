@@ -67,6 +67,7 @@ def test_rooms_have_names_that_say_something() -> None:
         )
 
 
+@pytest.mark.promise("demo-closes")
 def test_several_kinds_of_endings_come_soon_and_the_books_balance() -> None:
     with demo("--idle-timeout", "2s") as hub:
         until(lambda: "idle" in reasons(hub))
@@ -108,6 +109,7 @@ def test_who_joins_the_lobby_can_follow_it() -> None:
         assert hub.get("/api/summary")["lines"]["out"] - noise > 1000
 
 
+@pytest.mark.promise("demo-closes")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_hub_and_clients_in_order(signum: int) -> None:
     with demo(stderr=subprocess.PIPE) as hub:
@@ -128,6 +130,7 @@ def test_ctrl_c_in_a_terminal_goes_to_the_hub_only_and_ends_both() -> None:
         assert not child.is_running()
 
 
+@pytest.mark.promise("demo-closes")
 def test_killing_the_hub_ends_its_clients() -> None:
     with demo() as hub:
         child = child_of(hub)
@@ -149,6 +152,7 @@ def test_a_second_signal_leaves_no_clients_behind() -> None:
         wait_until_gone(child)
 
 
+@pytest.mark.promise("demo-closes")
 def test_clients_that_die_do_not_end_the_hub_and_it_says_so_once() -> None:
     with demo(stderr=subprocess.PIPE) as hub:
         child_of(hub).kill()
@@ -169,6 +173,7 @@ def test_it_says_what_to_open_and_what_to_type() -> None:
         assert hub.url in line and f"telnet 127.0.0.1 {hub.port}" in line
 
 
+@pytest.mark.promise("demo-defaults")
 def test_a_setting_of_the_user_beats_the_demo_s_own() -> None:
     with demo() as hub:
         assert hub.get("/api/summary")["idle_timeout_s"] == 20

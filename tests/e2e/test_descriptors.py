@@ -80,6 +80,7 @@ def is_served(hub: HubProcess) -> bool:
 # None left.
 
 
+@pytest.mark.promise("resources-no-descriptor")
 def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
     record_property: Record,
 ) -> None:
@@ -127,6 +128,7 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
     assert again_s < 1.1 + 5.0
 
 
+@pytest.mark.promise("admission-reserve")
 def test_a_crowd_on_the_page_takes_no_descriptor_that_the_clients_were_promised() -> None:
     with HubProcess("--mode", "echo", prefix=("prlimit", "--nofile=64:64")) as hub, ExitStack() as stack:
         port = urlsplit(hub.url).port
@@ -173,6 +175,7 @@ def everyone_is_gone(page: http.client.HTTPConnection, accepted: int) -> bool:
     return (clients["accepted"], clients["open"], summary["lingering"]) == (accepted, 0, 0)
 
 
+@pytest.mark.promise("resources-given-back")
 @pytest.mark.long
 @each_pair
 def test_4000_connections_that_end_in_three_ways_give_every_descriptor_back(trigger: str, read: str) -> None:
@@ -186,6 +189,7 @@ def test_4000_connections_that_end_in_three_ways_give_every_descriptor_back(trig
         assert sum(ask(page, "/api/summary")["closed"].values()) == 4000
 
 
+@pytest.mark.promise("resources-given-back")
 @each_pair
 def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
     """Not even for the garbage collector: a cycle would keep it, and its socket, until that comes."""
@@ -204,6 +208,7 @@ def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
         gc.enable()
 
 
+@pytest.mark.promise("resources-given-back")
 @pytest.mark.long
 def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property: Record) -> None:
     with HubProcess("--mode", "echo") as hub, page_of(hub) as page:
@@ -220,6 +225,7 @@ def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property
         record_property("threads", before[1])
 
 
+@pytest.mark.promise("resources-websocket")
 def test_the_memory_of_a_visit_to_the_page_does_not_wait_for_many_more(record_property: Record) -> None:
     """Each visit leaves a knot of asyncio's objects, which only the garbage collector frees."""
     with HubProcess("--mode", "echo") as hub:
@@ -256,6 +262,7 @@ def settled(hub: HubProcess) -> bool:
 # In children.
 
 
+@pytest.mark.promise("resources-exec")
 def test_no_descriptor_of_a_hub_outlives_an_exec(record_property: Record) -> None:
     """Whatever a hub with clients and pages holds is closed in a program that it would start."""
     with HubProcess("--mode", "echo") as hub, hub.peer() as peer, LiveTab(hub.url), WsPeer(hub.ws_port):
@@ -276,6 +283,7 @@ def descriptor_flags(entry: Path) -> int:
     return int(entry.read_text().split("flags:")[1].split()[0], 8)
 
 
+@pytest.mark.promise("resources-exec")
 @each_pair
 @pytest.mark.parametrize("ends", ["peer", "hub"])
 def test_a_descriptor_that_a_child_still_holds_makes_no_events_once_the_hub_closed_its_own(
@@ -322,6 +330,7 @@ def log_sink(kind: str) -> Iterator[int]:
         os.close(reader)
 
 
+@pytest.mark.promise("resources-log")
 @pytest.mark.parametrize("kind", ["full", "gone", "stalls"])
 def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
     kind: str, record_property: Record
@@ -348,6 +357,7 @@ def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
 # Memory.
 
 
+@pytest.mark.promise("resources-idle-client")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", ["echo", "chat"])

@@ -163,6 +163,7 @@ def usual_calls(path: Path) -> dict[str, int]:
     return {call: len(re.findall(rf"^{call}\(", trace, re.MULTILINE)) for call in CALLS}
 
 
+@pytest.mark.promise("calls-one-client")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_running_hub_outlives_forty_failed_calls(tmp_path: Path, record_property: Any) -> None:
@@ -181,6 +182,7 @@ def test_a_running_hub_outlives_forty_failed_calls(tmp_path: Path, record_proper
     record_property("calls that failed in a running hub", struck)
 
 
+@pytest.mark.promise("calls-one-client")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("error", PLAUSIBLE["accept4"])

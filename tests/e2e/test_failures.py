@@ -88,6 +88,7 @@ def assert_echo(peer: Peer) -> None:
     assert peer.line() == b"hello\n"
 
 
+@pytest.mark.promise("process-page-dies")
 def test_clients_do_not_notice_the_death_of_the_page_and_health_does() -> None:
     with hub_with(PAGE_THAT_DIES) as hub, hub.peer() as peer:
         assert_echo(peer)
@@ -106,6 +107,7 @@ def test_clients_do_not_notice_the_death_of_the_page_and_health_does() -> None:
         assert log.count("the page has ended") == 1 and log.count("made to fail") == 1
 
 
+@pytest.mark.promise("process-page-dies")
 def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
     with hub_with(TEMPLATE_THAT_FAILS) as hub, hub.peer() as peer:
         assert_echo(peer)
@@ -121,6 +123,7 @@ def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
         assert log_of(hub).count("made to fail") == 1
 
 
+@pytest.mark.promise("calls-fatal")
 def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_property: Record) -> None:
     begun_s = time.monotonic()
     with hub_with(LOOP_THAT_FAILS) as hub, hub.peer() as peer:
@@ -141,6 +144,7 @@ def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_pr
         assert log.count("event=crashed") == 1 and log.count("made to fail") == 1
 
 
+@pytest.mark.promise("health-hang")
 @pytest.mark.long
 def test_a_loop_that_stands_still_for_five_seconds_is_told_and_no_line_is_lost(
     record_property: Record,

@@ -30,6 +30,7 @@ def note(record: Record, what: str, figures: Distribution) -> None:
     record(f"{what}, worst", f"{figures.max_ms:.1f} ms")
 
 
+@pytest.mark.promise("fair-flood")
 @pytest.mark.long
 @triggers
 def test_a_flooder_costs_fifty_polite_clients_little_and_gets_on(
@@ -50,6 +51,7 @@ def test_a_flooder_costs_fifty_polite_clients_little_and_gets_on(
         assert flooded
 
 
+@pytest.mark.promise("fair-flood")
 @pytest.mark.long
 @triggers
 def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
@@ -125,6 +127,7 @@ class Newcomers:
         self._poller.register(sock.fileno(), select.EPOLLIN)
 
 
+@pytest.mark.promise("fair-flood")
 @pytest.mark.long
 @triggers
 def test_five_thousand_who_come_in_five_seconds_are_served_or_told_no_and_hold_nobody_up(
@@ -163,6 +166,7 @@ class Stop:
             self.ended_s = time.monotonic()
 
 
+@pytest.mark.promise("pause-active")
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["poll", "sweep", "deadline"])
 def test_who_talks_while_the_process_stands_still_stays_and_all_is_steady_a_second_later(
@@ -218,6 +222,7 @@ def busy_page(url: str, count: int) -> Iterator[None]:
             thread.join(PATIENCE_S)
 
 
+@pytest.mark.promise("fair-page")
 @pytest.mark.long
 def test_twenty_open_pages_and_a_busy_page_thread_hardly_delay_an_echo(record_property: Record) -> None:
     with HubProcess("--mode", "echo") as hub:

@@ -180,6 +180,7 @@ def late_at_99_percent_ms(strategy: str, chance: random.Random) -> tuple[float, 
     return max(late for late, _ in hubs_ms), max(excess for _, excess in hubs_ms)
 
 
+@pytest.mark.promise("idle-exact")
 @each_strategy
 def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
     strategy: str, record_property: Callable[[str, object], None]
@@ -196,6 +197,7 @@ def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
     assert excess_ms <= 0
 
 
+@pytest.mark.promise("idle-tx")
 @each_strategy
 def test_only_poll_lets_one_busy_client_keep_an_idle_one_alive(strategy: str) -> None:
     with ThreadHub(mode="echo", idle_strategy=strategy, **SHORT) as hub:
@@ -207,6 +209,7 @@ def test_only_poll_lets_one_busy_client_keep_an_idle_one_alive(strategy: str) ->
             assert len({ending["due_s"] for ending in hub.endings()}) == 1
 
 
+@pytest.mark.promise("idle-tx")
 @each_exact_strategy
 def test_hearing_others_keeps_a_client_alive_only_where_tx_counts(strategy: str) -> None:
     hubs = [ThreadHub(idle_strategy=strategy, idle_counts=counts, **SHORT) for counts in ("rx+tx", "rx")]
@@ -233,6 +236,7 @@ def test_a_listener_is_not_slow_for_a_line_that_comes_with_its_deadline() -> Non
             assert dict(hub.loop.hub.counters.closed) == {"idle": 1}
 
 
+@pytest.mark.promise("idle-activity")
 @pytest.mark.parametrize("counts", ["rx+tx", "rx"])
 @each_exact_strategy
 def test_commands_of_the_telnet_layer_are_no_activity(strategy: str, counts: str) -> None:
@@ -245,6 +249,7 @@ def test_commands_of_the_telnet_layer_are_no_activity(strategy: str, counts: str
         assert [telnet.text.count(b"* yes") >= 2 for telnet in telnets] == [False, True]
 
 
+@pytest.mark.promise("idle-activity")
 @each_exact_strategy
 def test_the_hubs_own_notices_are_no_activity(strategy: str) -> None:
     with ThreadHub(mode="chat", idle_strategy=strategy, **SHORT) as hub:
@@ -256,6 +261,7 @@ def test_the_hubs_own_notices_are_no_activity(strategy: str) -> None:
         assert not idle.outlived(restless)
 
 
+@pytest.mark.promise("idle-activity")
 @each_exact_strategy
 def test_the_warning_comes_in_time_and_puts_nothing_off(strategy: str) -> None:
     changes: dict[str, Any] = {"idle_timeout_s": 2.0, "idle_warning_s": 1.6, "idle_counts": "rx"}
@@ -271,6 +277,7 @@ def test_the_warning_comes_in_time_and_puts_nothing_off(strategy: str) -> None:
         assert 0.4 <= second_s - moved.sent_s < 1.2
 
 
+@pytest.mark.promise("idle-unread")
 @each_strategy
 def test_who_is_owed_lines_at_its_deadline_is_a_slow_consumer(strategy: str) -> None:
     talk = (b"x" * 999 + b"\n") * 400
@@ -304,6 +311,7 @@ def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
     return peers
 
 
+@pytest.mark.promise("pause-active")
 def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() -> None:
     """More clients than one epoll_wait reports, so some input is still unseen when the first are judged."""
     with ExitStack() as stack:
@@ -324,6 +332,7 @@ def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() ->
                 assert peer.line() == b"still here\n"
 
 
+@pytest.mark.promise("pause-silent")
 def test_whoever_was_silent_while_the_process_was_stopped_goes_in_slices() -> None:
     with ExitStack() as stack:
         hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", f"{STOPPED_S:g}s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
@@ -9,6 +10,7 @@ from tests.support import HubProcess
 from tests.web.support import LiveTab
 
 
+@pytest.mark.promise("page-shows")
 def test_a_tab_sees_who_comes_what_is_said_and_who_is_evicted() -> None:
     with HubProcess("--mode", "chat", "--max-line", "64") as hub, hub.peer() as ann, LiveTab(hub.url) as tab:
         tab.send(sort="id", order="desc")

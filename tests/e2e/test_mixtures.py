@@ -419,6 +419,7 @@ MIXTURES = [
 ]
 
 
+@pytest.mark.promise("order-balance")
 @pytest.mark.parametrize(("mode", "slow", "self_echo", "rate"), MIXTURES, ids=str)
 def test_whatever_everybody_does_each_stream_is_whole_and_the_books_balance(
     mode: str, slow: str, self_echo: bool, rate: Rate, monkeypatch: pytest.MonkeyPatch

@@ -109,6 +109,7 @@ class Fast(Sockets):
         return bound
 
 
+@pytest.mark.promise("network-vanished")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 @pytest.mark.parametrize("owed", [True, False], ids=["with data due to it", "idle"])
 @pytest.mark.parametrize("wire", WIRES)
@@ -140,6 +141,7 @@ def test_a_peer_whose_cable_is_pulled_ends_as_peer_timeout_at_the_kernels_bound(
         assert_same_story([here], [here])
 
 
+@pytest.mark.promise("network-vanished")
 def test_with_the_hubs_own_bounds_a_vanished_peer_is_gone_within_two_minutes_and_a_browser_within_40_s(
     record_property: Record,
 ) -> None:
@@ -167,6 +169,7 @@ def test_with_the_hubs_own_bounds_a_vanished_peer_is_gone_within_two_minutes_and
 # Lost packets.
 
 
+@pytest.mark.promise("network-bad-link")
 @pytest.mark.parametrize("percent", [1, 5])
 def test_over_a_line_that_loses_packets_everyone_hears_everything_in_order(
     percent: int, record_property: Record
@@ -220,6 +223,7 @@ class Timed(Choir):
 NARROW = ("rate", "256kbit", "burst", "8kb", "limit", "64kb")
 
 
+@pytest.mark.promise("network-narrow")
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("slow", ["disconnect", "skip"])
 def test_one_client_behind_a_narrow_line_is_handled_by_rule_and_the_others_do_not_notice(
@@ -273,6 +277,7 @@ def assert_gaps_are_told(narrow: Voice, told: list[bytes]) -> None:
 # A partition.
 
 
+@pytest.mark.promise("network-partition")
 def test_a_partition_of_five_seconds_ends_nobody_and_loses_nothing(record_property: Record) -> None:
     with Network(sites=2) as network, hub_in(network) as hub, Choir() as choir:
         here = voices_in(network.sites[0], hub, choir, 5, name="here")
@@ -306,6 +311,7 @@ def lose_from_site_2(hub: Namespace) -> None:
 # One address in two spellings.
 
 
+@pytest.mark.promise("network-addresses")
 def test_an_address_has_one_limit_however_it_is_written() -> None:
     with Network() as network:
         with network.hub.inside():
@@ -321,6 +327,7 @@ def test_an_address_has_one_limit_however_it_is_written() -> None:
 # Sockets that somebody else destroys.
 
 
+@pytest.mark.promise("network-broken-link")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_connections_killed_under_the_hub_are_an_io_error_each_and_the_others_hear_on(
     trigger: str,
@@ -347,6 +354,7 @@ def test_connections_killed_under_the_hub_are_an_io_error_each_and_the_others_he
 # A full accept queue.
 
 
+@pytest.mark.promise("network-accept-queue")
 def test_after_the_accept_queue_overflowed_everyone_who_waited_is_served(record_property: Record) -> None:
     count, queue = 500, 16
     with Network(sites=0) as made:

@@ -125,6 +125,7 @@ def test_a_large_feed_that_never_reads_its_own_lines_is_delivered_while_it_stays
             assert feed.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.promise("limits-file-whole")
 @pytest.mark.parametrize("program", FEEDS)
 def test_a_large_file_is_delivered_though_the_feed_closes_with_its_own_lines_unread(program: str) -> None:
     assert LARGE_FEED in tries(lambda: feed_large_file(lambda port: feed_command(program, port))[0])

@@ -57,10 +57,12 @@ def assert_survivors_hear_one_sequence(
         assert hub.stop() == 0
 
 
+@pytest.mark.promise("order-one-sequence")
 def test_a_hundred_talk_ten_are_killed_and_the_others_hear_one_sequence(record_property: Record) -> None:
     assert_survivors_hear_one_sequence(*random.choice(PAIRS), "deadline", 1, record_property)
 
 
+@pytest.mark.promise("order-one-sequence")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pairs
@@ -71,6 +73,7 @@ def test_survivors_hear_one_sequence_whatever_the_trigger_and_the_strategy(
     assert_survivors_hear_one_sequence(trigger, read, strategy, RUNS, record_property)
 
 
+@pytest.mark.promise("order-no-hole")
 @pytest.mark.long
 @pytest.mark.timeout(200)
 @pairs
@@ -95,6 +98,7 @@ def test_who_comes_and_goes_hears_one_piece_of_the_story(
         assert ended <= closed["peer_closed"]
 
 
+@pytest.mark.promise("order-own-echo")
 def test_three_hundred_echo_clients_get_back_their_own_bytes_and_no_others(
     record_property: Record,
 ) -> None:

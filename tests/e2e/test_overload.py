@@ -65,6 +65,7 @@ def everyone_is_gone(hub: HubProcess) -> bool:
     return summary["clients"]["open"] == 0 and summary["lingering"] == 0
 
 
+@pytest.mark.promise("limits-stalled-reader")
 @pytest.mark.parametrize("size", SIZES)
 def test_one_stalled_reader_is_cut_and_the_others_get_every_byte(size: int, feed_file: Path) -> None:
     count = 200 if size > 50_000_000 else 50
@@ -84,6 +85,7 @@ def test_one_stalled_reader_is_cut_and_the_others_get_every_byte(size: int, feed
         assert hub.stop() == 0
 
 
+@pytest.mark.promise("limits-file-whole")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_feed_that_never_reads_its_own_lines_still_delivers_its_file(
@@ -116,11 +118,13 @@ def paste_to_slow_readers(feed_file: Path, size: int, habit: Habit, first: Habit
             sender.wait()
 
 
+@pytest.mark.promise("limits-slow-readers")
 @pytest.mark.parametrize("size", SIZES)
 def test_slow_readers_slow_the_sender_down_and_nobody_is_cut(size: int, feed_file: Path) -> None:
     paste_to_slow_readers(feed_file, size, Habit(bytes_per_s=5_000_000))
 
 
+@pytest.mark.promise("limits-slow-readers")
 @pytest.mark.long
 @pytest.mark.parametrize("size", [50_000_000])
 def test_a_reader_that_is_faster_than_others_is_not_cut_because_its_kernel_keeps_less(
@@ -161,6 +165,7 @@ def paste_and_read(hub: HubProcess, count: int, size: int) -> list[int]:
     return list(got.values())
 
 
+@pytest.mark.promise("limits-slow-readers")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_forty_clients_paste_400_kb_at_once_and_nobody_is_cut(trigger: str) -> None:
     with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub:
@@ -169,6 +174,7 @@ def test_forty_clients_paste_400_kb_at_once_and_nobody_is_cut(trigger: str) -> N
         assert set(reasons(hub)) <= {"peer_closed", "peer_reset"}
 
 
+@pytest.mark.promise("limits-unread-answers")
 def test_pipelined_commands_with_unread_answers_pause_their_client_and_nobody_else() -> None:
     with HubProcess("--mode", "chat") as hub, hub.peer(receive_buffer=4096) as flooder, hub.peer() as ann:
         ann.read_until(b"joined\n")
@@ -192,6 +198,7 @@ def _send_until_blocked(sock: socket.socket, data: bytes) -> None:
         sock.sendall(data)
 
 
+@pytest.mark.promise("close-farewell")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_the_farewell_arrives_with_200_kb_of_unread_input(trigger: str) -> None:
     with HubProcess("--mode", "chat", "--trigger", trigger) as hub:
@@ -201,6 +208,7 @@ def test_the_farewell_arrives_with_200_kb_of_unread_input(trigger: str) -> None:
                 assert peer.rest().endswith(b"* bye reason=quit\n")
 
 
+@pytest.mark.promise("resources-log")
 def test_echo_goes_on_when_nobody_reads_stdout_and_stderr() -> None:
     with HubProcess("--mode", "echo", "--log", "json", stderr=subprocess.PIPE) as hub:
         for _ in range(1500):  # Each end is a log record of some 400 bytes; a pipe holds 64 KiB.
@@ -210,6 +218,7 @@ def test_echo_goes_on_when_nobody_reads_stdout_and_stderr() -> None:
         assert hub.stop() == 0
 
 
+@pytest.mark.promise("resources-given-back")
 @pytest.mark.parametrize(
     "cycles", [1500, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
 )
@@ -236,6 +245,7 @@ def test_cycles_of_connect_and_close_leave_nothing_behind(cycles: int) -> None:
         until(lambda: hub.descriptors() <= descriptors)
 
 
+@pytest.mark.promise("resources-no-descriptor")
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
 def test_out_of_descriptors_refuses_with_a_line_and_recovers() -> None:
     with HubProcess("--mode", "echo", prefix=("prlimit", "--nofile=64:64")) as hub:

@@ -96,10 +96,12 @@ def has_clients(hub: HubProcess, count: int) -> bool:
     return bool(hub.get("/api/summary")["clients"]["open"] == count)
 
 
+@pytest.mark.promise("fair-idle-crowd")
 def test_a_thousand_idle_clients_cost_nothing(record_property: Record) -> None:
     assert_a_crowd_costs_nothing(1000, 2.0, record_property)
 
 
+@pytest.mark.promise("fair-idle-crowd")
 @pytest.mark.long
 def test_a_thousand_idle_clients_cost_nothing_for_ten_seconds(record_property: Record) -> None:
     assert_a_crowd_costs_nothing(1000, 10.0, record_property)
@@ -153,6 +155,7 @@ def exchange_until(enough: Callable[[], bool], peer: Peer, data: bytes, *, readi
     peer.sock.settimeout(PATIENCE_S)
 
 
+@pytest.mark.promise("close-half-close")
 @each_pair
 @pytest.mark.parametrize("tail", ["reads", "resets"])
 def test_a_client_at_its_end_that_is_owed_an_echo_does_not_spin(trigger: str, read: str, tail: str) -> None:
@@ -173,6 +176,7 @@ def test_a_client_at_its_end_that_is_owed_an_echo_does_not_spin(trigger: str, re
             assert hub.ending()["unsent_bytes"] == 0
 
 
+@pytest.mark.promise("close-half-close")
 @each_pair
 def test_a_client_at_its_end_that_is_owed_two_megabytes_of_a_room_does_not_spin(
     trigger: str, read: str
@@ -192,6 +196,7 @@ def test_a_client_at_its_end_that_is_owed_two_megabytes_of_a_room_does_not_spin(
             assert hub.ending()["reason"] == "peer_closed"
 
 
+@pytest.mark.promise("close-reset")
 @each_pair
 @pytest.mark.parametrize(
     ("mode", "data"),
@@ -264,6 +269,7 @@ def slowest_answer_s(count: int, *flags: str, numbers: Sequence[int] = (signal.S
     return max(took_s)
 
 
+@pytest.mark.promise("process-signal-time")
 def test_sigterm_on_an_idle_hub_is_answered_within_100_ms(record_property: Record) -> None:
     for _ in range(3):  # A machine that stands still for a moment is no fault of the hub's.
         if (took_s := slowest_answer_s(8, "--no-web")) < 0.1:
@@ -280,6 +286,7 @@ def test_sigterm_on_an_idle_hub_is_answered_within_100_ms_100_times(record_prope
     assert took_s < 0.1
 
 
+@pytest.mark.promise("process-signal-time")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_each_signal_on_an_idle_hub_is_answered_within_100_ms_200_times(record_property: Record) -> None:

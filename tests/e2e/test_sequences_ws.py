@@ -37,11 +37,13 @@ def assert_all_hear_the_same(trigger: str, read: str, *, each: int, lines: int) 
         assert hub.stop() == 0
 
 
+@pytest.mark.promise("order-one-sequence")
 @pairs
 def test_a_hundred_clients_of_both_kinds_hear_one_sequence(trigger: str, read: str) -> None:
     assert_all_hear_the_same(trigger, read, each=50, lines=30)
 
 
+@pytest.mark.promise("order-one-sequence")
 @pytest.mark.long
 @pytest.mark.timeout(400)
 @pairs

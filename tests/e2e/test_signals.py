@@ -98,6 +98,7 @@ def assert_everyone_was_told_everything(heard: Sequence[bytes]) -> int:
     return count
 
 
+@pytest.mark.promise("process-stop")
 @pytest.mark.long
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_200_clients_get_every_line_and_a_farewell_though_50_of_them_lag(
@@ -175,6 +176,7 @@ def dial(port: int) -> tuple[socket.socket, str]:
     return sock, ""
 
 
+@pytest.mark.promise("process-stop")
 @pytest.mark.parametrize("trigger", ["level", pytest.param("edge", marks=pytest.mark.long)])
 def test_of_200_who_dial_while_the_hub_stops_nobody_is_left_hanging(
     trigger: str, record_property: Record
@@ -206,6 +208,7 @@ def test_of_200_who_dial_while_the_hub_stops_nobody_is_left_hanging(
 # Many signals.
 
 
+@pytest.mark.promise("process-signals")
 def test_a_thousand_hangups_are_one_drain_and_a_thousand_usr1_are_nothing() -> None:
     with (
         HubProcess("--mode", "echo", "--no-web", stderr=subprocess.PIPE) as hub,
@@ -226,10 +229,12 @@ def test_a_thousand_hangups_are_one_drain_and_a_thousand_usr1_are_nothing() -> N
         assert events == [b"draining", b"end"]
 
 
+@pytest.mark.promise("process-signals")
 def test_sequences_of_signals_end_a_hub_with_the_code_that_is_promised(record_property: Record) -> None:
     play_sequences(4, record_property)
 
 
+@pytest.mark.promise("process-signals")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_100_sequences_of_signals_end_a_hub_with_the_code_that_is_promised(record_property: Record) -> None:

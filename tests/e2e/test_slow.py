@@ -27,6 +27,7 @@ def peak_bytes(hub: HubProcess) -> int:
     return int(status.split("\nVmHWM:")[1].split()[0]) * KIB
 
 
+@pytest.mark.promise("limits-stalled-reader")
 @pytest.mark.long
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_who_reads_nothing_is_cut_at_the_limit_and_twenty_others_get_64_mib(
@@ -89,6 +90,7 @@ class Audience:
                 self._heard[fd] += len(data)
 
 
+@pytest.mark.promise("limits-stalled-reader")
 @pytest.mark.long
 def test_a_hundred_of_three_hundred_stop_reading_and_are_cut_and_the_others_miss_nothing(
     record_property: Record,
@@ -110,6 +112,7 @@ def test_a_hundred_of_three_hundred_stop_reading_and_are_cut_and_the_others_miss
         assert grown < 16 * MIB  # They lag in a log that they share: one limit for all, and its forms.
 
 
+@pytest.mark.promise("limits-fast-sender")
 @pytest.mark.long
 def test_a_sender_that_is_faster_than_the_hub_waits_in_its_own_kernel_and_no_line_is_lost(
     record_property: Record,
@@ -137,6 +140,7 @@ def test_a_sender_that_is_faster_than_the_hub_waits_in_its_own_kernel_and_no_lin
         assert not any(closed.values())
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.long
 def test_a_thousand_lines_a_second_come_out_at_the_rate_and_none_is_lost(record_property: Record) -> None:
     said = [b"line %d\n" % number for number in range(300)]
@@ -157,6 +161,7 @@ def test_a_thousand_lines_a_second_come_out_at_the_rate_and_none_is_lost(record_
         assert not any(hub.get("/api/summary")["closed"].values())
 
 
+@pytest.mark.promise("limits-slow-readers")
 @pytest.mark.long
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_twenty_who_read_a_kibibyte_in_ten_milliseconds_get_a_mebibyte_each(

@@ -43,6 +43,7 @@ def start(flags: Sequence[str], directory: Path, *launch: str) -> tuple[int, str
     return process.returncode, out.read_text(), used.ru_utime + used.ru_stime
 
 
+@pytest.mark.promise("process-start")
 @pytest.mark.long
 def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
     tmp_path: Path, record_property: Record
@@ -73,6 +74,7 @@ def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
     assert max(used_s) <= 1.5
 
 
+@pytest.mark.promise("process-start")
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
 @pytest.mark.parametrize("page", [ANY_PORTS, (*ANY_PORTS[:4], "--no-web")], ids=["page", "no page"])
@@ -115,6 +117,7 @@ def may_unshare() -> bool:
         return False
 
 
+@pytest.mark.promise("process-first")
 def test_as_process_1_with_a_read_only_root_and_no_capability_it_serves_and_ends_in_order() -> None:
     """Process 1 of a namespace gets only those signals that it handles, pid_namespaces(7)."""
     if not may_unshare():
@@ -133,6 +136,7 @@ def test_as_process_1_with_a_read_only_root_and_no_capability_it_serves_and_ends
         assert hub.process.wait(PATIENCE_S) == 0
 
 
+@pytest.mark.promise("process-start")
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
 def test_with_few_descriptors_it_serves_as_many_as_it_says(record_property: Record) -> None:
     flags = ("--mode", "echo", "--no-web")

@@ -99,6 +99,7 @@ def assert_nobody_is_left(hub: ThreadHub) -> None:
     assert len(hub.poller) == len(hub.mailbox.bells)
 
 
+@pytest.mark.promise("close-one-reason")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 @pytest.mark.parametrize("seed", SEEDS)

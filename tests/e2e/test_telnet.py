@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import pytest
+
 from tests.e2e.programs import TELNET_BANNER, Window, rows_of, screen_of, telnet_window
 from tests.support import HubProcess, until
 
@@ -83,6 +85,7 @@ def window_in_chat(hub: HubProcess, client_id: int) -> Iterator[Window]:
         yield window
 
 
+@pytest.mark.promise("telnet-interrupt")
 def test_two_windows_chat_and_one_survives_ctrl_c() -> None:
     with HubProcess() as hub, window_in_chat(hub, 1) as ann, window_in_chat(hub, 2) as ben:
         ann.wait_for("* guest-2 joined\r\n")
@@ -104,6 +107,7 @@ def test_two_windows_chat_and_one_survives_ctrl_c() -> None:
         assert hub.get("/api/closed")["closed"][0]["reason"] == "quit"
 
 
+@pytest.mark.promise("telnet-interrupt")
 def test_a_window_goes_on_after_ctrl_c_again_and_again() -> None:
     with HubProcess("--mode", "echo") as hub, telnet_window(hub.port) as window:
         for press in range(5):
@@ -113,6 +117,7 @@ def test_a_window_goes_on_after_ctrl_c_again_and_again() -> None:
             assert window.wait_for(f"line {press}\r\n") < 5.0
 
 
+@pytest.mark.promise("chat-clean")
 def test_hostile_text_is_harmless_on_another_persons_screen() -> None:
     with HubProcess() as hub, hub.peer() as mallory:
         mallory.read_until(b"* guest-1 joined\n")
@@ -132,6 +137,7 @@ def test_hostile_text_is_harmless_on_another_persons_screen() -> None:
     assert (screen.title, screen.icon_name) == ("", "")
 
 
+@pytest.mark.promise("chat-clean")
 def test_a_screen_shows_what_hostile_text_would_have_done() -> None:
     screen = screen_of(b"\r\n".join([b"before", *HOSTILE[:3]]))
     assert rows_of(screen) == [" clear the screen, go home"]

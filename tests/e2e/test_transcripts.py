@@ -159,6 +159,7 @@ def separate(transcript: bytes) -> tuple[bytes, bytes]:
     return option.sub(b"", transcript), b"".join(option.findall(transcript))
 
 
+@pytest.mark.promise("lines-programs")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("program", ["ncat", "socat", "hubbub client"])
@@ -209,6 +210,7 @@ def test_telnet_shows_the_same_for_lines_that_are_typed_key_by_key(mode: str) ->
     )
 
 
+@pytest.mark.promise("lines-programs")
 @pytest.mark.parametrize("script", [PLAIN, TELNET], ids=["plain", "telnet"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", MODES)
@@ -219,6 +221,7 @@ def test_a_raw_session_is_the_same_whatever_the_trigger_and_the_read(
     assert transcript.endswith(b"last\r\n")
 
 
+@pytest.mark.promise("lines-verbatim")
 @pytest.mark.parametrize("mode", ["broadcast", "echo"])
 def test_relayed_lines_come_back_verbatim_wherever_the_input_is_cut(mode: str) -> None:
     promised = PLAIN.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
@@ -226,6 +229,7 @@ def test_relayed_lines_come_back_verbatim_wherever_the_input_is_cut(mode: str) -
         assert over_all_pairs(play(pieces), mode) == promised, pieces
 
 
+@pytest.mark.promise("chat-answer")
 def test_chat_says_and_does_the_same_wherever_the_input_is_cut() -> None:
     # Announcements are gathered by turn, so they alone may depend on what came together.
     promised = f"{GREETING[0]}\n".encode() + crlf(*CHAT_OF_PLAIN)
@@ -233,6 +237,7 @@ def test_chat_says_and_does_the_same_wherever_the_input_is_cut() -> None:
         assert over_all_pairs(play(pieces), "chat", announce=0) == promised, pieces
 
 
+@pytest.mark.promise("telnet-cuts")
 @pytest.mark.parametrize("mode", MODES)
 def test_telnet_sequences_mean_the_same_wherever_they_are_cut(mode: str) -> None:
     # Only where in the text the answers of the telnet layer stand depends on what came together.

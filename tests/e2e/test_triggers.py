@@ -165,6 +165,7 @@ def test_a_backlog_of_more_lines_than_a_turn_takes_starves_nobody(trigger: str, 
             assert (client.lines_in, waiting_bytes(client)) == (2000, 0)
 
 
+@pytest.mark.promise("lines-unfinished-last")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_data_and_fin_that_come_as_one_event_are_both_found(trigger: str, read: str) -> None:
     with stepped(trigger, read) as hub:

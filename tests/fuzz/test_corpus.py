@@ -48,6 +48,7 @@ def inputs(target: str) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=400) | st.builds(bytes.__add__, st.binary(min_size=1, max_size=2), words)
 
 
+@pytest.mark.promise("hostile-bytes")
 @pytest.mark.parametrize("entry", ENTRIES, ids=str)
 def test_nothing_of_the_corpus_breaks_anything(entry: Path) -> None:
     CHECKS[entry.parts[0]]((CORPUS / entry).read_bytes())
@@ -61,6 +62,7 @@ def test_every_target_has_a_check_and_a_small_corpus() -> None:
         assert sum(sizes) < 16_384
 
 
+@pytest.mark.promise("hostile-bytes")
 @settings(max_examples=100)
 @given(st.data())
 @pytest.mark.parametrize("target", TARGETS)
@@ -68,6 +70,7 @@ def test_no_bytes_break_a_parser_and_no_cut_changes_what_it_tells(target: str, d
     CHECKS[target](data.draw(inputs(target)))
 
 
+@pytest.mark.promise("hostile-bytes")
 @pytest.mark.long
 @pytest.mark.timeout(600)  # It takes 25 s of a processor; here that was shared by eight.
 @pytest.mark.parametrize("target", TARGETS)

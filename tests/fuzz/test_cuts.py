@@ -79,6 +79,7 @@ def compare(
     return cuts
 
 
+@pytest.mark.promise("lines-verbatim")
 def test_a_sample_of_the_ways_to_cut_a_transcript_changes_nothing() -> None:
     rng = quick_random()
     cuts = compare(rng, transcripts=200, limit=SMALL_LIMIT, places=8, random_cuts=3)
@@ -88,6 +89,7 @@ def test_a_sample_of_the_ways_to_cut_a_transcript_changes_nothing() -> None:
     assert cuts[False]
 
 
+@pytest.mark.promise("lines-verbatim")
 @pytest.mark.long
 @pytest.mark.timeout(290)
 def test_no_way_to_cut_a_transcript_changes_anything(

@@ -25,6 +25,7 @@ MIB = 1 << 20
 Note = Callable[[str, object], None]
 
 
+@pytest.mark.promise("hostile-urgent")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_urgent_data_in_the_middle_of_lines_is_data_and_does_not_spin(trigger: str, read: str) -> None:
     count = 1000
@@ -111,6 +112,7 @@ def flood(port: int, data: bytes, times: int) -> int:
     return sent
 
 
+@pytest.mark.promise("lines-too-long")
 @pytest.mark.long
 def test_sixty_four_lines_without_an_end_end_their_clients_at_the_limit(record_property: Note) -> None:
     clients, each = 64, 16 * MIB
@@ -146,6 +148,7 @@ def ends(hub: HubProcess) -> dict[str, int]:
     return closed
 
 
+@pytest.mark.promise("telnet-options")
 @pytest.mark.long
 def test_megabytes_of_requests_for_options_get_a_few_hundred_bytes(record_property: Note) -> None:
     asked = b"".join(bytes([0xFF, 0xFD, option]) for option in range(256) if option != 6) * 90
@@ -169,6 +172,7 @@ def test_megabytes_of_requests_for_options_get_a_few_hundred_bytes(record_proper
         assert prober.p99_ms() < 1000
 
 
+@pytest.mark.promise("telnet-options")
 @pytest.mark.long
 def test_who_asks_for_timing_marks_and_reads_none_is_not_read_and_then_ended(record_property: Note) -> None:
     with HubProcess("--mode", "echo") as hub, closing([hub.peer() for _ in range(4)]) as peers:
@@ -184,6 +188,7 @@ def test_who_asks_for_timing_marks_and_reads_none_is_not_read_and_then_ended(rec
         assert prober.p99_ms() < 1000
 
 
+@pytest.mark.promise("websocket-breach")
 @pytest.mark.long
 def test_frames_without_end_leave_no_memory_behind(record_property: Note) -> None:
     streams = [

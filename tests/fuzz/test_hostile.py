@@ -52,6 +52,7 @@ def assert_harmless(text: str) -> None:
     assert not wrong, wrong
 
 
+@pytest.mark.promise("chat-clean")
 def test_a_hostile_line_is_shown_and_never_obeyed(hub: tuple[HubProcess, Path]) -> None:
     process, _ = hub
     with process.peer() as ben, process.peer() as mallory, WsPeer(process.ws_port) as browser:
@@ -85,6 +86,7 @@ def assert_on_screen(line: str) -> None:
     assert (screen.title, screen.icon_name, screen.cursor.y) == ("", "", 2)
 
 
+@pytest.mark.promise("chat-clean")
 def test_nothing_that_a_client_controls_carries_harm_to_anybody(hub: tuple[HubProcess, Path]) -> None:
     process, log = hub
     with process.peer() as ben, process.peer() as mallory:
@@ -157,6 +159,7 @@ def assert_log_is_harmless(path: Path) -> None:
         assert record["event"] in ("end", "page", "refused"), record
 
 
+@pytest.mark.promise("chat-clean")
 def test_a_thousand_clean_lines_in_many_scripts_pass_as_they_are() -> None:
     lines = clean_lines(1000)
     assert all(clean(line.encode()) == line.encode() for line in lines)

@@ -80,6 +80,7 @@ def test_there_are_sixty_openers() -> None:
     assert len(set(ALL)) >= 60
 
 
+@pytest.mark.promise("hostile-protocols")
 @pytest.mark.parametrize("protocol", FOREIGN)
 def test_another_protocol_is_closed_at_the_port_of_lines_and_nobody_hears_of_it(
     protocol: str, record_property: Callable[[str, object], None]
@@ -106,6 +107,7 @@ def answer_to(port: int, opener: bytes) -> bytes:
         return peer.seen
 
 
+@pytest.mark.promise("hostile-protocols")
 def test_what_may_be_talk_harms_nobody_at_the_port_of_lines() -> None:
     with ThreadHub(mode="chat", history=0) as hub, hub.peer() as ann:
         ann.read_until(b"* guest-1 joined\n")
@@ -122,6 +124,7 @@ def test_what_may_be_talk_harms_nobody_at_the_port_of_lines() -> None:
         assert reasons <= {"peer_closed", "peer_reset", "protocol_error"}
 
 
+@pytest.mark.promise("hostile-protocols")
 def test_nothing_but_a_handshake_passes_the_port_of_browsers() -> None:
     with ThreadHub(mode="chat", history=0) as hub, hub.peer() as ann:
         ann.read_until(b"* guest-1 joined\n")

@@ -110,6 +110,7 @@ def request_of(url: str, method: bytes, target: bytes, version: bytes, header: b
     return method + b" " + target + b" " + version + b"\r\n" + own + header + b"\r\n"
 
 
+@pytest.mark.promise("hostile-requests")
 def test_each_hostile_target_header_method_and_version_has_an_answer(url: str, faults: Faults) -> None:
     requests = [request_of(url, b"GET", target, b"HTTP/1.1", b"") for target in TARGETS]
     requests += [request_of(url, b"GET", b"/api/clients", b"HTTP/1.1", header) for header in HEADERS]
@@ -132,6 +133,7 @@ requests = given(
 )
 
 
+@pytest.mark.promise("hostile-requests")
 @settings(max_examples=60)
 @requests
 @example(method=b"GET", target=b"//[", query=b"", value=b"", header=b"")
@@ -141,6 +143,7 @@ def test_no_request_is_a_fault(
     assert_answered(url, faults, request_of(url, method, target + query + value, b"HTTP/1.1", header))
 
 
+@pytest.mark.promise("hostile-requests")
 @pytest.mark.long
 @pytest.mark.timeout(290)
 @many(3000)
@@ -164,6 +167,7 @@ VIEWS = (
 )
 
 
+@pytest.mark.promise("hostile-requests")
 def test_hostile_messages_leave_a_tab_open_and_it_still_gets_its_view(url: str, faults: Faults) -> None:
     said = [
         "[" * 4000,
@@ -195,6 +199,7 @@ def heard_of(url: str, text: str) -> None:
     assert tab.ws.close_code in (None, 1000, 1003, 1007, 1009), text
 
 
+@pytest.mark.promise("hostile-requests")
 @settings(max_examples=40)
 @given(text=VIEWS)
 @example(text='{"q":"\\ud800"}')
@@ -203,6 +208,7 @@ def test_no_message_of_a_tab_is_a_fault(url: str, faults: Faults, text: str) -> 
     assert faults.records == []
 
 
+@pytest.mark.promise("hostile-requests")
 @pytest.mark.long
 @pytest.mark.timeout(290)
 @many(1500)

@@ -74,6 +74,7 @@ def hub() -> Iterator[ThreadHub]:
         yield hub
 
 
+@pytest.mark.promise("websocket-breach")
 @pytest.mark.parametrize("step", [0, 1])
 def test_each_breach_of_the_protocol_has_its_code_and_nobody_else_notices(hub: ThreadHub, step: int) -> None:
     with WsPeer(hub.ws_port) as witness:
@@ -100,6 +101,7 @@ def rest_of(peer: WsPeer) -> list[str | bytes]:
     return []
 
 
+@pytest.mark.promise("websocket-breach")
 def test_a_stream_that_breaks_off_anywhere_says_only_what_was_whole(hub: ThreadHub) -> None:
     said = text("whole") + text("half", fin=False) + masked(Opcode.PING, b"p") + more(b" and half", True)
     whole_at = len(text("whole"))
@@ -134,6 +136,7 @@ HANDSHAKES: dict[str, tuple[bytes, bytes]] = {
 }
 
 
+@pytest.mark.promise("websocket-breach")
 @pytest.mark.parametrize("name", HANDSHAKES)
 def test_a_handshake_is_answered_the_same_whole_and_byte_by_byte(hub: ThreadHub, name: str) -> None:
     data, status = HANDSHAKES[name]
@@ -147,6 +150,7 @@ def test_a_handshake_is_answered_the_same_whole_and_byte_by_byte(hub: ThreadHub,
             assert peer.read_until(b"\r\n").split()[1] == status
 
 
+@pytest.mark.promise("websocket-breach")
 def test_ten_thousand_pings_are_answered_in_order_and_cost_nobody_else(
     hub: ThreadHub, record_property: Callable[[str, object], None]
 ) -> None:

@@ -66,6 +66,7 @@ def parse(arguments: list[str], environment: dict[str, str]) -> None:
             raise AssertionError(repr(line)) from error
 
 
+@pytest.mark.promise("cli-wrong-input")
 @settings(max_examples=200)
 @given(kind=st.sampled_from(list(dict.fromkeys(KINDS))), text=VALUES)
 def test_every_kind_reads_any_text_or_refuses_it(kind: Kind, text: str) -> None:
@@ -87,6 +88,7 @@ def check_sources(name: str, flag: str, variable: str, toml: str) -> None:
 sources = given(name=st.sampled_from(NAMES), flag=VALUES, variable=VALUES, toml=TOML)
 
 
+@pytest.mark.promise("cli-wrong-input")
 @settings(max_examples=12)
 @sources
 @example(name="port", flag="", variable="", toml="0x" + "f" * 5000)
@@ -98,6 +100,7 @@ def test_whatever_the_sources_say_it_is_settings_or_one_line(
     check_sources(name, flag, variable, toml)
 
 
+@pytest.mark.promise("cli-wrong-input")
 @pytest.mark.long
 @pytest.mark.timeout(290)
 @many(400)
@@ -106,6 +109,7 @@ def test_many_more_sources_are_settings_or_one_line(name: str, flag: str, variab
     check_sources(name, flag, variable, toml)
 
 
+@pytest.mark.promise("cli-wrong-input")
 @settings(max_examples=20)
 @given(data=st.binary(max_size=200))
 def test_a_file_of_any_bytes_is_settings_or_one_line(data: bytes) -> None:

@@ -47,6 +47,7 @@ def test_there_are_three_hundred_and_none_is_utf8() -> None:
         assert b"\n" not in sequence and b"\r" not in sequence
 
 
+@pytest.mark.promise("hostile-utf8")
 def test_a_line_shows_where_it_was_no_utf8_and_everybody_gets_valid_text() -> None:
     lines = [b"<" + sequence + b">" for sequence in SEQUENCES]
     expected = [line.decode(errors="replace").replace("\x80", "�") for line in lines]
@@ -70,6 +71,7 @@ def test_a_line_shows_where_it_was_no_utf8_and_everybody_gets_valid_text() -> No
                 other.read_until(b"> last\n").decode()
 
 
+@pytest.mark.promise("hostile-utf8")
 @pytest.mark.parametrize("step", [0, 1, 2])
 def test_a_message_that_is_no_utf8_is_1007_however_it_was_cut(step: int) -> None:
     for sequence in SEQUENCES:
@@ -85,6 +87,7 @@ def test_a_message_that_is_no_utf8_is_1007_however_it_was_cut(step: int) -> None
             assert socket.close_frame(*socket.offence)[2:4] == (1007).to_bytes(2)
 
 
+@pytest.mark.promise("hostile-utf8")
 def test_three_hundred_browsers_that_send_no_utf8_end_with_1007_and_nobody_else_notices() -> None:
     with ThreadHub(mode="chat", announce=0, history=0) as hub, WsPeer(hub.ws_port) as witness:
         witness.message()

@@ -53,6 +53,7 @@ class CountingMembers(dict[int, Client]):
             yield client
 
 
+@pytest.mark.promise("chat-lists")
 def test_who_among_ten_thousand_looks_at_a_hundred() -> None:
     talk = Talk()
     ann = talk.join("ann")
@@ -77,6 +78,7 @@ def test_rooms_are_listed_with_their_sizes_the_largest_first_and_then_by_name() 
     assert asked(talk, people[-1], "/rooms") == ["* rooms (4): tea 3, Bar 1, lobby 1, zoo 1"]
 
 
+@pytest.mark.promise("chat-lists")
 def test_of_a_thousand_rooms_fifty_are_shown_and_the_others_counted() -> None:
     talk = Talk(announce=0, max_rooms=0)
     ann = talk.join("ann")
@@ -91,6 +93,7 @@ def test_of_a_thousand_rooms_fifty_are_shown_and_the_others_counted() -> None:
     assert ROOMS_SHOWN == 50
 
 
+@pytest.mark.promise("chat-queries")
 def test_asking_for_rooms_costs_the_more_of_a_turn_the_more_rooms_there_are() -> None:
     costs = []
     for rooms in (1, 640):
@@ -109,6 +112,7 @@ def test_asking_for_rooms_costs_the_more_of_a_turn_the_more_rooms_there_are() ->
 # /history
 
 
+@pytest.mark.promise("chat-lists")
 def test_history_shows_the_last_lines_once_more_to_who_asked_and_to_nobody_else() -> None:
     talk = Talk(history=3, announce=0)
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -124,6 +128,7 @@ def test_history_shows_the_last_lines_once_more_to_who_asked_and_to_nobody_else(
     talk.assert_books_balance(ann, bob)
 
 
+@pytest.mark.promise("chat-lists")
 def test_history_shows_the_lines_of_the_hub_too_seen_before_or_not() -> None:
     talk = Talk(announce=9)
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -164,6 +169,7 @@ def test_where_nothing_is_kept_history_says_so(said: int) -> None:
     assert asked(talk, ann, "/history 5") == [f"* {NO_HISTORY}"]
 
 
+@pytest.mark.promise("chat-lists")
 def test_history_is_whole_lines_of_at_most_64_kib() -> None:
     talk = Talk(history=1000, announce=0)
     ann = talk.join("ann")
@@ -178,6 +184,7 @@ def test_history_is_whole_lines_of_at_most_64_kib() -> None:
     assert [line[6:9] for line in lines] == [f"{number:03}" for number in range(100 - len(lines), 100)]
 
 
+@pytest.mark.promise("chat-lists")
 def test_without_notices_history_is_the_lines_alone() -> None:
     talk = Talk(notices=False)
     ann = talk.join("ann")
@@ -202,6 +209,7 @@ def test_history_on_a_wire_leaves_the_books_balanced(trigger: str, read: str) ->
 # /whois
 
 
+@pytest.mark.promise("chat-queries")
 def test_whois_says_how_and_since_when_and_not_from_where() -> None:
     talk = Talk(announce=0)
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -261,6 +269,7 @@ def test_stats_are_the_totals_and_the_lag_of_who_asked_on_one_screen() -> None:
     assert got[6:] == ["* endings: quit 1", f"* you are {len('<guest-1> one') + 1} bytes behind your room"]
 
 
+@pytest.mark.promise("chat-queries")
 def test_stats_name_no_address() -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(2)) as (ann, bob):
         take_all(ann)
@@ -283,6 +292,7 @@ def test_a_name_that_nobody_can_have_is_not_even_normalised(
     assert max(map(len, looked_at)) <= 4 * NAME_LENGTH
 
 
+@pytest.mark.promise("chat-queries")
 @pytest.mark.parametrize("command", ["/history", "/join tea", "/leave"])
 def test_looking_back_costs_the_more_of_a_turn_the_more_lines_may_be_kept(command: str) -> None:
     taken = []

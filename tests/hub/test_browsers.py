@@ -73,6 +73,7 @@ def test_a_browser_that_sends_and_takes_nothing_becomes_a_feed() -> None:
         assert (client.reason, client.detail) == ("slow_consumer", "feed=yes")
 
 
+@pytest.mark.promise("websocket-too-long")
 @pytest.mark.parametrize(("mode", "max_line"), [("chat", 100), ("broadcast", 70_000), ("echo", 100)])
 def test_a_message_may_have_64_kib_or_a_line_where_that_is_more(mode: str, max_line: int) -> None:
     limit = 100 if mode == "echo" else max(65_536, max_line)
@@ -93,6 +94,7 @@ def test_a_message_may_have_64_kib_or_a_line_where_that_is_more(mode: str, max_l
 # Its end.
 
 
+@pytest.mark.promise("websocket-close")
 def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
     with (
         SteppedHub() as hub,
@@ -106,6 +108,7 @@ def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
         assert got == owed + frame(b"\x03\xebreason=protocol_error binary=not here", Opcode.CLOSE)
 
 
+@pytest.mark.promise("websocket-close")
 @pytest.mark.parametrize("reason", [CloseReason.PEER_TIMEOUT, CloseReason.INTERNAL_ERROR])
 def test_a_browser_that_is_given_up_gets_its_close_frame_behind_the_line_begun_only(
     reason: CloseReason,
@@ -124,6 +127,7 @@ def test_a_browser_that_is_given_up_gets_its_close_frame_behind_the_line_begun_o
         assert begun < hub.client(talker).lines_in
 
 
+@pytest.mark.promise("websocket-ping")
 def test_a_browser_whose_kernel_refuses_bytes_is_not_asked_whether_it_is_there() -> None:
     """The question would stand behind those bytes; the kernel has a clock of its own for them."""
     with (
@@ -152,6 +156,7 @@ def test_without_websockets_there_is_no_port_for_them() -> None:
         assert {listener.transport for listener in hub.loop._door._listeners.values()} == {"line"}
 
 
+@pytest.mark.promise("websocket-origin")
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.7"])
 def test_a_browser_may_name_the_address_listened_on_and_what_was_allowed(host: str) -> None:
     with SteppedHub(host=host, allowed_hosts=("chat.example",)) as hub:

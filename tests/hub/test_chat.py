@@ -127,6 +127,7 @@ def test_the_greeting_counts_the_others(there: int, company: str) -> None:
     assert company in greeting
 
 
+@pytest.mark.promise("lines-no-notices")
 def test_without_notices_the_hub_says_nothing_of_its_own() -> None:
     talk = Talk(notices=False)
     ann, bob = talk.join(quiet=False), talk.join(quiet=False)
@@ -143,6 +144,7 @@ def test_history_comes_with_the_room() -> None:
     assert talk.heard(bob)[1:] == ["<ann> two", "<ann> three"]
 
 
+@pytest.mark.promise("close-leaves-room")
 def test_who_has_left_is_out_of_its_room_and_its_nick_is_free() -> None:
     talk = Talk()
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -164,6 +166,7 @@ def test_everyone_in_the_room_sees_the_line_with_the_nick_the_sender_too() -> No
     assert talk.heard(ann) == talk.heard(bob) == ["<ann> hello", "<ann> bob"]
 
 
+@pytest.mark.promise("chat-me")
 def test_a_line_that_starts_with_two_slashes_is_said_with_one() -> None:
     talk = Talk()
     ann = talk.join("ann")
@@ -188,6 +191,7 @@ def test_rooms_do_not_hear_one_another() -> None:
     assert talk.heard(bob) == ["<bob> in the lobby"]
 
 
+@pytest.mark.promise("chat-clean")
 @pytest.mark.parametrize(
     ("said", "seen"),
     [
@@ -208,6 +212,7 @@ def test_hostile_text_is_cleaned_and_ordinary_text_is_not(said: bytes, seen: str
     assert talk.heard(bob) == [f"<ann> {seen}" if way == "said" else f"<ann to you> {seen}"]
 
 
+@pytest.mark.promise("chat-clean")
 @given(st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=6))
 def test_no_bytes_of_a_client_reach_anybody_uncleaned(lines: list[bytes]) -> None:
     talk = Talk()
@@ -220,6 +225,7 @@ def test_no_bytes_of_a_client_reach_anybody_uncleaned(lines: list[bytes]) -> Non
         assert all(re.match(mark, line) for line in wire.split("\n")[:-1])
 
 
+@pytest.mark.promise("chat-no-forgery")
 def test_nobody_can_write_a_line_of_the_hub_or_of_somebody_else() -> None:
     talk = Talk()
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -252,6 +258,7 @@ def test_what_is_no_name_is_refused_and_the_old_nick_stays(nick: str) -> None:
     assert talk.chat.find("ann") is ann
 
 
+@pytest.mark.promise("chat-no-forgery")
 @pytest.mark.parametrize("nick", ["guest-1", "Guest-99", "ＧＵＥＳＴ-7", "hubbub", "HUBBUB", "You"])
 def test_names_that_the_hub_uses_itself_are_reserved(nick: str) -> None:
     talk = Talk()
@@ -261,6 +268,7 @@ def test_names_that_the_hub_uses_itself_are_reserved(nick: str) -> None:
         talk.chat.rename(other, nick)
 
 
+@pytest.mark.promise("chat-no-forgery")
 @pytest.mark.parametrize("name", ["hubbub", "you", "guest-7"])
 def test_a_name_that_is_kept_from_people_may_be_a_room(name: str) -> None:
     talk = Talk()
@@ -270,6 +278,7 @@ def test_a_name_that_is_kept_from_people_may_be_a_room(name: str) -> None:
     assert talk.heard(ann)[:2] == [f"* you are now in {name}, with nobody else", "<ann> hello"]
 
 
+@pytest.mark.promise("chat-names")
 @pytest.mark.parametrize("nick", ["ann", "ANN", "Ａｎｎ"])
 def test_a_nick_is_taken_whatever_its_case_or_width(nick: str) -> None:
     talk = Talk()
@@ -307,6 +316,7 @@ def test_lines_said_before_a_change_of_nick_keep_the_old_one() -> None:
 # Announcements.
 
 
+@pytest.mark.promise("chat-announce")
 def test_the_announcements_of_a_turn_are_one_line() -> None:
     talk = Talk()
     ann = talk.join("ann")
@@ -329,6 +339,7 @@ def test_announcements_are_no_talk_and_keep_nobody_alive() -> None:
     assert [chunk.talk for chunk in talk.rooms.lobby.chunks] == [False]
 
 
+@pytest.mark.promise("chat-announce")
 def test_only_small_rooms_announce() -> None:
     talk = Talk(announce=3)
     people = [talk.join(quiet=False) for _ in range(3)]
@@ -352,6 +363,7 @@ def test_none_announces_where_the_limit_is_0() -> None:
     assert [line for line in talk.heard(ann) if "joined" in line or "left" in line] == []
 
 
+@pytest.mark.promise("chat-announce")
 def test_a_long_announcement_names_twenty_and_counts_the_rest() -> None:
     line = announcement([(f"guest-{number}", "joined") for number in range(50)]).decode()
     assert line.startswith("* guest-0, guest-1, ")
@@ -392,6 +404,7 @@ def test_a_room_tells_who_came_and_who_went() -> None:
     assert talk.heard(ann) == ["* bob joined"]
 
 
+@pytest.mark.promise("chat-room-limit")
 def test_an_empty_room_goes_with_its_last_member_and_the_lobby_stays() -> None:
     talk = Talk()
     ann = talk.join("ann")
@@ -403,6 +416,7 @@ def test_an_empty_room_goes_with_its_last_member_and_the_lobby_stays() -> None:
     assert talk.rooms.all() == [talk.rooms.lobby]
 
 
+@pytest.mark.promise("chat-room-limit")
 def test_past_the_limit_of_rooms_a_new_one_is_refused_and_one_stays_where_one_is() -> None:
     talk = Talk(max_rooms=2)
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -414,6 +428,7 @@ def test_past_the_limit_of_rooms_a_new_one_is_refused_and_one_stays_where_one_is
     assert bob.room is ann.room
 
 
+@pytest.mark.promise("chat-rooms")
 def test_joining_keeps_what_the_old_room_still_owed() -> None:
     talk = Talk(announce=0)
     ann, bob = talk.join("ann"), talk.join("bob")
@@ -432,6 +447,7 @@ def test_joining_keeps_what_the_old_room_still_owed() -> None:
     talk.assert_books_balance(ann, bob)
 
 
+@pytest.mark.promise("chat-rooms")
 @given(
     st.lists(
         st.tuples(
@@ -489,6 +505,7 @@ def test_a_message_finds_people_in_other_rooms() -> None:
     assert talk.heard(bob) == ["<ann to you> hello"]
 
 
+@pytest.mark.promise("chat-whisper")
 @pytest.mark.parametrize("why", ["deaf", "full"])
 def test_who_does_not_read_gets_no_messages_and_the_sender_is_told(why: str) -> None:
     talk = Talk(intake=Intake(room_bytes=1 << 17, private_bytes=1000))

@@ -105,6 +105,7 @@ def read_until(peer: socket.socket, wanted: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.promise("cli-wrong-input")
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -152,6 +153,7 @@ def test_a_wrong_flag_is_one_line(tmp_path: Path, arguments: list[str], line: st
     assert_refused(hubbub(tmp_path, arguments), line)
 
 
+@pytest.mark.promise("cli-wrong-input")
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
@@ -173,6 +175,7 @@ def test_a_wrong_variable_is_one_line(tmp_path: Path, name: str, value: str, lin
     assert_refused(hubbub(tmp_path, [], {name: value}), line)
 
 
+@pytest.mark.promise("cli-wrong-input")
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -206,6 +209,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: bytes, line: str) -> Non
     assert_refused(hubbub(tmp_path, []), f"hubbub.toml: {line}")
 
 
+@pytest.mark.promise("cli-wrong-input")
 def test_a_wrong_value_is_named_even_where_a_flag_hides_it(tmp_path: Path) -> None:
     (tmp_path / "hubbub.toml").write_text("port = -1")
     assert_refused(hubbub(tmp_path, ["--port", "0"]), f"hubbub.toml: port: '-1': {PORT}")
@@ -273,6 +277,7 @@ def test_the_start_lines_name_every_listener_and_the_limits(tmp_path: Path) -> N
         assert all(re.fullmatch(r"hubbub: (lines|websockets) on \[::1\]:\d+", line) for line in others)
 
 
+@pytest.mark.promise("cli-precedence")
 def test_flags_beat_variables_and_variables_beat_the_file(tmp_path: Path) -> None:
     (tmp_path / "hubbub.toml").write_text(
         "max-clients = 1\nmax-rooms = '4'\nweb = false\nws = false\nhost = '127.0.0.1'"
@@ -287,6 +292,7 @@ def test_flags_beat_variables_and_variables_beat_the_file(tmp_path: Path) -> Non
         assert hub.said[1].startswith("hubbub: at most 3 clients")
 
 
+@pytest.mark.promise("admission-reserve")
 def test_few_descriptors_lower_the_number_of_clients_and_it_says_so(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-web", launch=["sh", "-c", 'ulimit -n 64; exec "$@"', "sh"]) as hub:
         assert hub.said[-1] == "hubbub: at most 32 clients (64 descriptors)"
@@ -316,6 +322,7 @@ def test_an_address_that_is_not_of_this_machine_is_one_line(tmp_path: Path) -> N
     assert_refused(result, "cannot listen on 192.0.2.1:1: cannot assign requested address", 69)
 
 
+@pytest.mark.promise("process-signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_hub_with_a_farewell_and_exit_code_0(
     tmp_path: Path, number: signal.Signals
@@ -328,6 +335,7 @@ def test_a_signal_ends_the_hub_with_a_farewell_and_exit_code_0(
         assert hub.process.wait(WITHIN_S) == 0
 
 
+@pytest.mark.promise("process-signals")
 def test_a_second_signal_of_either_kind_leaves_at_once(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-web") as hub, connect(hub.port()) as peer:
         read_until(peer, b"/help")
@@ -337,6 +345,7 @@ def test_a_second_signal_of_either_kind_leaves_at_once(tmp_path: Path) -> None:
         assert hub.process.wait(WITHIN_S) == 128 + signal.SIGTERM
 
 
+@pytest.mark.promise("process-signals")
 def test_nohup_is_respected_and_signals_without_a_meaning_do_nothing(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-web", launch=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]) as hub:
         with connect(hub.port()) as peer:
@@ -398,6 +407,7 @@ def echo_through(port: int, process: subprocess.Popen[bytes]) -> None:
             assert read_until(peer, b"\n") == line
 
 
+@pytest.mark.promise("resources-log")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_descriptors_are_no_socket_of_a_client(
     tmp_path: Path, port: int, closed: str
@@ -413,6 +423,7 @@ def test_closed_standard_descriptors_are_no_socket_of_a_client(
             process.kill()
 
 
+@pytest.mark.promise("resources-log")
 def test_output_that_nobody_reads_stops_nothing(tmp_path: Path, port: int) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -437,6 +448,7 @@ def test_output_that_nobody_reads_stops_nothing(tmp_path: Path, port: int) -> No
             os.close(writer)
 
 
+@pytest.mark.promise("idle-wall-clock")
 def test_a_step_of_the_wall_clock_ends_nobody(tmp_path: Path) -> None:
     """Idle time is measured on the monotonic clock: whoever sets the date by a day ends no client."""
     step = tmp_path / "step"

@@ -82,6 +82,7 @@ def size_bytes(thing: object) -> int:
     return sys.getsizeof(thing) + sum(map(size_bytes, parts))
 
 
+@pytest.mark.promise("resources-idle-client")
 def test_a_client_that_does_nothing_is_small(record_property: Callable[[str, object], None]) -> None:
     client = a_client(telnet=TelnetFilter(), nick="guest-1", prefix=b"<guest-1> ")
     a_room(client)
@@ -145,6 +146,7 @@ def test_private_output_of_who_hears_no_room_precedes_everything(state: str) -> 
     assert client.private == [Piece(-1, b"\xff\xf1", raw=True)]
 
 
+@pytest.mark.promise("chat-rooms")
 def test_the_places_in_the_last_rooms_that_it_left_are_remembered() -> None:
     client = a_client()
     assert ROOMS_REMEMBERED == 64

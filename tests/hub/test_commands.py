@@ -115,6 +115,7 @@ def test_a_blank_at_the_end_of_a_command_does_not_matter(typed: str) -> None:
     assert not any("only visible letters" in line or "no such" in line for line in got), got
 
 
+@pytest.mark.promise("chat-me")
 @pytest.mark.parametrize(
     ("typed", "seen"),
     [

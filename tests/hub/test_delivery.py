@@ -322,6 +322,7 @@ def test_all_who_are_in_step_get_the_same_bytes_object() -> None:
     assert len(wires) == 1
 
 
+@pytest.mark.promise("chat-answer")
 def test_an_answer_stands_between_the_two_lines_around_its_command() -> None:
     client = a_client()
     room = a_room(client)

@@ -58,6 +58,7 @@ def test_stop_ends_the_child_and_may_be_repeated(capfd: pytest.CaptureFixture[st
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.promise("demo-defaults")
 def test_the_demo_is_serve_with_two_other_defaults() -> None:
     ours, usual = DemoSettings(), Settings()
     differ = {field.name for field in fields(ours) if getattr(ours, field.name) != getattr(usual, field.name)}

@@ -29,6 +29,7 @@ def rest_of(sock: socket.socket) -> bytes:
 # Who comes in.
 
 
+@pytest.mark.promise("admission-full")
 def test_a_full_hub_refuses_with_a_line_and_fills_up_again_and_again() -> None:
     with ThreadHub(mode="echo", max_clients=3) as hub:
         for round_ in range(3):
@@ -62,6 +63,7 @@ def test_a_refusal_arrives_though_the_peer_spoke_first() -> None:
         assert late.rest() == b"* bye reason=server_full limit=1\r\n"
 
 
+@pytest.mark.promise("lines-no-notices")
 def test_without_notices_a_refusal_is_only_an_end() -> None:
     with (
         ThreadHub(mode="echo", max_clients=1, notices=False) as hub,
@@ -118,6 +120,7 @@ def test_nobody_is_accepted_once_the_hub_drains() -> None:
             late.connect(("127.0.0.1", hub.port))
 
 
+@pytest.mark.promise("close-listener")
 def test_a_listener_that_the_system_takes_away_is_left_alone_and_the_hub_goes_on() -> None:
     """As `ss -K` does. It is reported in every wait from then on, so a hub that only tries again spins."""
 
@@ -143,6 +146,7 @@ def test_a_listener_that_the_system_takes_away_is_left_alone_and_the_hub_goes_on
             hub.turns_until(lambda: len(hub.hub.clients) == 2)
 
 
+@pytest.mark.promise("close-listener")
 def test_a_port_whose_listener_was_taken_away_is_back_after_a_restart() -> None:
     with SteppedHub(mode="echo") as hub:
         fd, listener = next(
@@ -161,6 +165,7 @@ def test_a_port_whose_listener_was_taken_away_is_back_after_a_restart() -> None:
 # So many of one address.
 
 
+@pytest.mark.promise("admission-full")
 def test_one_address_may_have_so_many_clients_and_another_has_its_own() -> None:
     sockets = FromAfar("203.0.113.1", "203.0.113.1", "203.0.113.1", "203.0.113.2")
     with SteppedHub(sockets=sockets, mode="echo", max_per_ip=2) as hub, closing(hub.join(4)) as peers:
@@ -172,6 +177,7 @@ def test_one_address_may_have_so_many_clients_and_another_has_its_own() -> None:
         assert hub.hub.per_address == {"203.0.113.1": 2, "203.0.113.2": 1}
 
 
+@pytest.mark.promise("admission-full")
 def test_the_64_of_one_ipv6_site_count_as_one_address() -> None:
     sockets = FromAfar("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1")
     with SteppedHub(sockets=sockets, mode="echo", max_per_ip=1) as hub, closing(hub.join(3)) as peers:
@@ -241,6 +247,7 @@ def test_what_counts_as_one_address(host: str, network: str) -> None:
 # Out of descriptors.
 
 
+@pytest.mark.promise("resources-no-descriptor")
 def test_without_descriptors_each_peer_is_told_so_and_the_loop_does_not_spin() -> None:
     with ThreadHub(mode="echo") as hub, closing(hub.peers(1)) as (inside,):
         counters, calls = hub.loop.hub.counters, hub.loop.hub.sockets.calls
@@ -267,6 +274,7 @@ def test_without_descriptors_each_peer_is_told_so_and_the_loop_does_not_spin() -
         assert hub.loop.hub.counters.closed["server_full"] == len(late)
 
 
+@pytest.mark.promise("resources-no-descriptor")
 def test_where_not_even_the_spare_helps_the_door_is_shut_and_opens_by_itself() -> None:
     with ThreadHub(mode="echo") as hub, closing(hub.peers(1)) as (inside,):
         counters, calls = hub.loop.hub.counters, hub.loop.hub.sockets.calls

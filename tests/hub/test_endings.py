@@ -54,6 +54,7 @@ def is_connected(sock: socket.socket) -> bool:
 # One reason, and one farewell.
 
 
+@pytest.mark.promise("close-one-reason")
 def test_the_first_reason_wins_and_there_is_one_record() -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
         client = hub.deliver(peer, b"/quit\n" + b"x" * 9000, fin=True)
@@ -65,6 +66,7 @@ def test_the_first_reason_wins_and_there_is_one_record() -> None:
         assert hub.hub.counters.closed == {"quit": 1}
 
 
+@pytest.mark.promise("close-farewell")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_the_farewell_arrives_behind_200_kb_of_input_that_nobody_reads(trigger: str, read: str) -> None:
     with ThreadHub(mode="chat", trigger=trigger, read=read) as hub, hub.peer() as peer:
@@ -74,6 +76,7 @@ def test_the_farewell_arrives_behind_200_kb_of_input_that_nobody_reads(trigger: 
         assert hub.ending()["farewell"]
 
 
+@pytest.mark.promise("close-farewell")
 def test_the_farewell_stands_at_a_line_border_behind_everything_that_was_owed() -> None:
     with SteppedHub(mode="chat", announce=0) as hub:
         (slow,) = hub.join(1, receive_buffer=4096)
@@ -88,6 +91,7 @@ def test_the_farewell_stands_at_a_line_border_behind_everything_that_was_owed() 
             assert said == [LINE] * (hub.client(talker).lines_in - 1)
 
 
+@pytest.mark.promise("lines-no-notices")
 def test_without_notices_nobody_gets_a_farewell() -> None:
     with SteppedHub(mode="chat", notices=False) as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"/quit\n")
@@ -97,6 +101,7 @@ def test_without_notices_nobody_gets_a_farewell() -> None:
         assert not hub.ending()["farewell"]
 
 
+@pytest.mark.promise("close-half-close")
 def test_a_peer_that_ended_itself_gets_its_lines_and_no_farewell() -> None:
     with SteppedHub(mode="echo") as hub, closing(hub.join(1)) as (peer,):
         hub.deliver(peer, b"one\ntwo", fin=True)
@@ -121,6 +126,7 @@ def test_who_closed_and_takes_nothing_is_let_go_after_ten_seconds() -> None:
         assert hub.ending()["unsent_bytes"] > 0
 
 
+@pytest.mark.promise("close-rest")
 def test_who_takes_its_rest_at_the_last_moment_has_time_to_read_it() -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(2, receive_buffer=4096)) as (slow, talker):
         client = hub.client(slow)
@@ -190,6 +196,7 @@ def test_lingering_ends_at_the_peers_end_of_stream(trigger: str, read: str) -> N
         assert hub.ending()["farewell"]
 
 
+@pytest.mark.promise("close-rest")
 def test_lingering_ends_after_two_seconds_where_the_peer_does_not_close() -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"/quit\n")
@@ -238,6 +245,7 @@ def test_a_slow_consumer_that_cannot_linger_does_not_end_the_loop() -> None:
             assert hub.ending()["reason"] == "slow_consumer"
 
 
+@pytest.mark.promise("close-rest")
 def test_who_ended_and_does_not_take_its_rest_is_given_up_after_two_seconds() -> None:
     with SteppedHub(mode="chat", announce=0) as hub:
         (slow,) = hub.join(1, receive_buffer=4096)
@@ -258,6 +266,7 @@ def test_who_ended_and_does_not_take_its_rest_is_given_up_after_two_seconds() ->
 # The drain.
 
 
+@pytest.mark.promise("close-drain")
 def test_a_drain_delivers_what_was_accepted_before_and_says_farewell() -> None:
     with SteppedHub(drain_s=10.0) as hub:
         (slow,) = hub.join(1, receive_buffer=4096)
@@ -275,6 +284,7 @@ def test_a_drain_delivers_what_was_accepted_before_and_says_farewell() -> None:
         assert {end["unsent_bytes"] for end in hub.endings()} == {0}
 
 
+@pytest.mark.promise("close-drain")
 @pytest.mark.parametrize("drain_s", [0.5, 10.0])
 def test_a_drain_is_given_up_at_its_limit_and_not_before(drain_s: float) -> None:
     with SteppedHub(drain_s=drain_s) as hub:
@@ -292,6 +302,7 @@ def test_a_drain_is_given_up_at_its_limit_and_not_before(drain_s: float) -> None
             assert unsent > 0
 
 
+@pytest.mark.promise("close-drain")
 def test_a_drain_without_a_limit_waits_for_who_takes_nothing() -> None:
     with SteppedHub(drain_s=0.0) as hub:
         (slow,) = hub.join(1, receive_buffer=4096)
@@ -350,6 +361,7 @@ def test_a_browser_that_is_taken_for_gone_gets_its_close_frame_at_the_border_of_
             assert re.fullmatch(whole + rb"\x88\x1e\x03\xf3reason=peer_timeout ping=20s", got)
 
 
+@pytest.mark.promise("order-amid-broadcast")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_who_comes_in_when_a_send_has_just_failed_is_heard_and_hears(trigger: str, read: str) -> None:
     """Numbers are reused at once: had the failed send closed its descriptor, the newcomer would get it."""
@@ -369,6 +381,7 @@ def test_who_comes_in_when_a_send_has_just_failed_is_heard_and_hears(trigger: st
             assert talker.read(14) == b"one\ntwo\nthree\n"
 
 
+@pytest.mark.promise("resources-websocket")
 @pytest.mark.parametrize(
     ("request_line", "rest", "reset"),
     [

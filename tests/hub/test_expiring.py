@@ -40,6 +40,7 @@ def test_who_talks_after_the_warning_is_warned_again_and_not_ended_early() -> No
         assert hub.ending()["age_s"] >= 0.2 + 1.2
 
 
+@pytest.mark.promise("lines-no-notices")
 def test_without_notices_nobody_is_warned() -> None:
     times = {"idle_timeout_s": 10, "idle_warning_s": 5}
     with SteppedHub(mode="chat", notices=False, **times) as hub, closing(hub.join(1)) as (peer,):
@@ -73,6 +74,7 @@ def knock(hub: SteppedHub, said: bytes) -> tuple[Peer, Client]:
     return peer, client
 
 
+@pytest.mark.promise("idle-handshake")
 def test_a_handshake_that_trickles_in_ends_after_five_seconds() -> None:
     with SteppedHub() as hub:
         peer, client = knock(hub, b"GET / HTTP/1.1\r\n")
@@ -88,6 +90,7 @@ def test_a_handshake_that_trickles_in_ends_after_five_seconds() -> None:
             assert peer.rest().startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.promise("pause-active")
 def test_a_request_that_waits_to_be_read_at_its_deadline_is_read() -> None:
     with SteppedHub(Budgets(turn_bytes=1), idle_timeout_s=0) as hub, ExitStack() as stack:
         peers = [stack.enter_context(Peer(hub.ws_port)) for _ in range(2)]
@@ -100,6 +103,7 @@ def test_a_request_that_waits_to_be_read_at_its_deadline_is_read() -> None:
             hub.turns_until(lambda peer=peer: take_all(peer).startswith(b"HTTP/1.1 101 "))
 
 
+@pytest.mark.promise("pause-active")
 def test_who_was_sent_nothing_yet_is_not_stuck() -> None:
     budgets = Budgets(client_bytes=60, read_bytes=60, sends=1, sends_between_clock_readings=1)
     with SteppedHub(budgets, mode="chat", idle_timeout_s=0) as hub, closing(hub.join(3)) as peers:
@@ -111,6 +115,7 @@ def test_who_was_sent_nothing_yet_is_not_stuck() -> None:
         assert {client.reason for client in untried} == {None}
 
 
+@pytest.mark.promise("websocket-ping")
 def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
     with SteppedHub(idle_timeout_s=0) as hub:
         peer, client = knock(hub, request_to(hub.ws_port))
@@ -124,6 +129,7 @@ def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
             assert client.reason is None
 
 
+@pytest.mark.promise("websocket-ping")
 def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
     with SteppedHub(idle_timeout_s=0) as hub:
         peer, client = knock(hub, request_to(hub.ws_port))
@@ -155,6 +161,7 @@ def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
             assert client.pinged
 
 
+@pytest.mark.promise("idle-activity")
 @pytest.mark.parametrize("frame", [MASKED_PING, MASKED_PONG], ids=["ping", "pong"])
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
 def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
@@ -174,6 +181,7 @@ def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
             assert client.reason == "idle"
 
 
+@pytest.mark.promise("websocket-message")
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
 def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None:
     with SteppedHub(mode=mode, idle_timeout_s=50, idle_strategy="deadline") as hub:
@@ -186,6 +194,7 @@ def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None
             assert client.reason is None
 
 
+@pytest.mark.promise("websocket-ping")
 @pytest.mark.parametrize(
     ("end", "reason"),
     [(close(1000), "peer_closed"), (text(b"x" * 9000), "line_too_long"), (b"", "peer_closed")],
@@ -205,6 +214,7 @@ def test_whose_end_waits_behind_its_lines_is_not_asked_whether_it_is_there(end: 
             assert client.reason == reason
 
 
+@pytest.mark.promise("idle-handshake")
 def test_the_idle_time_of_a_websocket_starts_when_it_is_let_in() -> None:
     with SteppedHub(idle_timeout_s=3, mode="broadcast") as hub:
         peer, client = knock(hub, b"")
@@ -239,6 +249,7 @@ def test_a_reset_that_the_idle_clock_finds_first_is_still_a_reset() -> None:
         assert client.lines_in == 0
 
 
+@pytest.mark.promise("idle-handshake")
 def test_nobody_is_warned_at_its_handshake() -> None:
     with SteppedHub(mode="chat", idle_timeout_s=4, idle_warning_s=2) as hub:
         handshake = request_to(hub.ws_port)

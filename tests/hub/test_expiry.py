@@ -147,6 +147,7 @@ def test_who_becomes_active_between_two_slices_is_not_expired_early(strategy: Id
     assert [(id, due) for id, due, _ in turns(expiry, 4.7, 100.0)] == [(saved, 4.6 + TIMEOUT_S)]
 
 
+@pytest.mark.promise("turn-timers")
 @each_strategy
 def test_a_million_touches_of_one_client_keep_it_small(strategy: IdleStrategy) -> None:
     expiry = make(strategy)
@@ -167,6 +168,7 @@ def test_a_hundred_thousand_clients_that_come_and_go_leave_nothing_behind(strate
     assert footprint_bytes(expiry) < 5000
 
 
+@pytest.mark.promise("turn-durations")
 @each_strategy
 @pytest.mark.parametrize("start_s", [0.0, 86_400.0 * 3650])
 @pytest.mark.parametrize("timeout_s", [1e-3, 1e9])
@@ -182,6 +184,7 @@ def test_tiny_and_huge_timeouts_are_kept(strategy: IdleStrategy, timeout_s: floa
     assert expiry.expired(due + INTERVAL_S, 10) == [(1, due)]
 
 
+@pytest.mark.promise("turn-durations")
 @each_strategy
 def test_a_late_loop_is_told_to_work_and_never_to_wait_a_negative_time(strategy: IdleStrategy) -> None:
     expiry = make(strategy)

@@ -86,6 +86,7 @@ FIRST_BYTES: list[tuple[bytes, bool | None]] = [
 ]
 
 
+@pytest.mark.promise("hostile-protocols")
 @pytest.mark.parametrize(("first_line", "protocol"), OPENERS)
 def test_a_protocol_is_known_by_its_whole_first_line(first_line: bytes, protocol: str | None) -> None:
     assert foreign_protocol(first_line) == protocol
@@ -104,6 +105,7 @@ def test_the_hello_of_a_real_tls_client_is_known() -> None:
     assert is_tls_hello(outgoing.read()) is True
 
 
+@pytest.mark.promise("hostile-protocols")
 @settings(deadline=None)
 @given(data=st.one_of(st.binary(max_size=6), st.binary(max_size=4).map(lambda rest: b"\x16\x03" + rest)))
 @example(data=b"\x16\x03\x01\x00")
@@ -115,6 +117,7 @@ def test_a_verdict_once_given_never_changes_with_more_bytes(data: bytes) -> None
     assert decided or len(data) < 3
 
 
+@pytest.mark.promise("hostile-protocols")
 @pytest.mark.parametrize("protocol", ["http", "http2"])
 @pytest.mark.parametrize("hint", ["The page is at http://127.0.0.1:8080/", "Stránka je jinde", ""])
 def test_http_gets_a_complete_answer_that_says_where_to_go(protocol: str, hint: str) -> None:
@@ -134,6 +137,7 @@ def test_http_gets_a_complete_answer_that_says_where_to_go(protocol: str, hint: 
     assert hint in body.decode()
 
 
+@pytest.mark.promise("hostile-protocols")
 def test_a_real_tls_client_understands_the_alert() -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="localhost")

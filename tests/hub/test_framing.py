@@ -81,6 +81,7 @@ def by_the_book(data: bytes, max_line_bytes: int) -> Outcome:
     return lines, line or None, False, crlf_seen
 
 
+@pytest.mark.promise("lines-verbatim")
 @pytest.mark.parametrize(("data", "lines", "last"), TRANSCRIPTS)
 def test_lines_are_cut_at_lf_crlf_and_cr_nul_and_stay_verbatim(
     data: bytes, lines: list[bytes], last: bytes | None
@@ -88,6 +89,7 @@ def test_lines_are_cut_at_lf_crlf_and_cr_nul_and_stay_verbatim(
     assert outcome([data])[:2] == (lines, last)
 
 
+@pytest.mark.promise("lines-verbatim")
 @pytest.mark.parametrize(("data", "lines", "last"), TRANSCRIPTS)
 def test_every_cut_in_two_and_byte_by_byte_give_the_same_lines(
     data: bytes, lines: list[bytes], last: bytes | None
@@ -110,6 +112,7 @@ def test_any_cut_under_any_limit_follows_the_rules(data: bytes, places: list[int
     assert outcome(cut(data, places), limit) == expected
 
 
+@pytest.mark.promise("lines-verbatim")
 @settings(deadline=None)
 @given(data=st.binary(max_size=200), places=st.lists(st.integers(0, 200), max_size=8))
 def test_any_cut_of_arbitrary_bytes_follows_the_rules(data: bytes, places: list[int]) -> None:
@@ -127,6 +130,7 @@ def test_what_waits_for_its_line_end_is_counted() -> None:
     assert buffer.unfinished_bytes == 0
 
 
+@pytest.mark.promise("lines-unfinished-last")
 def test_an_unfinished_last_line_is_given_once() -> None:
     buffer = LineBuffer(0)
     assert buffer.feed(b"no end") == []
@@ -143,6 +147,7 @@ def test_nothing_fed_decides_nothing() -> None:
     assert buffer.finish() is None
 
 
+@pytest.mark.promise("lines-too-long")
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"])
 def test_a_line_of_exactly_the_limit_passes_and_one_byte_more_does_not(end: bytes) -> None:
     assert outcome([b"x" * 8 + end], 8) == ([b"x" * 8], None, False, end != b"\n")
@@ -157,6 +162,7 @@ def test_a_cr_counts_for_the_limit_only_once_it_is_content() -> None:
     assert buffer.too_long
 
 
+@pytest.mark.promise("lines-too-long")
 def test_an_over_long_line_is_noticed_before_it_ends() -> None:
     buffer = LineBuffer(4)
     assert buffer.feed(b"good\nxxxxx") == [b"good"]
@@ -164,6 +170,7 @@ def test_an_over_long_line_is_noticed_before_it_ends() -> None:
     assert buffer.unfinished_bytes == 0
 
 
+@pytest.mark.promise("lines-too-long")
 def test_everything_after_an_over_long_line_is_dropped() -> None:
     buffer = LineBuffer(4)
     assert buffer.feed(b"one\nmuch too long\ntwo\r\n") == [b"one"]
@@ -218,6 +225,7 @@ def test_the_watched_tail_notices_a_search() -> None:
     assert tail.looked_at_bytes == 8 + 8
 
 
+@pytest.mark.promise("lines-trickle")
 @pytest.mark.parametrize("piece", [b"y", b"y\r"])
 def test_an_unfinished_line_is_never_looked_at_again(piece: bytes) -> None:
     count = 20_000
@@ -231,6 +239,7 @@ def test_an_unfinished_line_is_never_looked_at_again(piece: bytes) -> None:
     assert buffer.feed(b"\n") == [(b"x" + piece * count).removesuffix(b"\r")]
 
 
+@pytest.mark.promise("lines-trickle")
 def test_one_byte_feeds_take_about_one_byte_of_memory_each() -> None:
     count = 100_000
     buffer = LineBuffer(0)

@@ -77,6 +77,7 @@ def test_the_answer_is_the_one_of_the_rfc_and_names_no_software() -> None:
     )
 
 
+@pytest.mark.promise("websocket-handshake")
 @pytest.mark.parametrize(
     ("target", "tag"),
     [
@@ -101,6 +102,7 @@ def test_any_target_is_taken_and_a_clean_tag_is_read_from_it(target: str, tag: s
     assert opened(request(f"GET {target} HTTP/1.1")).tag == tag
 
 
+@pytest.mark.promise("websocket-handshake")
 def test_no_extension_and_no_subprotocol_is_agreed_to() -> None:
     asked = request(
         Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits",
@@ -119,6 +121,7 @@ def test_our_names_are_known_with_our_port(host: str) -> None:
     assert opened(request(Host=host))
 
 
+@pytest.mark.promise("websocket-origin")
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "evil.example:9001", "", "localhost:9001:1"])
 def test_another_name_is_misdirected(host: str) -> None:
     verdict = refused(request(Host=host))
@@ -145,6 +148,7 @@ def test_pages_of_ours_come_in(origin: str) -> None:
     assert opened(request(Origin=origin))
 
 
+@pytest.mark.promise("websocket-origin")
 @pytest.mark.parametrize(
     "origin",
     [
@@ -225,6 +229,7 @@ def test_a_tls_hello_gets_an_alert() -> None:
     assert verdict.response == b"\x15\x03\x01\x00\x02\x02\x46"
 
 
+@pytest.mark.promise("websocket-breach")
 @pytest.mark.parametrize(
     ("data", "status", "detail"),
     [
@@ -334,6 +339,7 @@ hostile = st.one_of(st.binary(max_size=300), st.lists(pieces, max_size=30).map(b
 REQUESTS = [request(), request(Origin="http://localhost:8080")]
 
 
+@pytest.mark.promise("websocket-breach")
 @settings(deadline=None, max_examples=500)
 @given(data=hostile, places=st.lists(st.integers(0, 300), max_size=5))
 @example(data=b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\n", places=[])

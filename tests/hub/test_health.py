@@ -89,6 +89,7 @@ def hub() -> Iterator[HubProcess]:
         yield process
 
 
+@pytest.mark.promise("health-hang")
 @pytest.mark.parametrize("ready", [False, True])
 def test_a_hub_that_turns_is_well_and_its_figures_are_told(hub: HubProcess, ready: bool) -> None:
     verdict = until(lambda: next((v for v in [ask(page(hub), ready=ready)] if v.code == WELL), None))
@@ -122,6 +123,8 @@ def test_it_finds_the_page_where_the_file_of_serve_has_it_and_a_flag_beats_both(
     assert health(*flags, directory=tmp_path, HUBBUB_WEB_PORT="1").returncode == 0
 
 
+@pytest.mark.promise("health-hang")
+@pytest.mark.promise("health-states")
 def test_a_hub_that_drains_is_alive_and_not_ready() -> None:
     with (
         HubProcess("--host", "127.0.0.1", "--mode", "broadcast", "--drain", "1h") as hub,
@@ -137,6 +140,7 @@ def test_a_hub_that_drains_is_alive_and_not_ready() -> None:
         assert refused == Verdict(UNWELL, f"not well: {page(hub)}: draining, it takes no new clients")
 
 
+@pytest.mark.promise("health-hang")
 def test_a_loop_that_hangs_is_told_by_the_page_and_well_again_when_it_turns() -> None:
     with HubProcess("--host", "127.0.0.1") as hub:
         until(lambda: ask(page(hub)).code == WELL)
@@ -211,6 +215,7 @@ def test_a_wrong_answer_is_told_apart(answers: Sequence[bytes], why: str) -> Non
         assert ask(where) == Verdict(UNWELL, f"not well: {where}: {why}")
 
 
+@pytest.mark.promise("health-wary")
 def test_an_answer_that_comes_in_drops_is_not_waited_for() -> None:
     asked_again = threading.Event()
 
@@ -227,6 +232,7 @@ def test_an_answer_that_comes_in_drops_is_not_waited_for() -> None:
     assert verdict.code == UNWELL and "it listens and does not answer" in verdict.text
 
 
+@pytest.mark.promise("health-wary")
 def test_what_a_stranger_answers_cannot_move_the_cursor() -> None:
     with answering(json_answer('{"error":"\\u001b[2J\\nhubbub: well"}')) as where:
         result = health("--url", f"http://{where}/")
@@ -238,6 +244,7 @@ def test_a_name_that_does_not_exist_is_said() -> None:
     assert "not well: no.such.invalid:80: " in ask(Page("no.such.invalid", 80)).text  # RFC 6761, 6.4
 
 
+@pytest.mark.promise("health-wary")
 def test_a_name_that_takes_long_to_look_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, over = threading.Event(), threading.Event()
 
@@ -265,6 +272,7 @@ def test_the_page_of_a_hub_is_where_its_settings_put_it(web_host: str, host: str
     assert page_of(Settings(web_host=web_host, web_port=81)) == Page(host, 81)
 
 
+@pytest.mark.promise("health-wary")
 @pytest.mark.parametrize("settings", [Settings(web=False), Settings(web_port=0)])
 def test_without_a_known_page_there_is_nothing_to_ask_but_a_url_helps(settings: Settings) -> None:
     with pytest.raises(NothingToAsk):

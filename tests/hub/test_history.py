@@ -24,6 +24,7 @@ def say_more_than_is_kept(hub: SteppedHub, talker: Peer) -> None:
         take_all(talker)
 
 
+@pytest.mark.promise("chat-history")
 @pytest.mark.parametrize("history", [0, 1, 20])
 def test_who_joins_is_shown_as_many_lines_as_were_asked_for_whatever_their_turns(history: int) -> None:
     with (
@@ -37,6 +38,7 @@ def test_who_joins_is_shown_as_many_lines_as_were_asked_for_whatever_their_turns
         assert shown == [b"<guest-1> %02d" % number for number in range(30 - history, 30)]
 
 
+@pytest.mark.promise("chat-history")
 @pytest.mark.parametrize(
     ("lag", "shown"), [(1024 * 1024, KEPT), (2 * KEPT, KEPT), (384 * 1024, 192 * 1024), (0, KEPT)]
 )
@@ -50,6 +52,7 @@ def test_who_joins_is_shown_at_most_256_kib_and_no_more_than_half_the_lag(lag: i
         assert shown - SAID < bytes_shown(hub) <= shown
 
 
+@pytest.mark.promise("chat-history")
 def test_who_joins_is_shown_no_more_while_a_slow_reader_keeps_the_log() -> None:
     with (
         SteppedHub(mode="chat", history=10_000, announce=0) as hub,
@@ -62,6 +65,7 @@ def test_who_joins_is_shown_no_more_while_a_slow_reader_keeps_the_log() -> None:
         assert KEPT - SAID < bytes_shown(hub) <= KEPT
 
 
+@pytest.mark.promise("chat-history")
 def test_history_on_demand_shows_no_more_than_joining_does() -> None:
     with (
         SteppedHub(mode="chat", history=1000, announce=0, max_lag_bytes=SMALL_LAG) as hub,
@@ -75,6 +79,7 @@ def test_history_on_demand_shows_no_more_than_joining_does() -> None:
         assert asked * SAID == bytes_shown(hub) > SMALL_LAG // 2 - SAID
 
 
+@pytest.mark.promise("chat-history")
 def test_who_joins_is_shown_what_fits_though_one_turn_brought_more() -> None:
     with (
         SteppedHub(mode="chat", history=20, announce=0, max_lag_bytes=4 * 1024 * 1024) as hub,
@@ -90,6 +95,7 @@ def test_who_joins_is_shown_what_fits_though_one_turn_brought_more() -> None:
         assert bytes_shown(hub) == 19 * SAID
 
 
+@pytest.mark.promise("chat-history")
 @pytest.mark.parametrize("slow", ["disconnect", "skip"])
 def test_who_comes_to_a_room_with_a_long_history_reads_all_of_it_and_stays(slow: str) -> None:
     with (
@@ -107,6 +113,7 @@ def test_who_comes_to_a_room_with_a_long_history_reads_all_of_it_and_stays(slow:
         assert got.count(LINE) == SMALL_LAG // 2 // SAID
 
 
+@pytest.mark.promise("chat-history")
 def test_a_browser_that_comes_to_a_long_history_reads_all_of_it_and_stays() -> None:
     with (
         SteppedHub(mode="chat", history=1000, announce=0, max_lag_bytes=SMALL_LAG) as hub,

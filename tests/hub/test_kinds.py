@@ -80,6 +80,7 @@ def test_a_value_is_read_in_its_units(kind: Kind, text: str, value: object) -> N
     assert kind.read(text) == value
 
 
+@pytest.mark.promise("turn-durations")
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

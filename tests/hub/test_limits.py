@@ -80,6 +80,7 @@ TABLE: dict[str, list[str]] = {
 """By how a row begins, its figures in their order."""
 
 
+@pytest.mark.promise("limits-documented")
 def test_the_table_of_limits_has_the_figures_that_hold() -> None:
     assert len(rows()) == len(TABLE)
     for row, (beginning, figures) in zip(rows(), TABLE.items(), strict=True):
@@ -88,6 +89,7 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
     assert TURN.expiries == TURN.endings
 
 
+@pytest.mark.promise("limits-documented")
 @pytest.mark.parametrize(
     "said",
     [
@@ -117,6 +119,7 @@ def test_a_sentence_has_the_figure_that_holds(said: str) -> None:
     assert LIMITS.feed_s == LIMITS.progress_s  # Two clocks, of which the sentence knows one.
 
 
+@pytest.mark.promise("limits-documented")
 def test_0_switches_every_limit_off_but_that_of_the_lag() -> None:
     limits, refused = [], []
     hints = get_type_hints(Settings, include_extras=True)
@@ -135,6 +138,7 @@ def test_0_switches_every_limit_off_but_that_of_the_lag() -> None:
 # A room that catches up.
 
 
+@pytest.mark.promise("limits-room-waits")
 @pytest.mark.parametrize(("hearers", "few"), [(16, 2), (17, 2), (24, 3), (8, 1), (7, 0)])
 def test_a_room_waits_for_those_that_take_bytes_but_for_an_eighth_of_it(hearers: int, few: int) -> None:
     people = [a_client(number) for number in range(1, hearers + 1)]
@@ -148,6 +152,7 @@ def test_a_room_waits_for_those_that_take_bytes_but_for_an_eighth_of_it(hearers:
     assert not room.congested_for(sender)
 
 
+@pytest.mark.promise("limits-room-waits")
 def test_a_room_that_catches_up_does_not_wait_for_those_that_take_nothing() -> None:
     people = [a_client(number) for number in range(1, 17)]
     room, sender = a_room(*people), a_client(99)

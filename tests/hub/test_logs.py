@@ -71,6 +71,7 @@ def test_nothing_but_printable_ascii_reaches_the_log(form: Form, text: str) -> N
     assert set(line[:-1].decode("ascii")) <= set(string.printable) - set("\t\n\r\x0b\x0c")
 
 
+@pytest.mark.promise("cli-log")
 def test_a_value_cannot_forge_a_field() -> None:
     line = Formatter("text").line(Entry(WALL_S, "end", {"nick": 'x" reason=kicked y="'}))
     assert line.endswith(b'event=end nick="x\\" reason=kicked y=\\""\n')
@@ -80,6 +81,7 @@ def test_what_the_command_says_is_one_line_whatever_was_typed() -> None:
     assert own_line("--a\nb\x1b[2J\u202e: no") == "hubbub: --a\\nb\\x1b[2J\\u202e: no\n"
 
 
+@pytest.mark.promise("cli-log")
 def test_twenty_like_records_pass_and_the_rest_become_a_count_when_the_second_ends() -> None:
     limiter = Limiter()
     admitted = [limiter.admit(Entry(WALL_S + n / 100, "end", {})) for n in range(50)]

@@ -156,6 +156,7 @@ def test_activity_is_stamped_with_a_clock_that_was_read_after_the_read() -> None
         until(lambda: client.active_at > sockets.received_at)
 
 
+@pytest.mark.promise("idle-unread")
 def test_who_has_bytes_waiting_at_its_deadline_is_not_idle() -> None:
     one_a_turn = Budgets(turn_bytes=1)
     with SteppedHub(one_a_turn, mode="echo", idle_timeout_s=100.0) as hub, closing(hub.join(3)) as peers:

@@ -57,6 +57,7 @@ def test_past_the_budget_the_bell_goes_on_ringing(mailbox: Mailbox) -> None:
     assert not rings(mailbox)
 
 
+@pytest.mark.promise("order-mailbox")
 def test_a_full_counter_neither_blocks_nor_loses_the_command(mailbox: Mailbox) -> None:
     os.eventfd_write(mailbox.fileno(), 2**64 - 2)  # the most that eventfd(2) holds
     mailbox.post(Stop(9))
@@ -126,6 +127,7 @@ def test_a_child_process_does_not_inherit_the_doorbell(mailbox: Mailbox) -> None
     assert not os.get_inheritable(mailbox.fileno())
 
 
+@pytest.mark.promise("order-mailbox")
 def test_a_hundred_thousand_commands_of_four_threads_are_all_done_once_and_in_order(
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_hundred_thousand_commands_of_four_threads_are_all_done_once_and_in_or
             assert [number for who, number in done if who == thread] == list(range(each))
 
 
+@pytest.mark.promise("order-mailbox")
 def test_a_command_whose_ring_is_denied_is_done_with_the_next_turn(
     monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
 ) -> None:

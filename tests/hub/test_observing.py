@@ -137,6 +137,7 @@ def test_one_client_can_be_asked_for_until_it_ends() -> None:
         assert [row and (row.id, row.nick) for row in rows] == [(1, "guest-1"), None, None]
 
 
+@pytest.mark.promise("order-reused-descriptor")
 def test_who_asks_for_one_that_left_is_never_shown_a_stranger_with_its_descriptor() -> None:
     with SteppedHub() as hub, closing(hub.join(2)) as leavers:
         left = {hub.client(peer).fd: hub.client(peer).id for peer in leavers}

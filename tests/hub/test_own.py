@@ -90,6 +90,7 @@ def test_everybody_hears_the_others_in_the_same_order_and_not_itself(trigger: st
         assert hub.hub.account.owed == hub.hub.account.delivered
 
 
+@pytest.mark.promise("self-echo-off")
 def test_all_streams_are_the_one_order_of_the_room_less_ones_own() -> None:
     with SteppedHub(self_echo=False) as hub, closing(hub.join(4)) as (*talkers, listener):
         for number in range(50):
@@ -164,6 +165,7 @@ def test_answers_and_what_one_whispers_still_come() -> None:
         ]
 
 
+@pytest.mark.promise("self-echo-off")
 def test_notices_of_the_room_about_oneself_still_come() -> None:
     with SteppedHub(mode="chat", self_echo=False) as hub, closing(hub.join(2)) as (ann, bob):
         take_all(ann), take_all(bob)
@@ -172,6 +174,7 @@ def test_notices_of_the_room_about_oneself_still_come() -> None:
         assert take_all(bob) == b"<guest-1> mine\n* guest-1 is now ann\n"
 
 
+@pytest.mark.promise("self-echo-off")
 def test_ones_own_lines_are_lag_and_not_owed_and_are_passed_unskipped() -> None:
     """The room keeps them for who stands before them, whoever said them."""
     client, account = a_client(1), Account()
@@ -186,6 +189,7 @@ def test_ones_own_lines_are_lag_and_not_owed_and_are_passed_unskipped() -> None:
     assert client.lag_bytes == 0
 
 
+@pytest.mark.promise("self-echo-off")
 def test_history_on_coming_back_is_without_ones_own_lines_too() -> None:
     with SteppedHub(mode="chat", announce=0, self_echo=False) as hub, closing(hub.join(2)) as (ann, bob):
         hub.say(ann, b"mine\n")

@@ -141,6 +141,7 @@ def three() -> Iterator[tuple[SteppedHub, list[Client]]]:
         yield hub, [hub.client(peer) for peer in peers]
 
 
+@pytest.mark.promise("limits-room-waits")
 def test_a_room_waits_for_one_hearer_until_its_patience_is_used_up_and_it_comes_back_slowly() -> None:
     with three() as (hub, (client, *_)):
         room, limits, now = hub.hub.rooms.lobby, hub.hub.limits, hub.now_s

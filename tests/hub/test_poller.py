@@ -276,6 +276,7 @@ def test_who_is_closed_meanwhile_makes_no_round_end_before_everybody_is_reported
             assert poller.round_ends == (not waiting)
 
 
+@pytest.mark.promise("pause-active")
 def test_a_wait_that_a_signal_ends_behind_its_time_looks_once_more(wire: Wire) -> None:
     """What SIGCONT does to a process that was stopped for longer than it would have waited."""
     wire.poller.want(wire.fd, reading=True, writing=False)

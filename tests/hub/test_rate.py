@@ -52,6 +52,7 @@ def test_a_client_is_looked_at_again_when_its_bucket_holds_a_line_and_not_for_ea
     assert refill_s(rate) >= min(STEP_S, burst / rate.per_s) - 1e-12
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.parametrize(
     ("rate", "interval_s"),
     [
@@ -71,6 +72,7 @@ def test_who_waits_is_looked_at_every_50_ms_less_often_at_a_low_rate_and_more_wi
         assert hub.hub.timers.rate.timeout(0.0) == pytest.approx(interval_s)
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_a_burst_passes_and_the_rest_comes_at_the_rate_and_nothing_is_lost(
@@ -175,6 +177,7 @@ def test_nothing_but_its_time_brings_back_who_waits_for_its_rate() -> None:
         assert not client.reading
 
 
+@pytest.mark.promise("rate-waiting")
 def test_who_waits_for_its_rate_is_not_idle() -> None:
     with SteppedHub(line_rate=Rate(1, "m", 1), idle_timeout_s=10) as hub, closing(hub.join(1)) as (talker,):
         client = hub.deliver(talker, numbered(3))
@@ -199,6 +202,7 @@ def test_a_bulk_sender_that_waits_for_its_rate_has_not_paused() -> None:
         assert take_all(feed).endswith(numbered(9))
 
 
+@pytest.mark.promise("rate-exact")
 def test_commands_count_like_lines() -> None:
     with SteppedHub(mode="chat", line_rate=Rate(1, "s", 3)) as hub, closing(hub.join(1)) as (talker,):
         take_all(talker)
@@ -207,6 +211,7 @@ def test_commands_count_like_lines() -> None:
         assert take_all(talker).count(b"in lobby") == 3
 
 
+@pytest.mark.promise("rate-exact")
 def test_empty_lines_count_and_an_unfinished_one_does_not() -> None:
     with SteppedHub(mode="chat", line_rate=Rate(1, "s", 3)) as hub, closing(hub.join(1)) as (talker,):
         take_all(talker)
@@ -221,6 +226,7 @@ def test_empty_lines_count_and_an_unfinished_one_does_not() -> None:
         assert take_all(talker).endswith(b"unfinished line\n")
 
 
+@pytest.mark.promise("rate-waiting")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_a_shutdown_does_not_wait_for_lines_that_wait_for_their_rate(trigger: str, read: str) -> None:
     with SteppedHub(line_rate=Rate(2, "s", 1), trigger=trigger, read=read, drain_s=10.0) as hub:
@@ -239,6 +245,7 @@ def test_a_shutdown_does_not_wait_for_lines_that_wait_for_their_rate(trigger: st
         assert [(end["reason"], end["unsent_bytes"]) for end in hub.endings()] == [("server_shutdown", 0)] * 2
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.parametrize("uptime_s", [0.0, 1e7 + 1 / 3])
 @pytest.mark.parametrize("rate", [Rate(7, "m", 1), Rate(10**6, "s", 1), Rate(333, "s", 10)])
 def test_at_any_time_of_the_clock_the_rate_is_kept_and_no_wait_is_for_nothing(
@@ -268,6 +275,7 @@ def test_at_any_time_of_the_clock_the_rate_is_kept_and_no_wait_is_for_nothing(
 # On real clocks.
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_throttled_client_costs_the_others_nothing(trigger: str) -> None:
     with ThreadHub(trigger=trigger, line_rate=Rate(20, "s", 1)) as hub, closing(hub.peers(2)) as (fast, calm):

@@ -84,6 +84,7 @@ def test_whose_share_of_a_turn_is_used_up_stays_marked_behind_the_others(trigger
         assert taken == [(500, 500), (1000, 900), (1400, 900)]
 
 
+@pytest.mark.promise("fair-flood")
 def test_one_flooder_takes_no_turn_from_twenty_polite_ones() -> None:
     share = 4096
     budgets = Budgets(read_bytes=share, client_bytes=share, turn_bytes=share, look_bytes=share // 64)
@@ -100,6 +101,7 @@ def test_one_flooder_takes_no_turn_from_twenty_polite_ones() -> None:
         assert flood.bytes_in >= 10 * share
 
 
+@pytest.mark.promise("limits-unread-answers")
 def test_whoever_does_not_take_its_answers_is_not_read_until_half_of_them_are_gone() -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(1, receive_buffer=4096)) as (peer,):
         client, calls, limit = hub.client(peer), hub.hub.sockets.calls, hub.hub.intake.private_bytes
@@ -179,6 +181,7 @@ def test_lines_that_were_taken_are_not_kept() -> None:
         assert not client.backlog
 
 
+@pytest.mark.promise("lines-too-long")
 @pytest.mark.parametrize("tail", [b"", b"\n", b"\nfour\n"], ids=["unfinished", "finished", "and more"])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_the_lines_before_one_that_is_too_long_are_said_and_nothing_after(
@@ -195,6 +198,7 @@ def test_the_lines_before_one_that_is_too_long_are_said_and_nothing_after(
         assert listener.read(len(said) + 5) == said + b"next\n"
 
 
+@pytest.mark.promise("lines-unfinished-last")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_an_unfinished_last_line_counts_at_fin_and_not_at_rst(trigger: str, read: str) -> None:
     with (
@@ -237,6 +241,7 @@ def test_a_fault_of_the_hubs_own_costs_one_client_only() -> None:
 # Telnet, and the form that a client gets.
 
 
+@pytest.mark.promise("lines-ends")
 def test_a_client_gets_the_line_ends_and_the_escapes_that_it_uses_itself() -> None:
     with SteppedHub() as hub, closing(hub.join(4)) as (plain, returns, telnet, talker):
         hub.say(talker, b"one\n")
@@ -249,6 +254,7 @@ def test_a_client_gets_the_line_ends_and_the_escapes_that_it_uses_itself() -> No
             assert peer.read_until(b"three \xff\xff\r\n") == b"one\ntwo\nthree \xff\xff\r\n"
 
 
+@pytest.mark.promise("lines-ends")
 @pytest.mark.parametrize(("eol", "end"), [("lf", b"\n"), ("crlf", b"\r\n")])
 def test_a_form_that_was_set_stays(eol: str, end: bytes) -> None:
     with SteppedHub(eol=eol) as hub, closing(hub.join(1)) as (peer,):
@@ -257,6 +263,7 @@ def test_a_form_that_was_set_stays(eol: str, end: bytes) -> None:
         assert peer.read_until(b"two" + end) == b"one" + end + b"two" + end
 
 
+@pytest.mark.promise("lines-ends")
 def test_cr_nul_is_answered_with_crlf() -> None:
     with SteppedHub() as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"one\n")
@@ -264,6 +271,7 @@ def test_cr_nul_is_answered_with_crlf() -> None:
         assert peer.read_until(b"two\r\n") == b"one\ntwo\r\n"
 
 
+@pytest.mark.promise("telnet-byte-255")
 def test_where_crlf_was_set_who_speaks_telnet_gets_its_encoding() -> None:
     with SteppedHub(eol="crlf") as hub, closing(hub.join(2)) as (telnet, plain):
         hub.say(telnet, b"one \xff\xff\n")
@@ -271,12 +279,14 @@ def test_where_crlf_was_set_who_speaks_telnet_gets_its_encoding() -> None:
         assert plain.line() == b"one \xff\r\n"
 
 
+@pytest.mark.promise("telnet-byte-255")
 def test_where_lf_was_set_nobody_gets_telnet_encoding() -> None:
     with SteppedHub(eol="lf") as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xfd\x01one \xff\xff\r\n")
         assert peer.line() == b"\xff\xfc\x01one \xff\n"
 
 
+@pytest.mark.promise("lines-ends")
 @pytest.mark.parametrize("command", [b"", IAC_NOP], ids=["CRLF", "telnet"])
 def test_the_form_changes_at_a_line_border_though_a_line_is_half_sent(command: bytes) -> None:
     with SteppedHub() as hub, closing(hub.join(2, receive_buffer=4096)) as (slow, talker):
@@ -291,18 +301,22 @@ def test_the_form_changes_at_a_line_border_though_a_line_is_half_sent(command: b
         assert ends == sorted(ends) and ends[-2:] == [True, True] and not ends[0]
 
 
+@pytest.mark.promise("telnet-are-you-there")
 def test_options_are_refused_and_are_you_there_is_answered_before_the_line_behind_them() -> None:
     with SteppedHub(mode="echo") as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xfd\x01\xff\xfb\x03\xff\xf6one\n")
         assert peer.read_until(b"one\r\n") == b"\xff\xfc\x01\xff\xfe\x03* yes, hubbub is here\r\none\r\n"
 
 
+@pytest.mark.promise("lines-no-notices")
+@pytest.mark.promise("telnet-are-you-there")
 def test_without_notices_are_you_there_is_answered_with_a_nop() -> None:
     with SteppedHub(mode="echo", notices=False) as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xf6one\n")
         assert peer.read_until(b"one\r\n") == b"\xff\xf1one\r\n"
 
 
+@pytest.mark.promise("turn-budgets")
 def test_a_turn_takes_only_so_many_telnet_commands_however_many_clients_send_them() -> None:
     asked = b"\xff\xfd\x01" * 10_000
     with SteppedHub(mode="echo") as hub:
@@ -322,12 +336,14 @@ def test_a_turn_takes_only_so_many_telnet_commands_however_many_clients_send_the
             peer.close()
 
 
+@pytest.mark.promise("telnet-byte-255")
 def test_without_telnet_the_port_is_clean_for_all_eight_bits() -> None:
     with SteppedHub(mode="echo", telnet=False) as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"\xff\xfd\x01\xff\xff\n")
         assert peer.read_until(b"\n") == b"\xff\xfd\x01\xff\xff\n"
 
 
+@pytest.mark.promise("telnet-subnegotiation")
 def test_a_sub_negotiation_that_does_not_end_ends_its_client_after_its_lines() -> None:
     with SteppedHub() as hub, closing(hub.join(2)) as (offender, listener):
         hub.say(offender, b"one\n\xff\xfa\x18" + b"x" * 200)
@@ -379,6 +395,7 @@ def test_a_foreign_protocol_gets_one_reply_wherever_it_is_cut_and_others_hear_no
         assert witness.line().endswith(b"heard?\n")
 
 
+@pytest.mark.promise("lines-no-notices")
 @pytest.mark.parametrize("opener", [HTTP, HTTP2, SSH, TLS], ids=["http", "http2", "ssh", "tls"])
 def test_without_notices_another_protocol_gets_its_one_reply_and_nothing_else(opener: bytes) -> None:
     with SteppedHub(mode="chat", notices=False) as silent, SteppedHub(mode="chat") as hub:

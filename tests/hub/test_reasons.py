@@ -40,6 +40,7 @@ def test_a_peer_that_only_stopped_sending_still_gets_what_it_is_owed() -> None:
     assert CloseReason.PEER_CLOSED.flushes
 
 
+@pytest.mark.promise("close-reasons-listed")
 def test_the_table_of_reasons_has_those_that_the_hub_gives_and_the_others_are_for_later() -> None:
     table = (
         (ROOT / "docs/behaviour.md").read_text().partition("\n| reason | when |\n")[2].partition("\n\n")[0]

@@ -105,6 +105,7 @@ def test_each_form_of_a_chunk_is_made_once(form: Form) -> None:
     assert chunk.wire(form) is chunk.wire(form)
 
 
+@pytest.mark.promise("telnet-byte-255")
 def test_a_telnet_client_shares_the_crlf_form_where_no_byte_is_doubled() -> None:
     chunk = Chunk(b"abc\n", 0, 0, 1, True)
     assert chunk.wire(Form.TELNET) is chunk.wire(Form.CRLF)
@@ -135,6 +136,7 @@ def test_history_is_a_position_set_back_by_lines(turns: list[int], history: int)
     assert room.account.replayed == client.lag_bytes == sum(len(line) + 1 for line in expected)
 
 
+@pytest.mark.promise("chat-history")
 @given(st.lists(st.integers(1, 4), max_size=5), st.integers(0, 12), st.integers(0, 200))
 def test_history_is_whole_lines_that_fit(turns: list[int], history: int, most_bytes: int) -> None:
     room, client = a_room(), a_client()
@@ -148,6 +150,7 @@ def test_history_is_whole_lines_that_fit(turns: list[int], history: int, most_by
     assert room.tail(history, most_bytes) == b"".join(line + b"\n" for line in expected)
 
 
+@pytest.mark.promise("chat-rooms")
 def test_history_never_shows_a_line_twice() -> None:
     client = a_client()
     room = a_room(client)

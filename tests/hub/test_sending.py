@@ -265,6 +265,7 @@ def test_a_reply_to_one_who_is_behind_stands_where_its_command_stood(trigger: st
 # About to be cut: press and patience.
 
 
+@pytest.mark.promise("limits-room-waits")
 @pytest.mark.parametrize("policy", ["disconnect", "skip"])
 def test_one_that_is_about_to_be_cut_and_takes_bytes_is_waited_for_and_misses_nothing(policy: str) -> None:
     with crowd(slow=policy) as scene:
@@ -373,6 +374,7 @@ def test_a_hearer_that_keeps_a_room_waiting_is_cut_after_ten_seconds_without_a_b
             assert seen == [(True, None, ""), (False, "slow_consumer", "stuck=10s")]
 
 
+@pytest.mark.promise("pause-active")
 @pytest.mark.parametrize("idle_timeout_s", [0, 300])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_who_took_its_lines_while_the_process_stood_still_is_not_cut(

@@ -26,6 +26,7 @@ def test_the_defaults_do_not_conflict() -> None:
     refuse_conflicts(Settings, Settings())
 
 
+@pytest.mark.promise("cli-wrong-input")
 @pytest.mark.parametrize(
     ("settings", "flag", "allowed"),
     [
@@ -60,6 +61,7 @@ def test_settings_that_go_together_pass(settings: Settings) -> None:
     refuse_conflicts(Settings, settings)
 
 
+@pytest.mark.promise("admission-reserve")
 @pytest.mark.parametrize(
     ("wanted", "descriptors", "granted"),
     [(10_000, 20_000, 10_000), (10_000, 1024, 960), (10_000, 64, 32), (0, 1024, 960), (5, 64, 5)],

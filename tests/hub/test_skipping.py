@@ -79,6 +79,7 @@ def test_the_rest_of_a_line_that_was_begun_comes_before_the_notice() -> None:
     assert room.account.owed == room.account.delivered + room.account.skipped + queued_bytes([client])
 
 
+@pytest.mark.promise("skip-count")
 def test_a_gap_behind_a_notice_that_waits_makes_its_number_larger() -> None:
     client = a_client()
     room = a_room(client)
@@ -177,6 +178,7 @@ def scene(trigger: str = "level", *, others: int = 3, **changes: object) -> Iter
             yield Scene(hub, talker, slow, list(brisk), hub.client(slow))
 
 
+@pytest.mark.promise("skip-count")
 @pytest.mark.parametrize("eol", ["lf", "crlf"])
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_who_does_not_keep_up_misses_lines_and_is_told_how_many(trigger: str, eol: str) -> None:
@@ -191,6 +193,7 @@ def test_who_does_not_keep_up_misses_lines_and_is_told_how_many(trigger: str, eo
         assert client.reason is None
 
 
+@pytest.mark.promise("skip-count")
 def test_however_many_gaps_who_never_reads_is_owed_one_notice() -> None:
     with scene() as one:
         at = one.say_until_gaps(0, gaps=4)
@@ -200,6 +203,7 @@ def test_however_many_gaps_who_never_reads_is_owed_one_notice() -> None:
         assert assert_whole(got, at) == one.client.skipped_lines
 
 
+@pytest.mark.promise("skip-dead")
 def test_who_takes_nothing_for_a_minute_after_a_gap_is_dead() -> None:
     with scene(idle_timeout_s=0) as one:
         hub, client = one.hub, one.client
@@ -220,6 +224,7 @@ def test_who_takes_nothing_for_a_minute_after_a_gap_is_dead() -> None:
         assert end["skipped_bytes"] == hub.hub.account.skipped == 2000 * client.skipped_lines
 
 
+@pytest.mark.promise("skip-dead")
 def test_who_takes_a_little_after_each_gap_is_kept() -> None:
     with scene() as one:
         hub, got, at = one.hub, b"", 0
@@ -282,6 +287,7 @@ def arrived(hub: ThreadHub, said: int) -> bool:
     return hub.loop.hub.counters.lines_in == said or hub.loop.hub.clients[2].held
 
 
+@pytest.mark.promise("skip-count")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_a_reader_that_comes_and_goes_sees_where_its_gaps_are(trigger: str, read: str) -> None:
     with ThreadHub(slow="skip", max_lag_bytes=SMALL_LAG, trigger=trigger, read=read) as hub:
@@ -304,6 +310,7 @@ def test_a_reader_that_comes_and_goes_sees_where_its_gaps_are(trigger: str, read
             assert missed == client.skipped_lines
 
 
+@pytest.mark.promise("skip-count")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_browser_that_does_not_keep_up_gets_whole_messages_and_the_notice(trigger: str) -> None:
     with (

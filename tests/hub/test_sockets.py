@@ -95,6 +95,7 @@ def reset(peer: socket.socket) -> None:
 # Listening.
 
 
+@pytest.mark.promise("limits-documented")
 @pytest.mark.parametrize(
     ("level", "option", "value"),
     [

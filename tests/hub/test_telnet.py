@@ -118,12 +118,14 @@ def test_any_well_formed_stream_yields_its_text(stream: list[tuple[bytes, bytes]
     assert outcome(one_by_one(data)) == outcome(cut(data, places)) == whole
 
 
+@pytest.mark.promise("telnet-cuts")
 @settings(deadline=None, max_examples=500)
 @given(data=st.one_of(hostile, st.binary(max_size=200)), places=st.lists(st.integers(0, 500), max_size=8))
 def test_any_bytes_cut_anywhere_tell_the_same(data: bytes, places: list[int]) -> None:
     assert outcome(one_by_one(data)) == outcome(cut(data, places)) == outcome([data])
 
 
+@pytest.mark.promise("telnet-byte-255")
 @settings(deadline=None)
 @given(data=st.binary(max_size=200))
 def test_escaped_bytes_come_back_as_they_were(data: bytes) -> None:
@@ -147,6 +149,7 @@ def test_a_command_that_asks_for_nothing_is_swallowed(command: bytes) -> None:
     assert outcome([b"a" + IAC + command + b"b"]) == (b"ab", b"", 0, True, False)
 
 
+@pytest.mark.promise("telnet-options")
 @pytest.mark.parametrize(("verb", "refusal"), [(DO, WONT), (WILL, DONT), (DONT, b""), (WONT, b"")])
 def test_each_of_256_options_is_refused_once_for_each_direction(verb: bytes, refusal: bytes) -> None:
     telnet = TelnetFilter()
@@ -164,6 +167,7 @@ def test_asked_and_offered_are_two_directions() -> None:
     assert outcome([data * 3])[1] == IAC + WONT + b"\x01" + IAC + DONT + b"\x01"
 
 
+@pytest.mark.promise("telnet-interrupt")
 def test_every_interrupt_of_linux_telnet_gets_its_timing_mark() -> None:
     telnet = TelnetFilter()
     for _ in range(3):
@@ -172,6 +176,7 @@ def test_every_interrupt_of_linux_telnet_gets_its_timing_mark() -> None:
     assert telnet.take_replies() == b""
 
 
+@pytest.mark.promise("telnet-options")
 def test_a_flood_of_requests_gets_a_bounded_answer() -> None:
     requests = b"".join(IAC + DO + bytes([option]) for option in range(256) if option != TIMING_MARK)
     telnet = TelnetFilter()
@@ -188,6 +193,7 @@ def test_are_you_there_is_counted_and_taken_once() -> None:
     assert telnet.take_are_you_there() == 0
 
 
+@pytest.mark.promise("telnet-subnegotiation")
 @pytest.mark.parametrize(
     ("content", "violates"),
     [
@@ -209,6 +215,7 @@ def test_each_sub_negotiation_is_counted_by_itself() -> None:
     assert outcome([sub_negotiation(b"x" * 200) * 100 + b"b"]) == (b"b", b"", 0, True, False)
 
 
+@pytest.mark.promise("telnet-subnegotiation")
 def test_after_a_violation_nothing_is_heard_or_answered() -> None:
     telnet = TelnetFilter()
     telnet.feed(IAC + SB + b"x" * 257)
@@ -219,6 +226,7 @@ def test_after_a_violation_nothing_is_heard_or_answered() -> None:
     assert telnet.take_are_you_there() == 0
 
 
+@pytest.mark.promise("telnet-subnegotiation")
 @pytest.mark.parametrize("filling", [b"x", IAC])
 def test_ten_megabytes_without_an_end_leave_the_filter_small(filling: bytes) -> None:
     piece = filling * 65_536

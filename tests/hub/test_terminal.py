@@ -179,6 +179,7 @@ def test_an_input_that_cannot_be_read_is_named_as_the_fault() -> None:
         os.close(fd)
 
 
+@pytest.mark.promise("client-failure")
 def test_an_output_that_cannot_be_written_is_named_as_the_fault() -> None:
     with serving(say(b"hello\n")) as port:
         code, output, errors = in_shell(port, '"$@" > /dev/full')
@@ -288,6 +289,7 @@ def test_a_server_that_closes_first_is_reported_after_its_last_words() -> None:
         assert (program.wait(PATIENCE_S), pipe_of(program.stderr).read()) == (0, CLOSED_FIRST)
 
 
+@pytest.mark.promise("client-failure")
 def test_input_that_could_not_be_sent_is_counted_and_fails() -> None:
     started, full, over = threading.Event(), threading.Event(), threading.Event()
 
@@ -380,6 +382,7 @@ def test_a_person_types_lines_and_ends_with_ctrl_d() -> None:
         assert screen.exit_code() == 0
 
 
+@pytest.mark.promise("client-failure")
 def test_ctrl_c_ends_with_130_and_without_a_traceback() -> None:
     with serving(say(b"welcome\n")) as port, on_screen(port) as screen:
         screen.read_until(b"welcome\r\n")
@@ -407,6 +410,7 @@ def test_a_stopped_screen_keeps_neither_the_keyboard_nor_ctrl_c_waiting() -> Non
         assert screen.exit_code() == 130
 
 
+@pytest.mark.promise("client-terminal")
 def test_a_terminal_is_shown_control_characters_and_never_obeys_them() -> None:
     hostile = b"\x1b]0;owned\x07 \x1b[2J\x9b31m \xc2\x9b31m \xe2\x80\xaetxt \x00\x7f caf\xc3\xa9\ttab\r\n"
     with serving(say(hostile)) as port, on_screen(port) as screen:
@@ -422,6 +426,7 @@ def test_a_character_cut_off_by_the_end_is_shown_as_bytes() -> None:
         assert screen.read_to_the_end() == rb"caf\xc3" + CLOSED_FIRST.replace(b"\n", b"\r\n")
 
 
+@pytest.mark.promise("client-terminal")
 def test_a_pipe_gets_every_byte_as_it_came() -> None:
     everything = bytes(range(256))
     with serving(echo) as port:

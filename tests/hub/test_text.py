@@ -21,6 +21,7 @@ def is_forbidden(char: str) -> bool:
     )
 
 
+@pytest.mark.promise("chat-clean")
 def test_every_forbidden_character_is_shown_as_u_fffd_and_every_other_one_passes() -> None:
     wrong = [
         hex(ord(char))
@@ -121,6 +122,7 @@ def test_a_lone_surrogate_is_replaced_so_that_cleaned_text_can_be_encoded() -> N
     assert clean_text("a\ud800\udcffb").encode() == "a��b".encode()
 
 
+@pytest.mark.promise("chat-names")
 @pytest.mark.parametrize(
     "name",
     [
@@ -160,6 +162,7 @@ def test_a_name_typed_in_decomposed_form_may_have_as_many_characters() -> None:
     assert check_name(unicodedata.normalize("NFD", longest), "nick") == longest
 
 
+@pytest.mark.promise("chat-names")
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
@@ -196,6 +199,7 @@ def test_a_refused_name_is_told_what_is_allowed_and_not_repeated(name: str, allo
     assert message.isascii() and message.isprintable()
 
 
+@pytest.mark.promise("chat-names")
 @pytest.mark.parametrize(
     "invisible",
     [
@@ -210,6 +214,7 @@ def test_a_name_with_an_invisible_character_is_refused_wherever_it_stands(invisi
             check_name(name, "nick")
 
 
+@pytest.mark.promise("chat-names")
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -31,6 +31,7 @@ def discarded(hub: SteppedHub) -> int:
     return summary(hub.hub, hub.now_s).lines_discarded
 
 
+@pytest.mark.promise("viewer-receives")
 def test_a_viewer_hears_the_room_like_anybody_and_none_of_its_commands_is_obeyed() -> None:
     with SteppedHub(mode="chat", read_only_port=0) as hub, closing(hub.join(1)) as (ann,):
         hub.say(ann, b"before\n")
@@ -51,6 +52,7 @@ def test_a_viewer_hears_the_room_like_anybody_and_none_of_its_commands_is_obeyed
             assert (discarded(hub), hub.hub.counters.lines_in) == (5, 2)
 
 
+@pytest.mark.promise("viewer-receives")
 def test_in_echo_mode_there_is_nothing_for_a_viewer_to_hear() -> None:
     with (
         SteppedHub(mode="echo", read_only_port=0) as hub,
@@ -64,6 +66,7 @@ def test_in_echo_mode_there_is_nothing_for_a_viewer_to_hear() -> None:
         assert discarded(hub) == 1
 
 
+@pytest.mark.promise("viewer-limits")
 def test_the_idle_time_of_a_viewer_starts_anew_with_what_it_sends() -> None:
     with SteppedHub(idle_timeout_s=50, read_only_port=0) as hub, a_viewer(hub) as (viewer, client):
         hub.now_s += 40
@@ -77,6 +80,7 @@ def test_the_idle_time_of_a_viewer_starts_anew_with_what_it_sends() -> None:
         assert client.reason == "idle"
 
 
+@pytest.mark.promise("viewer-limits")
 def test_a_line_of_a_viewer_that_is_too_long_ends_it_behind_the_lines_that_count() -> None:
     with SteppedHub(max_line_bytes=100, read_only_port=0) as hub, a_viewer(hub) as (viewer, _):
         hub.say(viewer, b"a\n" + b"b" * 100 + b"\n" + b"c" * 101 + b"\nd\n")
@@ -84,6 +88,7 @@ def test_a_line_of_a_viewer_that_is_too_long_ends_it_behind_the_lines_that_count
         assert discarded(hub) == 2
 
 
+@pytest.mark.promise("viewer-limits")
 def test_a_viewer_speaks_telnet_like_anybody() -> None:
     with (
         SteppedHub(read_only_port=0) as hub,
@@ -98,6 +103,7 @@ def test_a_viewer_speaks_telnet_like_anybody() -> None:
         assert client.reason == "protocol_error"
 
 
+@pytest.mark.promise("viewer-limits")
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_no_line_rate_holds_for_a_viewer(mode: str) -> None:
     rate = Rate(1, "s", 1)

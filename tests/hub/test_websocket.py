@@ -65,6 +65,7 @@ def close_code(socket: WebSocket) -> int:
 # Messages.
 
 
+@pytest.mark.promise("websocket-message")
 @pytest.mark.parametrize(
     ("message", "lines"),
     [
@@ -122,6 +123,7 @@ def test_in_echo_mode_a_message_comes_back_as_it_came(payload: bytes) -> None:
     assert lines_of(binary, whole=True, max_message_bytes=0) == [frame(payload + b"\xff", BINARY)]
 
 
+@pytest.mark.promise("websocket-message")
 def test_in_echo_mode_fragments_come_back_as_one_message() -> None:
     data = (
         masked(Opcode.BINARY, b"\xff", fin=False)
@@ -168,6 +170,7 @@ def test_the_limit_is_for_the_message_over_all_its_fragments(limit: int) -> None
         assert close_code(socket) == CloseCode.MESSAGE_TOO_BIG
 
 
+@pytest.mark.promise("websocket-too-long")
 def test_a_message_may_be_longer_than_each_of_its_lines() -> None:
     pasted = text(b"\n".join([b"x" * 100] * 50))
     assert lines_of(pasted, max_line_bytes=100) == [b"x" * 100] * 50
@@ -176,10 +179,12 @@ def test_a_message_may_be_longer_than_each_of_its_lines() -> None:
     assert socket.offence == (CloseReason.LINE_TOO_LONG, "limit=100")
 
 
+@pytest.mark.promise("websocket-too-long")
 def test_a_frame_that_is_too_long_is_refused_at_its_header() -> None:
     assert offence_of(text(b"x" * 2**17)[:10]) == (CloseReason.LINE_TOO_LONG, f"limit={LIMIT}")
 
 
+@pytest.mark.promise("websocket-too-long")
 @pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CLOSE])
 def test_a_control_frame_that_claims_more_than_a_message_may_have_is_refused_at_its_header(
     opcode: Opcode,
@@ -190,6 +195,7 @@ def test_a_control_frame_that_claims_more_than_a_message_may_have_is_refused_at_
     assert offence_of(within) == (CloseReason.PROTOCOL_ERROR, "frame=control frame too long")
 
 
+@pytest.mark.promise("websocket-too-long")
 def test_a_control_frame_may_have_125_bytes_where_a_message_may_have_less() -> None:
     assert outcome([masked(Opcode.PONG, b"x" * 125)], max_message_bytes=100)[2] is None
     assert offence_of(masked(Opcode.PONG, b"x" * 126)[:4], max_message_bytes=100) == (
@@ -202,6 +208,7 @@ def test_without_a_limit_a_message_may_be_of_any_size() -> None:
     assert lines_of(text(b"x" * 2_000_000), max_message_bytes=0) == [b"x" * 2_000_000]
 
 
+@pytest.mark.promise("websocket-memory")
 def test_a_message_has_at_most_1024_fragments() -> None:
     assert MAX_FRAGMENTS == 1024
     most = text("", fin=False) + more(b"x", False) * (MAX_FRAGMENTS - 2)
@@ -234,6 +241,7 @@ def test_text_that_is_not_utf8_ends_at_the_first_bad_frame(data: bytes) -> None:
     assert close_code(socket) == CloseCode.INVALID_DATA
 
 
+@pytest.mark.promise("websocket-breach")
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
@@ -334,6 +342,7 @@ def test_a_close_may_come_between_fragments(payload: bytes, code: int) -> None:
     assert (socket.peer_closed, socket.offence, socket.replies) == (f"code={code}", None, PONG)
 
 
+@pytest.mark.promise("websocket-close")
 @pytest.mark.parametrize("reason", CloseReason)
 def test_every_reason_has_a_close_that_a_client_understands(reason: CloseReason) -> None:
     socket, peer = let_in(), client()
@@ -344,6 +353,7 @@ def test_every_reason_has_a_close_that_a_client_understands(reason: CloseReason)
     assert socket.ping(b"") == b""
 
 
+@pytest.mark.promise("websocket-close")
 @pytest.mark.parametrize(
     ("reason", "code"),
     [
@@ -480,6 +490,7 @@ bad = st.one_of(
 hostile = st.lists(st.one_of(good, good, bad), max_size=12).map(b"".join)
 
 
+@pytest.mark.promise("websocket-breach")
 @settings(deadline=None, max_examples=500, print_blob=True)
 @given(data=hostile, places=places_of, limit=st.sampled_from([0, 3, 50, LIMIT]), whole=st.booleans())
 def test_any_frames_cut_anywhere_tell_the_same_and_never_raise(
@@ -527,12 +538,14 @@ def test_an_idle_connection_is_small() -> None:
     assert held_bytes_of_each(200, text("hello"), PING) < 3000
 
 
+@pytest.mark.promise("websocket-memory")
 def test_a_message_that_never_ends_keeps_no_more_than_twice_the_limit() -> None:
     fragments = [text(b"", fin=False), more(b"x" * LIMIT, False), more(b"x" * LIMIT, True)[:-1]]
     assert held_bytes_of_each(20, *fragments) < 2.5 * LIMIT
     assert held_bytes_of_each(20, text("", fin=False), *[more(b"", False)] * 5000) < 2.5 * LIMIT
 
 
+@pytest.mark.promise("websocket-memory")
 def test_a_request_that_never_ends_keeps_no_more_than_16_kib() -> None:
     socket = websocket()
     for _ in range(1000):

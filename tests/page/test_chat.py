@@ -99,6 +99,7 @@ def test_enter_connects_first_and_says_it_then(tab: Tab, hub: HubProcess) -> Non
     expect(tab["#chat-line"]).to_have_value("")
 
 
+@pytest.mark.promise("page-chat")
 def test_a_close_says_why(tab: Tab) -> None:
     with HubProcess("--max-line", "256") as hub:
         connect(tab, hub)
@@ -163,6 +164,7 @@ def test_an_empty_line_is_as_high_as_any(tab: Tab) -> None:
         assert first == second
 
 
+@pytest.mark.promise("page-text")
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_hostile_lines_are_text(tab: Tab, mode: str) -> None:
     with HubProcess("--mode", mode) as hub, hub.peer() as peer:
@@ -179,6 +181,7 @@ def test_hostile_lines_are_text(tab: Tab, mode: str) -> None:
         assert tab["#chat-log *:not(p)"].count() == 0
 
 
+@pytest.mark.promise("page-chat")
 def test_the_pane_is_bounded_and_stays_where_its_reader_is(tab: Tab) -> None:
     with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
         connect(tab, hub)
@@ -194,6 +197,7 @@ def test_the_pane_is_bounded_and_stays_where_its_reader_is(tab: Tab) -> None:
         assert not tab.page.evaluate(at_end)
 
 
+@pytest.mark.promise("page-chat")
 def test_a_very_long_line_is_cut_for_the_eye_and_says_so(tab: Tab) -> None:
     with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
         connect(tab, hub)

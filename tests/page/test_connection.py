@@ -78,6 +78,7 @@ WAITS = """
 """
 
 
+@pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize(("dice", "share"), [("0", 0.75), ("0.5", 1.0), ("1 - 2 ** -53", 1.25)])
 def test_it_comes_back_after_half_a_second_first_and_ten_at_most_a_quarter_more_or_less(
     stage: Tab, dice: str, share: float
@@ -88,12 +89,14 @@ def test_it_comes_back_after_half_a_second_first_and_ten_at_most_a_quarter_more_
     assert again == waits, "once it was there, it begins anew"
 
 
+@pytest.mark.promise("page-stale")
 def test_it_is_stale_after_three_seconds_without_news(stage: Tab) -> None:
     seen = play(stage, "comeLive(); return [1000, 1003, 1003.01, 1010].map(at);")
     assert seen == ["live", "live", "stale", "stale"]
     assert play(stage, "sockets[0].tells({ kind: 'update', age_s: 0 }); return told[0];") == "live"
 
 
+@pytest.mark.promise("page-stale")
 def test_it_is_stale_as_well_when_there_is_news_and_the_hub_has_published_nothing_for_four(
     stage: Tab,
 ) -> None:
@@ -110,6 +113,7 @@ def test_it_is_stale_as_well_when_there_is_news_and_the_hub_has_published_nothin
     assert seen == [["live"] * 3, ["live"] * 3, ["live", "live", "stale"], ["stale"] * 3]
 
 
+@pytest.mark.promise("page-hidden")
 @pytest.mark.parametrize(
     ("rest", "go_on"), [("live.setPaused(true)", "live.setPaused(false)"), ("hide(true)", "hide(false)")]
 )
@@ -141,6 +145,7 @@ def test_there_is_one_connection_at_a_time(stage: Tab) -> None:
     assert states == [2, 3, 1], "let go, broken, open"
 
 
+@pytest.mark.promise("page-hidden")
 def test_what_is_hidden_or_paused_stays_so_on_a_new_connection(stage: Tab) -> None:
     sent = play(
         stage,
@@ -150,6 +155,7 @@ def test_what_is_hidden_or_paused_stays_so_on_a_new_connection(stage: Tab) -> No
     assert sent == [{"sort": "id", "paused": True}]
 
 
+@pytest.mark.promise("page-hidden")
 def test_a_tab_that_merely_lost_the_focus_goes_on(stage: Tab) -> None:
     assert play(
         stage,

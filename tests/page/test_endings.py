@@ -50,6 +50,7 @@ def test_who_left_by_itself_is_told_from_who_was_put_out(tab: Tab) -> None:
         expect(tab["#kept"]).to_have_text("2 kept")
 
 
+@pytest.mark.promise("page-shows")
 def test_the_page_remembers_two_hundred_endings_that_it_saw_and_lists_forty(tab: Tab) -> None:
     with serving() as served:
         tab.open(served.url)
@@ -78,6 +79,7 @@ def test_the_page_remembers_two_hundred_endings_that_it_saw_and_lists_forty(tab:
         assert lists == [newest, [1], newest, []]
 
 
+@pytest.mark.promise("page-shows")
 def test_what_was_lost_with_an_ending_and_how_late_it_came_stand_with_it(tab: Tab) -> None:
     with serving() as served:
         served.hub.endings = [
@@ -93,6 +95,7 @@ def test_what_was_lost_with_an_ending_and_how_late_it_came_stand_with_it(tab: Ta
         assert [chosen.evaluate(before), left.evaluate(before)] == ['"▲ "', "none"]
 
 
+@pytest.mark.promise("page-shows")
 def test_the_page_calls_the_same_endings_the_hubs_choice_as_the_server_does(tab: Tab) -> None:
     with serving() as served:
         tab.open(served.url)

@@ -89,6 +89,7 @@ def test_a_reload_brings_the_past_along(tab: Tab, hub: HubProcess) -> None:
     assert lines.evaluate_all(short) == []
 
 
+@pytest.mark.promise("page-hidden")
 def test_pause_holds_everything_and_going_on_catches_up(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     tab.page.keyboard.press("p")
@@ -104,6 +105,7 @@ def test_pause_holds_everything_and_going_on_catches_up(tab: Tab, hub: HubProces
     tab.wait_for_pill("live")
 
 
+@pytest.mark.promise("page-hidden")
 def test_a_hidden_tab_asks_for_nothing(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     tab.page.evaluate(HIDE, True)
@@ -118,6 +120,7 @@ def steps(path: Locator) -> int:
     return (path.get_attribute("d") or "").count("L")
 
 
+@pytest.mark.promise("page-hidden")
 def test_a_tab_that_comes_back_gets_what_it_missed_and_no_second_twice(tab: Tab) -> None:
     with serving() as served:
         for _ in range(3):
@@ -137,6 +140,7 @@ def test_a_tab_that_comes_back_gets_what_it_missed_and_no_second_twice(tab: Tab)
         until(lambda: steps(path) == 43)
 
 
+@pytest.mark.promise("page-hidden")
 def test_a_tab_that_merely_lost_the_focus_is_told_on_over_its_one_connection(tab: Tab) -> None:
     connections: list[str] = []
     tab.page.on("websocket", lambda socket: connections.append(socket.url))
@@ -150,6 +154,7 @@ def test_a_tab_that_merely_lost_the_focus_is_told_on_over_its_one_connection(tab
         assert [urlsplit(each).path for each in connections] == ["/live"]
 
 
+@pytest.mark.promise("page-stale")
 def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     hub.stand_still()
@@ -164,6 +169,7 @@ def test_a_hub_that_hangs_makes_the_page_stale_and_live_again(tab: Tab, hub: Hub
     expect(tab["body"]).not_to_have_class("old")
 
 
+@pytest.mark.promise("page-stale")
 def test_a_killed_hub_is_noticed_and_so_is_the_new_one(browser: Browser) -> None:
     with open_tab(browser, expected=HUB_IS_GONE) as tab:
         with HubProcess() as hub:

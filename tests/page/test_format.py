@@ -66,6 +66,7 @@ def test_half_a_character_is_made_visible(tab: Tab, hub: HubProcess, text: str) 
     assert shown == text.replace("\\ud800", "\ufffd").replace("\\udc00", "\ufffd")
 
 
+@pytest.mark.promise("page-text")
 def test_all_that_cannot_be_seen_or_turns_its_neighbours_is_made_visible(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     pictures = [number for number in range(0x20) if number != 0x09]  # A tab is seen.
@@ -106,6 +107,7 @@ def test_a_line_of_points_has_gaps_where_nobody_told(tab: Tab, hub: HubProcess) 
     assert line.count("L") == 2 + 5
 
 
+@pytest.mark.promise("page-update-size")
 def test_seconds_that_nobody_told_of_are_gaps_in_every_figure(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     points = tab.page.evaluate(

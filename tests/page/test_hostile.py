@@ -41,6 +41,7 @@ def assert_nothing_ran(tab: Tab) -> None:
     assert tab["main img, main script, main iframe, main a"].count() == 0
 
 
+@pytest.mark.promise("page-text")
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 def test_hostile_names_are_text_in_the_table_and_the_endings(browser: Browser, size: tuple[int, int]) -> None:
     shown = {payload: payload for payload in PAYLOADS} | MISLEADING
@@ -81,6 +82,7 @@ def poll(tab: Tab) -> list[str]:
     return tab.sent
 
 
+@pytest.mark.promise("page-text")
 def test_what_a_real_client_tries_as_its_name_comes_to_nothing(tab: Tab, hub: HubProcess) -> None:
     with hub.peer() as peer:
         tab.open(hub.url)
@@ -103,6 +105,7 @@ def test_the_policy_forbids_what_the_page_does_not_need(hub: HubProcess) -> None
     assert " on" not in {piece[:3] for piece in text.split('"')}
 
 
+@pytest.mark.promise("page-text")
 def test_an_inline_script_would_not_run(browser: Browser, hub: HubProcess) -> None:
     with open_tab(browser) as tab:
         tab.open(hub.url)
@@ -134,6 +137,7 @@ def test_a_foreign_origin_is_refused(hub: HubProcess, origin: str) -> None:
     assert refused.value.code == 403
 
 
+@pytest.mark.promise("page-text")
 def test_a_page_of_another_origin_gets_no_connection(browser: Browser, hub: HubProcess) -> None:
     """Another port of the same host is another origin: here that of a second hub."""
     with HubProcess() as other, open_tab(browser) as tab:

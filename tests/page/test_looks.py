@@ -26,6 +26,7 @@ def serious(tab: Tab) -> list[str]:
     ]
 
 
+@pytest.mark.promise("page-usable")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_axe_finds_nothing_serious(
@@ -48,6 +49,7 @@ def test_axe_finds_nothing_serious(
         assert serious(tab) == []
 
 
+@pytest.mark.promise("page-usable")
 @pytest.mark.parametrize("size", SIZES)
 def test_the_page_never_scrolls_sideways(browser: Browser, hub: HubProcess, size: tuple[int, int]) -> None:
     with open_tab(browser, size=size) as tab, closing([hub.peer() for _ in range(3)]) as peers:

@@ -35,6 +35,7 @@ def break_loading(page: Page, name: str, times: int) -> Callable[[], int]:
     return lambda: asked
 
 
+@pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize("name", ["rows.js", "app.js", "live.css", "theme.js"])
 def test_a_page_with_a_file_missing_loads_itself_anew(browser: Browser, hub: HubProcess, name: str) -> None:
     with open_tab(browser) as tab:
@@ -46,6 +47,7 @@ def test_a_page_with_a_file_missing_loads_itself_anew(browser: Browser, hub: Hub
         tab.errors.clear()  # The browser's own lines about what it gave up.
 
 
+@pytest.mark.promise("page-reconnect")
 def test_after_some_times_it_gives_up_and_says_so(browser: Browser, hub: HubProcess) -> None:
     with open_tab(browser) as tab:
         asked = break_loading(tab.page, "rows.js", times=1000)
@@ -64,6 +66,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize("changed", ["static/rows.js", "templates/page.html", ""])
 def test_a_hub_with_other_files_is_noticed_and_one_with_the_same_is_no_reason(
     browser: Browser, files: Path, changed: str
@@ -86,6 +89,7 @@ def test_a_hub_with_other_files_is_noticed_and_one_with_the_same_is_no_reason(
                 assert not is_true(tab, gone)
 
 
+@pytest.mark.promise("page-reconnect")
 def test_a_page_for_another_port_of_websockets_loads_itself_anew(browser: Browser) -> None:
     with open_tab(browser, expected=HUB_IS_GONE) as tab:
         with serving(ws_listeners=("127.0.0.1:9001",)) as served:
@@ -97,6 +101,7 @@ def test_a_page_for_another_port_of_websockets_loads_itself_anew(browser: Browse
             until(lambda: is_true(tab, "document.documentElement.dataset.wsPort === '9002'"))
 
 
+@pytest.mark.promise("page-reconnect")
 def test_a_page_that_stays_another_loads_itself_anew_once_for_each_start_of_the_hub(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +136,7 @@ NOBODY_ANSWERS = """
 """
 
 
+@pytest.mark.promise("page-reconnect")
 def test_it_does_so_after_two_seconds_and_as_soon_as_somebody_answers(browser: Browser) -> None:
     with serving() as served, open_tab(browser) as tab:
         asked = break_loading(tab.page, "rows.js", times=1)

@@ -35,6 +35,7 @@ def ids(*numbers: int) -> list[str]:
     return [str(number) for number in numbers]
 
 
+@pytest.mark.promise("page-shows")
 def test_every_client_has_a_row_with_what_is_known_of_it(
     tab: Tab, hub: HubProcess, people: list[Peer]
 ) -> None:
@@ -128,6 +129,7 @@ def test_the_view_stands_in_the_address(tab: Tab, hub: HubProcess, people: list[
     tab.until("!location.href.includes('#')")
 
 
+@pytest.mark.promise("page-views")
 @pytest.mark.parametrize(
     "wrong",
     ["sort=__proto__&order=x", "limit=7&offset=-1", "offset=1e99", "q=%00%ff&limit=NaN", "offset=2.5"],
@@ -141,6 +143,7 @@ def test_an_address_that_somebody_made_up_is_no_fault(tab: Tab, hub: HubProcess,
     assert asked == {"sort": "id", "order": "asc", "offset": 0, "limit": 50, "paused": False}
 
 
+@pytest.mark.promise("page-views")
 @pytest.mark.parametrize(
     ("preset", "view"),
     [
@@ -158,6 +161,7 @@ def test_a_preset_is_an_order_that_the_server_is_asked_for(
     until(lambda: tab.page.evaluate("1") and view.items() <= json.loads(tab.sent[-1]).items())
 
 
+@pytest.mark.promise("page-usable")
 def test_nothing_moves_under_the_pointer(tab: Tab, hub: HubProcess) -> None:
     with closing([hub.peer() for _ in range(3)]) as peers:
         tab.open(f"{hub.url}#sort=lines_in&order=desc")
@@ -186,6 +190,7 @@ def test_who_ends_under_the_pointer_stays_until_it_leaves(tab: Tab, hub: HubProc
         tab.wait_for_column("id", ids(1, 3))
 
 
+@pytest.mark.promise("page-usable")
 def test_who_is_no_longer_on_the_page_under_the_pointer_is_marked_so(tab: Tab) -> None:
     with serving() as served:
         served.hub.rows = [make_row(number, lag_bytes=number) for number in range(1, 27)]
@@ -201,6 +206,7 @@ def test_who_is_no_longer_on_the_page_under_the_pointer_is_marked_so(tab: Tab) -
         tab.wait_for_column("id", ids(26, *range(1, 25)))
 
 
+@pytest.mark.promise("page-usable")
 def test_who_asks_for_another_view_gets_it_even_under_the_pointer(tab: Tab) -> None:
     with serving() as served:
         served.hub.rows = [make_row(number, lines_in=number) for number in range(1, 31)]
@@ -218,6 +224,7 @@ def test_who_asks_for_another_view_gets_it_even_under_the_pointer(tab: Tab) -> N
         expect(tab["#held"]).to_be_visible(timeout=PATIENCE_MS)
 
 
+@pytest.mark.promise("page-usable")
 def test_the_keyboard_goes_from_row_to_row_and_holds_the_order(tab: Tab, hub: HubProcess) -> None:
     with closing([hub.peer() for _ in range(3)]):
         tab.open(f"{hub.url}#sort=age_s&order=asc")

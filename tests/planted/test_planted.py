@@ -43,6 +43,7 @@ def test_there_are_twelve() -> None:
     assert [patch.name[:2] for patch in PATCHES] == [f"{number:02}" for number in range(1, 13)]
 
 
+@pytest.mark.promise("planted-caught")
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
 def test_every_patch_applies_and_what_comes_of_it_is_python(patch: Patch, tmp_path: Path) -> None:
     paths = {hunk.path for hunk in patch.hunks}
@@ -56,6 +57,7 @@ def test_every_patch_applies_and_what_comes_of_it_is_python(patch: Patch, tmp_pa
         ast.parse((tmp_path / path).read_text())
 
 
+@pytest.mark.promise("planted-caught")
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.name)
 def test_every_test_that_is_named_is_a_quick_one(patch: Patch) -> None:
     assert patch.tests

@@ -43,6 +43,7 @@ def uses_up(*budgets: str) -> Callable[[Callable[..., None]], Callable[..., None
     return note
 
 
+@pytest.mark.promise("turn-budgets")
 def test_every_budget_has_its_test() -> None:
     names = {field.name for kind in (Budgets, Intake) for field in fields(kind)}
     assert names == USED_UP
@@ -56,6 +57,7 @@ def counts(turns: list[Turn], call: str) -> list[int]:
 # The door.
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("starts")
 @pytest.mark.parametrize(("history", "most"), [(20, 64), (1000, 16), (10_000, 1)])
 def test_the_longer_the_history_the_fewer_newcomers_one_turn_lets_in_and_shows_it(
@@ -81,6 +83,7 @@ def test_the_longer_the_history_the_fewer_newcomers_one_turn_lets_in_and_shows_i
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("starts")
 @pytest.mark.parametrize(("listener", "first"), [(LINES, b"hi\n"), (BROWSERS, request())])
 def test_one_turn_starts_256_newcomers_that_speak_first(listener: int, first: bytes) -> None:
@@ -99,6 +102,7 @@ def test_one_turn_starts_256_newcomers_that_speak_first(listener: int, first: by
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("starts")
 @pytest.mark.parametrize(("lag", "said"), [(1 << 20, (b"y" * 99 + b"\n") * 50), (256 * KIB, b"")])
 def test_a_line_of_somebody_else_starts_no_more_newcomers_in_one_turn(lag: int, said: bytes) -> None:
@@ -141,6 +145,7 @@ def test_bulk_senders_that_pause_wait_for_no_newcomers(history: int) -> None:
     assert all(len(sender.got) > before for sender, before in zip(senders, heard, strict=True))
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("sends")
 @pytest.mark.parametrize("wire", ["browser", "join"])
 def test_who_comes_to_a_log_of_many_turns_shares_the_sends_of_a_turn(wire: str) -> None:
@@ -167,6 +172,7 @@ def test_who_comes_to_a_log_of_many_turns_shares_the_sends_of_a_turn(wire: str) 
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("sends")
 def test_a_room_has_half_of_the_sends_whatever_others_catch_up_with() -> None:
     stage = Stage(mode="chat", history=10_000, announce=0)
@@ -190,6 +196,7 @@ def test_a_room_has_half_of_the_sends_whatever_others_catch_up_with() -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("accepts")
 @pytest.mark.parametrize("listener", [LINES, BROWSERS, VIEWERS])
 def test_one_turn_lets_in_64_at_each_listener(listener: int) -> None:
@@ -205,6 +212,7 @@ def test_one_turn_lets_in_64_at_each_listener(listener: int) -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("accepts")
 def test_one_turn_refuses_64_with_a_call_of_each_kind_for_everyone() -> None:
     stage = Stage(max_clients=1)
@@ -220,6 +228,7 @@ def test_one_turn_refuses_64_with_a_call_of_each_kind_for_everyone() -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("accepts")
 @pytest.mark.parametrize(("error", "calls"), [(errno.ECONNABORTED, 64), (errno.EMFILE, 128)])
 def test_accepts_that_fail_use_up_the_budget_too(error: int, calls: int) -> None:
@@ -246,6 +255,7 @@ def test_accepts_that_fail_use_up_the_budget_too(error: int, calls: int) -> None
 # Reading.
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("read_bytes", "client_bytes")
 @each_pair
 def test_one_turn_reads_64_kib_of_one_client(trigger: str, read: str) -> None:
@@ -263,6 +273,7 @@ def test_one_turn_reads_64_kib_of_one_client(trigger: str, read: str) -> None:
     assert turns[0].counted["lines_in"] >= 20  # The others in the very first turn.
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("turn_bytes")
 @each_pair
 def test_one_turn_reads_one_mib_of_all_together(trigger: str, read: str) -> None:
@@ -278,6 +289,7 @@ def test_one_turn_reads_one_mib_of_all_together(trigger: str, read: str) -> None
     assert {actor.got for actor in actors} == {line * 64}
 
 
+@pytest.mark.promise("turn-crowd")
 @uses_up("look_bytes")
 @each_pair
 def test_one_turn_looks_at_1024_clients_however_little_they_said(trigger: str, read: str) -> None:
@@ -296,6 +308,7 @@ def test_one_turn_looks_at_1024_clients_however_little_they_said(trigger: str, r
     assert {actor.got for actor in actors} == {b"\n"}
 
 
+@pytest.mark.promise("turn-crowd")
 @uses_up("look_bytes")
 @each_pair
 def test_one_turn_finds_1024_ends_of_streams(trigger: str, read: str) -> None:
@@ -311,6 +324,7 @@ def test_one_turn_finds_1024_ends_of_streams(trigger: str, read: str) -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("frame_bytes")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_one_turn_takes_frames_by_the_thousand_and_not_by_the_ten_thousand(trigger: str) -> None:
@@ -344,6 +358,7 @@ def test_one_turn_takes_frames_by_the_thousand_and_not_by_the_ten_thousand(trigg
     assert talker.got == b"hi\n"
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("telnet_bytes")
 @each_pair
 def test_one_turn_takes_telnet_commands_by_the_thousand_and_not_by_the_ten_thousand(
@@ -368,6 +383,7 @@ def test_one_turn_takes_telnet_commands_by_the_thousand_and_not_by_the_ten_thous
     assert [sum(counts) for counts in zip(*took, strict=True)] == [10_000] * 20
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("client_lines", "line_bytes")
 def test_one_turn_takes_512_lines_of_one_client_in_chat_and_2048_of_all() -> None:
     stage = Stage(mode="chat", announce=0)
@@ -408,6 +424,7 @@ def test_a_paste_in_chat_is_said_512_lines_a_turn() -> None:
     assert lines == [b"<guest-1> %d" % number for number in range(2000)]
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("command_lines")
 def test_one_turn_does_32_commands_of_one_client() -> None:
     stage = Stage(mode="chat")
@@ -430,6 +447,7 @@ def test_one_turn_does_32_commands_of_one_client() -> None:
     assert said == [32, 64, 96, 100]
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("room_bytes")
 @each_pair
 def test_one_turn_brings_an_eighth_of_the_lag_into_one_room(trigger: str, read: str) -> None:
@@ -446,6 +464,7 @@ def test_one_turn_brings_an_eighth_of_the_lag_into_one_room(trigger: str, read: 
     assert len(turns) <= 7
 
 
+@pytest.mark.promise("limits-unread-answers")
 @uses_up("private_bytes")
 @each_pair
 def test_who_takes_no_answers_is_read_up_to_256_kib_of_them_and_one_share_more(
@@ -471,6 +490,7 @@ def test_who_takes_no_answers_is_read_up_to_256_kib_of_them_and_one_share_more(
     assert stage.balances()
 
 
+@pytest.mark.promise("fair-flood")
 @each_pair
 @pytest.mark.parametrize(
     ("mode", "size"), [("echo", 10_000_000), ("broadcast", 1_000_000), ("chat", 200_000)]
@@ -494,6 +514,7 @@ def test_one_flooder_takes_no_turn_from_twenty_polite_ones(
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-crowd")
 def test_one_wait_reports_1024_clients_and_the_others_come_next() -> None:
     stage = Stage(mode="echo")
     actors = stage.join(1500)
@@ -503,6 +524,7 @@ def test_one_wait_reports_1024_clients_and_the_others_come_next() -> None:
     assert counts(turns, "recv")[:2] == [Poller.EVENTS_PER_WAIT, 1500 - Poller.EVENTS_PER_WAIT]
 
 
+@pytest.mark.promise("rate-exact")
 def test_lines_that_a_rate_lets_through_are_all_that_a_turn_takes() -> None:
     stage = Stage(mode="echo", line_rate=Rate(10, "s", 20))
     pasters = stage.join(50, into=MUCH)
@@ -519,6 +541,7 @@ def test_lines_that_a_rate_lets_through_are_all_that_a_turn_takes() -> None:
 # Sending.
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("sends", "sends_between_clock_readings")
 def test_one_turn_makes_512_sends_to_a_room_and_reads_the_clock_every_64() -> None:
     stage = Stage()
@@ -543,6 +566,7 @@ def test_one_turn_makes_512_sends_to_a_room_and_reads_the_clock_every_64() -> No
     assert {actor.got for actor in actors} == {b"hi\nho\n"}
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("sends")
 def test_answers_and_rooms_share_the_sends_of_a_turn() -> None:
     stage = Stage(mode="chat", announce=0)
@@ -556,6 +580,7 @@ def test_answers_and_rooms_share_the_sends_of_a_turn() -> None:
     assert all(b"<guest-1> hi\n" in text and b"no such command" in text for text in got)
 
 
+@pytest.mark.promise("turn-budgets")
 def test_one_send_takes_256_chunks() -> None:
     stage = Stage()
     talker, *_ = stage.join(3)
@@ -572,6 +597,7 @@ def test_one_send_takes_256_chunks() -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 def test_one_send_offers_256_kib_and_the_rest_of_a_chunk() -> None:
     stage = Stage(max_lag_bytes=1 << 24)
     talker, *_ = stage.join(3, out=1 << 22, into=MUCH)
@@ -589,6 +615,7 @@ def test_one_send_offers_256_kib_and_the_rest_of_a_chunk() -> None:
 # Time's up.
 
 
+@pytest.mark.promise("turn-crowd")
 @uses_up("expiries", "endings")
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
 def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
@@ -608,6 +635,7 @@ def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-crowd")
 @uses_up("endings")
 @each_pair
 def test_one_turn_settles_256_of_a_crowd_that_leaves_and_closes_256(trigger: str, read: str) -> None:
@@ -624,6 +652,7 @@ def test_one_turn_settles_256_of_a_crowd_that_leaves_and_closes_256(trigger: str
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-crowd")
 @uses_up("endings")
 @each_pair
 def test_one_turn_closes_256_of_those_who_lingered_and_got_their_end(trigger: str, read: str) -> None:
@@ -644,6 +673,7 @@ def test_one_turn_closes_256_of_those_who_lingered_and_got_their_end(trigger: st
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("lingering")
 def test_256_linger_and_whoever_else_ends_is_closed_at_once() -> None:
     stage = Stage(mode="chat", announce=0)
@@ -656,6 +686,7 @@ def test_256_linger_and_whoever_else_ends_is_closed_at_once() -> None:
     assert all(b"* bye reason=quit\n" in actor.got for actor in crowd)
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("discard_bytes")
 @each_pair
 def test_one_turn_throws_away_16_kib_of_one_that_lingers(trigger: str, read: str) -> None:
@@ -674,6 +705,7 @@ def test_one_turn_throws_away_16_kib_of_one_that_lingers(trigger: str, read: str
 # Questions.
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("commands")
 def test_one_turn_answers_256_questions() -> None:
     stage = Stage(mode="echo")
@@ -691,6 +723,7 @@ def test_one_turn_answers_256_questions() -> None:
     assert talker.got == b"hi\n"
 
 
+@pytest.mark.promise("turn-budgets")
 @uses_up("rows")
 def test_one_turn_makes_128_rows() -> None:
     stage = Stage(mode="echo")
@@ -731,6 +764,7 @@ def work_of(lines: int, hearers: int, mode: str, listener: int, crlf: bool) -> i
     return int(ran["lines"])
 
 
+@pytest.mark.promise("turn-work")
 @pytest.mark.parametrize(
     ("mode", "listener", "crlf"),
     [("broadcast", LINES, False), ("broadcast", LINES, True), ("broadcast", BROWSERS, False),
@@ -752,6 +786,7 @@ def test_work_is_lines_plus_clients_and_never_their_product(
     assert whole < 120 * 240 / 2
 
 
+@pytest.mark.promise("turn-work")
 def test_hearers_that_catch_up_one_by_one_cost_each_their_own() -> None:
     """Nobody looks through all who are behind each time that one of them has caught up."""
     looked = []

@@ -98,6 +98,7 @@ CLOCKS: list[tuple[Callable[[], tuple[Stage, Client]], float, str]] = [
 ]
 
 
+@pytest.mark.promise("turn-time-limits")
 @pytest.mark.parametrize(
     ("setting", "limit_s", "reason"), CLOCKS, ids=lambda value: getattr(value, "__name__", "")
 )
@@ -118,6 +119,7 @@ def test_each_clock_ends_its_client_to_the_millisecond_and_never_before(
     assert stage.balances()
 
 
+@pytest.mark.promise("turn-time-limits")
 def test_a_few_bytes_taken_start_the_time_of_a_slow_consumer_anew() -> None:
     stage, client = takes_no_answers()
     [actor] = stage.actors
@@ -135,6 +137,7 @@ def test_a_few_bytes_taken_start_the_time_of_a_slow_consumer_anew() -> None:
     assert client.due == pytest.approx(taken_at + 10.0, abs=ROUNDED_S)
 
 
+@pytest.mark.promise("turn-time-limits")
 def test_who_has_taken_half_of_its_answers_has_no_time_to_keep_any_more() -> None:
     stage, client = takes_no_answers()
     [actor] = stage.actors
@@ -149,6 +152,7 @@ def test_who_has_taken_half_of_its_answers_has_no_time_to_keep_any_more() -> Non
     assert actor.got == LINE * 16_384
 
 
+@pytest.mark.promise("limits-stalled-reader")
 def test_a_lag_of_exactly_the_limit_is_allowed_and_one_line_more_is_not() -> None:
     stage = Stage(max_lag_bytes=64 * KIB)
     talker, slow, *_ = stage.join(5, out=640)
@@ -171,6 +175,7 @@ def test_a_lag_of_exactly_the_limit_is_allowed_and_one_line_more_is_not() -> Non
 # A rate, line by line.
 
 
+@pytest.mark.promise("rate-exact")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
 def test_a_rate_lets_through_exactly_what_it_says_and_loses_nothing(trigger: str, read: str) -> None:
     """A thousand lines a second against 10/s:20. After ten seconds 120 are through, after 58 all 600."""
@@ -194,6 +199,8 @@ def test_a_rate_lets_through_exactly_what_it_says_and_loses_nothing(trigger: str
 # Time that leaps.
 
 
+@pytest.mark.promise("pause-active")
+@pytest.mark.promise("pause-silent")
 @each_strategy
 @pytest.mark.parametrize(("trigger", "leap_s"), [("level", 3.0), ("edge", 3600.0)])
 def test_after_a_leap_of_the_clock_who_has_sent_stays_and_the_silent_go_in_slices(
@@ -236,6 +243,7 @@ def take(actors: Iterable[Actor]) -> None:
         actor.reads = True
 
 
+@pytest.mark.promise("pause-active")
 @each_trigger
 def test_after_a_leap_of_the_clock_who_has_taken_its_answers_stays(trigger: str) -> None:
     """The same for those that held themselves up: more than one wait reports."""
@@ -249,6 +257,7 @@ def test_after_a_leap_of_the_clock_who_has_taken_its_answers_stays(trigger: str)
     assert stage.balances()
 
 
+@pytest.mark.promise("pause-active")
 @each_trigger
 def test_after_a_leap_in_which_others_left_who_has_taken_its_answers_stays(trigger: str) -> None:
     """Whose event is reported is closed while the events of others still wait."""
@@ -264,6 +273,7 @@ def test_after_a_leap_in_which_others_left_who_has_taken_its_answers_stays(trigg
     assert stage.balances()
 
 
+@pytest.mark.promise("pause-active")
 @each_trigger
 def test_after_a_leap_between_two_full_waits_who_has_taken_its_answers_stays(trigger: str) -> None:
     stage, takers = answers_wait(trigger, 1100)
@@ -280,6 +290,7 @@ def test_after_a_leap_between_two_full_waits_who_has_taken_its_answers_stays(tri
     assert stage.balances()
 
 
+@pytest.mark.promise("pause-active")
 @each_trigger
 def test_after_a_leap_within_a_turn_who_has_taken_its_answers_stays(trigger: str) -> None:
     """What happened since the wait of that turn is known after the next."""
@@ -300,6 +311,7 @@ def test_after_a_leap_within_a_turn_who_has_taken_its_answers_stays(trigger: str
     assert talker.got == LINE and all(taker.got == LINE * 100 for taker in takers)
 
 
+@pytest.mark.promise("pause-active")
 @each_trigger
 def test_who_is_silent_goes_though_every_wait_is_full(trigger: str) -> None:
     stage = Stage(mode="echo", trigger=trigger, idle_timeout_s=5.0)
@@ -334,6 +346,7 @@ def test_after_a_leap_feeds_that_have_sent_stay_though_one_turn_reads_not_all(tr
     assert stage.balances()
 
 
+@pytest.mark.promise("pause-silent")
 @each_strategy
 @pytest.mark.parametrize("leap_s", [61.0, 3600.0])
 def test_after_a_leap_in_which_nobody_said_anything_all_go_in_slices(leap_s: float, strategy: str) -> None:
@@ -346,6 +359,7 @@ def test_after_a_leap_in_which_nobody_said_anything_all_go_in_slices(leap_s: flo
     assert stage.hub.counters.closed == {"idle": 600}
 
 
+@pytest.mark.promise("turn-crowd")
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @each_strategy
@@ -388,6 +402,7 @@ def test_there_are_durations_to_be_set() -> None:
     assert len(DURATIONS) >= 4
 
 
+@pytest.mark.promise("turn-durations")
 @pytest.mark.parametrize("name", DURATIONS)
 @pytest.mark.parametrize("text", NONSENSE)
 def test_a_duration_that_makes_no_sense_is_refused(name: str, text: str) -> None:
@@ -406,6 +421,7 @@ def extremes(kind: Kind) -> list[float]:
     return values
 
 
+@pytest.mark.promise("turn-durations")
 @pytest.mark.parametrize("name", DURATIONS)
 @pytest.mark.parametrize("mode", ["chat", "echo"])
 @each_strategy
@@ -491,11 +507,13 @@ def a_day_is_as_an_oracle_says(strategy: IdleStrategy, count: int, seed: int) ->
     return len(seen)
 
 
+@pytest.mark.promise("turn-time-limits")
 @pytest.mark.parametrize("strategy", ["deadline", "sweep"])
 def test_a_day_of_300_clients_ends_as_an_oracle_says(strategy: IdleStrategy) -> None:
     assert a_day_is_as_an_oracle_says(strategy, 300, QUICK_SEED) > 300
 
 
+@pytest.mark.promise("turn-time-limits")
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["deadline", "sweep"])
 def test_a_day_of_ten_thousand_clients_ends_as_an_oracle_says(
@@ -514,6 +532,7 @@ def heaps_are_small(stage: Stage) -> bool:
     return all(len(timer._heap) <= 2 * len(timer._last_s) + 64 for timer in heaps)
 
 
+@pytest.mark.promise("turn-timers")
 @pytest.mark.parametrize("mode", ["echo", "broadcast"])
 def test_a_million_lines_of_one_client_leave_no_heap_larger_than_twice_the_living(mode: str) -> None:
     stage = Stage(mode=mode, idle_timeout_s=60.0)
@@ -529,6 +548,7 @@ def test_a_million_lines_of_one_client_leave_no_heap_larger_than_twice_the_livin
     assert [len(timer._heap) for timer in stage.hub.timers.all if isinstance(timer, Deadline)].count(1) <= 3
 
 
+@pytest.mark.promise("turn-timers")
 def test_five_hundred_that_come_and_go_leave_no_heap_larger_than_twice_the_living() -> None:
     stage = Stage(mode="chat", announce=0, idle_timeout_s=60.0, idle_warning_s=10.0)
     stage.join()

@@ -188,11 +188,13 @@ def test_a_day_has_all_that_can_fail_and_every_kind_of_end(faults: Faults) -> No
     }  # fmt: skip
 
 
+@pytest.mark.promise("calls-one-client")
 def test_a_failed_call_costs_nobody_else_anything(faults: Faults, record_property: Any) -> None:
     count = run_all(faults, plan_of("level", "drain"), STRIDE)
     record_property("calls that failed, one run each", count)
 
 
+@pytest.mark.promise("calls-one-client")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("trigger", "read", "first", "stride"), SLICES)
@@ -202,6 +204,7 @@ def test_no_call_that_fails_costs_anybody_else_anything(
     record_property("calls that failed, one run each", run_all(faults, plan_of(trigger, read), stride, first))
 
 
+@pytest.mark.promise("calls-one-client")
 def test_a_door_through_which_the_system_lets_nobody_does_not_spin(monkeypatch: Patch) -> None:
     """EPERM leaves who waits in the backlog, so the listener stays readable (accept(2))."""
     world = World(plan_of("level", "drain").without([["connect", 0, 1, *WIDE, 0]]))
@@ -216,6 +219,7 @@ def test_a_door_through_which_the_system_lets_nobody_does_not_spin(monkeypatch: 
     assert world.kernel.now < 1003
 
 
+@pytest.mark.promise("calls-fatal")
 @pytest.mark.parametrize("number", [errno.EBADF, errno.EINVAL])
 def test_a_broken_epoll_is_the_end_and_says_so(number: int, monkeypatch: Patch) -> None:
     """Nothing can be waited for any more: run() raises, and the command line ends with 70."""
@@ -230,6 +234,7 @@ def test_a_broken_epoll_is_the_end_and_says_so(number: int, monkeypatch: Patch) 
     assert raised.value.errno == number
 
 
+@pytest.mark.promise("calls-fatal")
 def test_an_epoll_without_memory_at_the_start_is_told(monkeypatch: Patch) -> None:
     def full(*_: object) -> None:
         raise error(errno.ENOSPC)

@@ -55,24 +55,29 @@ def found_by(fault: Fault, patch: Patch, seeds: Iterable[int] = SEEDS) -> str:
     pytest.fail("no run was wrong")
 
 
+@pytest.mark.promise("simulation-checks")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_the_simulation_finds_a_planted_fault(fault: Fault, monkeypatch: Patch) -> None:
     assert found_by(fault, monkeypatch)
 
 
+@pytest.mark.promise("order-balance")
 def test_a_lost_line_on_purpose_turns_the_conservation_check_red(monkeypatch: Patch) -> None:
     assert found_by(lines.lose_a_line_and_its_account, monkeypatch).startswith("owed and replayed")
 
 
+@pytest.mark.promise("order-balance")
 def test_a_lost_line_that_is_counted_as_delivered_turns_it_red_too(monkeypatch: Patch) -> None:
     """The hub's two sides agree then; what the kernels took does not."""
     assert re.match("delivered .* kernels took|.* in place of", found_by(lines.lose_a_line, monkeypatch))
 
 
+@pytest.mark.promise("close-one-reason")
 def test_a_miscounted_close_turns_the_account_of_endings_red(monkeypatch: Patch) -> None:
     assert re.match(r"accepted \d+, open \d+, closed \d+", found_by(lines.miscount_a_close, monkeypatch))
 
 
+@pytest.mark.promise("turn-timers")
 def test_what_timers_keep_of_the_gone_turns_the_bound_of_their_size_red(monkeypatch: Patch) -> None:
     seeds = range(VISITS_EACH - 1, 10 * VISITS_EACH, VISITS_EACH)
     assert re.search(
@@ -80,6 +85,7 @@ def test_what_timers_keep_of_the_gone_turns_the_bound_of_their_size_red(monkeypa
     )
 
 
+@pytest.mark.promise("turn-time-limits")
 @pytest.mark.parametrize(
     ("fault", "said"), [(turns.decide_late, "s late as"), (turns.decide_early, "s early as")]
 )
@@ -89,5 +95,6 @@ def test_a_decision_at_the_wrong_time_turns_the_bound_of_lateness_red(
     assert said in found_by(fault, monkeypatch)
 
 
+@pytest.mark.promise("turn-progress")
 def test_a_turn_for_nothing_turns_the_check_of_progress_red(monkeypatch: Patch) -> None:
     assert found_by(turns.turn_once_more_for_nothing, monkeypatch).startswith("two waits of no time")

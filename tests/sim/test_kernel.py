@@ -229,6 +229,7 @@ def transcript(script: Script, trigger: str, *, real: bool) -> list[Any]:
         return told
 
 
+@pytest.mark.promise("simulation-kernel")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_simulation_answers_as_the_kernel_does(name: str, trigger: str) -> None:
@@ -240,6 +241,7 @@ def test_the_simulation_answers_as_the_kernel_does(name: str, trigger: str) -> N
     assert simulated == real
 
 
+@pytest.mark.promise("simulation-kernel")
 def test_a_transcript_has_something_in_it() -> None:
     told = transcript(SCRIPTS["data and end of stream are one event"], "edge", real=False)
     assert ("events", ["0x2001"]) in told

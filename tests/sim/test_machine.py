@@ -459,17 +459,20 @@ LONG = settings(QUICK, max_examples=1000, derandomize=False, print_blob=True)
 REAL = settings(LONG, max_examples=100)
 
 
+@pytest.mark.promise("order-model")
 @pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_everybody_hears_what_the_model_says() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=QUICK)
 
 
+@pytest.mark.promise("order-model")
 @pytest.mark.long
 @pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_everybody_hears_what_the_model_says_a_thousand_times() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=LONG)
 
 
+@pytest.mark.promise("order-model")
 @pytest.mark.long
 @pytest.mark.timeout(FAILING_S)
 def test_whatever_is_done_on_real_sockets_everybody_hears_what_the_model_says() -> None:

@@ -105,6 +105,7 @@ def broadcast_rounds(seed: int, rounds: int, mode: str, strategy: str, trigger: 
     assert not stage.hub.by_fd
 
 
+@pytest.mark.promise("order-amid-broadcast")
 @pytest.mark.parametrize(("mode", "strategy"), [("broadcast", "sweep"), ("chat", "deadline")])
 @each_pair
 def test_whoever_dies_in_the_middle_of_a_broadcast_all_others_get_the_line(
@@ -113,6 +114,7 @@ def test_whoever_dies_in_the_middle_of_a_broadcast_all_others_get_the_line(
     broadcast_rounds(QUICK_SEED, 30, mode, strategy, trigger, read)
 
 
+@pytest.mark.promise("order-amid-broadcast")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("mode", "strategy"), [("broadcast", "sweep"), ("chat", "deadline")])
@@ -123,6 +125,7 @@ def test_in_ten_thousand_broadcasts_whoever_dies_all_others_get_the_line(
     broadcast_rounds(SEED, 1700, mode, strategy, trigger, read)
 
 
+@pytest.mark.promise("order-amid-broadcast")
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
 def test_an_expiry_that_ends_many_goes_on_while_others_of_them_leave_and_come(strategy: str) -> None:
     """The table is walked in slices: between two, people on it end by themselves, and new ones enter."""
@@ -223,6 +226,7 @@ def reuse_rounds(seed: int, rounds: int, trigger: str, read: str) -> None:
     assert max(echoes.numbers) < 400  # Numbers were used again and again.
 
 
+@pytest.mark.promise("order-reused-descriptor")
 @each_pair
 def test_who_gets_the_number_of_one_that_ended_in_the_same_batch_gets_nothing_else_of_it(
     trigger: str, read: str
@@ -230,6 +234,7 @@ def test_who_gets_the_number_of_one_that_ended_in_the_same_batch_gets_nothing_el
     reuse_rounds(QUICK_SEED, 40, trigger, read)
 
 
+@pytest.mark.promise("order-reused-descriptor")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @each_pair
@@ -239,6 +244,7 @@ def test_in_five_thousand_batches_a_new_owner_of_a_number_gets_nothing_of_the_ol
     reuse_rounds(SEED, 1700, trigger, read)  # 5,100 in all.
 
 
+@pytest.mark.promise("order-reused-descriptor")
 def test_a_question_by_id_never_meets_another_client_that_has_the_number() -> None:
     """Hundreds of times somebody goes and another comes at once, by the same descriptor, and is asked for."""
     stage = Stage(mode="echo")
@@ -272,6 +278,7 @@ def test_a_question_by_id_never_meets_another_client_that_has_the_number() -> No
 each_moment = pytest.mark.parametrize("moment", ["at the end of the wait", "after the events were told"])
 
 
+@pytest.mark.promise("idle-unread")
 @pytest.mark.parametrize("strategy", ["deadline", "sweep"])
 @each_moment
 def test_a_byte_in_the_very_turn_of_its_end_saves_a_client(strategy: str, moment: str) -> None:
@@ -279,6 +286,7 @@ def test_a_byte_in_the_very_turn_of_its_end_saves_a_client(strategy: str, moment
     saved_at_the_last_moment(strategy, moment, rounds=6)
 
 
+@pytest.mark.promise("idle-unread")
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["deadline", "sweep"])
 @each_moment
@@ -315,6 +323,7 @@ def saved_at_the_last_moment(strategy: str, moment: str, rounds: int) -> None:
     assert stage.hub.counters.closed == {"idle": 125}
 
 
+@pytest.mark.promise("lines-trickle")
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_line_sent_byte_by_byte_costs_as_many_reads_as_bytes_and_no_more(trigger: str) -> None:
     """One read for each, of one byte, however long the line has become."""

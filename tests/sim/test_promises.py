@@ -26,6 +26,7 @@ each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
 # Who is new, and who sends in bulk.
 
 
+@pytest.mark.promise("limits-newcomer")
 @each_pair
 def test_a_newcomer_in_chat_gets_nothing_before_its_first_line_or_50_ms(trigger: str, read: str) -> None:
     stage = Stage(mode="chat", trigger=trigger, read=read)
@@ -112,6 +113,7 @@ def stuck_in_a_crowd(**settings: Any) -> tuple[Stage, Actor, Actor, Client]:
     return stage, talker, slow, stage.client(slow)
 
 
+@pytest.mark.promise("limits-stalled-reader")
 def test_who_is_past_the_limit_is_offered_its_lines_once_more_before_it_is_cut() -> None:
     """Its kernel has taken a little since, too little to say so: only a send finds that out."""
     stage, talker, slow, client = stuck_in_a_crowd()
@@ -132,6 +134,7 @@ def test_who_is_past_the_limit_is_offered_its_lines_once_more_before_it_is_cut()
     assert client.reason == "slow_consumer"
 
 
+@pytest.mark.promise("limits-unread-answers")
 def test_under_skip_who_takes_no_answers_is_cut_and_misses_no_line_for_it() -> None:
     stage = Stage(mode="chat", announce=0, slow="skip", max_lag_bytes=LAG, intake={"private_bytes": 4 * KIB})
     talker, slow, *_ = stage.join(5, out=640)
@@ -204,6 +207,7 @@ def leaves_owed(stage: Stage, *, reads_at_s: float) -> tuple[Actor, Client]:
     return slow, client
 
 
+@pytest.mark.promise("close-rest")
 def test_who_ended_has_two_seconds_for_its_rest_and_two_more_for_its_end_of_stream() -> None:
     stage = Stage(mode="chat", announce=0)
     slow, client = leaves_owed(stage, reads_at_s=1.9)
@@ -218,6 +222,7 @@ def test_who_ended_has_two_seconds_for_its_rest_and_two_more_for_its_end_of_stre
     assert (end["farewell"], end["unsent_bytes"]) == (True, 0)
 
 
+@pytest.mark.promise("close-rest")
 @pytest.mark.parametrize(
     ("drain_s", "takes_at_s", "closed_after_s"),
     [(10.0, 5.0, 7.0), (10.0, 9.0, 10.0), (1.0, 0.5, 1.0), (0.0, 50.0, 52.0)],
@@ -240,6 +245,7 @@ def test_at_a_shutdown_the_drain_is_the_limit_of_the_rest_and_of_the_end_of_stre
     assert client.phase is Phase.CLOSED
 
 
+@pytest.mark.promise("close-drain")
 def test_at_a_drain_everybody_has_its_reason_at_once_and_who_is_left_is_closed_at_once() -> None:
     """Elsewhere a turn ends 256: who came late in the table would still be heard, and hear."""
     stage = Stage(drain_s=1.0)
@@ -261,6 +267,7 @@ def test_at_a_drain_everybody_has_its_reason_at_once_and_who_is_left_is_closed_a
     assert [count for turn in turns if (count := turn.count("close"))] == [701]
 
 
+@pytest.mark.promise("close-farewell")
 @pytest.mark.parametrize(("room_bytes", "arrives"), [(200, True), (0, False)])
 def test_a_slow_consumer_is_sent_its_farewell_once_and_not_waited_for(room_bytes: int, arrives: bool) -> None:
     stage, talker, slow, client = stuck_in_a_crowd(idle_timeout_s=3.0, idle_counts="rx")
@@ -292,6 +299,7 @@ def test_a_feed_gets_no_farewell() -> None:
     assert feed.got == b"hello\n"
 
 
+@pytest.mark.promise("lines-no-notices")
 @pytest.mark.parametrize("listener", [BROWSERS, 0], ids=["browser", "lines"])
 def test_without_notices_a_browser_alone_is_told_why_it_ends(listener: int) -> None:
     stage = Stage(notices=False, idle_timeout_s=3.0)

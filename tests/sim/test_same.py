@@ -137,11 +137,13 @@ def quiet_times(net: SimNet, stirs: list[float], *, alone: bool) -> Iterator[flo
             yield decided - (peers[str(end["peer"])].tcp.heard_at if alone else since)
 
 
+@pytest.mark.promise("order-strategies")
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_trigger_read_and_idle_strategy_change_nothing_that_a_client_sees(mode: str) -> None:
     check(17, mode, stuck=True)
 
 
+@pytest.mark.promise("order-strategies")
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_trigger_read_and_idle_strategy_change_nothing_in_thirty_scripts(mode: str) -> None:

@@ -43,6 +43,7 @@ def run(seed: int, plan: Plan) -> str:
         raise AssertionError(f"python -m tests.sim --seed {seed} {fixed}: {found}") from found
 
 
+@pytest.mark.promise("simulation-promises")
 @pytest.mark.parametrize("slow", ["disconnect", "skip"])
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
@@ -53,16 +54,19 @@ def test_nothing_goes_wrong_on_a_simulated_network(trigger: str, read: str, mode
         run(seed, make_plan(seed, mode=mode, trigger=trigger, read=read, slow=slow, mix=mix))
 
 
+@pytest.mark.promise("simulation-promises")
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_what_went_wrong_once_does_not_any_more(path: Path) -> None:
     World(load(path)).run()
 
 
+@pytest.mark.promise("simulation-repeats")
 def test_the_same_seed_is_the_same_run() -> None:
     traces = [run(seed, make_plan(seed)) for seed in (11, 11, 12)]
     assert traces[0] == traces[1] != traces[2]
 
 
+@pytest.mark.promise("simulation-repeats")
 def test_the_same_seed_is_the_same_run_in_another_process_with_other_hashes() -> None:
     told = []
     for hash_seed in ("1", "77"):
@@ -74,12 +78,14 @@ def test_the_same_seed_is_the_same_run_in_another_process_with_other_hashes() ->
     assert len(set(told[0])) == 6
 
 
+@pytest.mark.promise("simulation-repeats")
 def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     plan = make_plan(13)
     plan.save(tmp_path / "plan.json")
     assert run(13, load(tmp_path / "plan.json")) == run(13, plan)
 
 
+@pytest.mark.promise("simulation-repeats")
 def test_a_failing_run_is_made_shorter_and_still_fails() -> None:
     def failure(plan: Plan) -> Exception | None:
         names = [step[0] for step in plan.steps]
@@ -92,6 +98,7 @@ def test_a_failing_run_is_made_shorter_and_still_fails() -> None:
     assert sorted(step[0] for step in short.steps) == ["burst", "reset"]
 
 
+@pytest.mark.promise("simulation-promises")
 @pytest.mark.long
 @pytest.mark.timeout(LONG_S + 120)
 @pytest.mark.parametrize("slice_", range(SLICES))

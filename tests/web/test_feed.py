@@ -96,6 +96,7 @@ def test_those_who_ask_for_rows_together_share_one_question(feed: Feed, mailbox:
     asyncio.run(ask_five_times())
 
 
+@pytest.mark.promise("page-rows")
 def test_fresh_rows_are_served_again_and_stale_ones_are_not(
     feed: Feed, clock: Clock, hub: StandInHub
 ) -> None:

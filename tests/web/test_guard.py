@@ -101,6 +101,7 @@ def test_a_name_of_ours_is_served(url: str, host: str) -> None:
     assert ask_as(url, host).status == 200
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize("host", REFUSED)
 def test_any_other_name_is_misdirected(url: str, host: str) -> None:
     answer = ask_as(url, host)
@@ -108,6 +109,7 @@ def test_any_other_name_is_misdirected(url: str, host: str) -> None:
     assert "error" in answer.json()
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_a_request_without_a_host_is_refused(url: str, version: str) -> None:
     # RFC 9112, 3.2 demands a 400 in HTTP/1.1; 1.0 had no Host yet, so the request is well-formed.
@@ -115,6 +117,7 @@ def test_a_request_without_a_host_is_refused(url: str, version: str) -> None:
     assert answer.status == {"1.0": 421, "1.1": 400}[version]
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize("second", ["localhost:{port}", "evil.example"])
 def test_two_host_lines_are_refused_even_when_both_are_ours(url: str, second: str) -> None:
     port = port_of(url)
@@ -153,6 +156,7 @@ def test_the_host_is_looked_at_before_an_expect_header(url: str, expect: str, pa
     assert ask_raw(url, request.encode()).status == 421
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize(
     "path", ["/", "/static/hubbub.css", "/no/such/page", "/api/clients?limit=x", "/static/../x"]
 )
@@ -162,6 +166,7 @@ def test_a_foreign_name_is_refused_on_every_path_with_every_method(url: str, pat
     assert ask_raw(url, request.encode()).status == 421
 
 
+@pytest.mark.promise("page-names")
 def test_each_request_on_one_connection_is_checked(url: str) -> None:
     good = f"GET /livez HTTP/1.1\r\nHost: localhost:{port_of(url)}\r\n\r\n"
     bad = "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
@@ -197,6 +202,7 @@ def test_an_allowed_ipv6_address_goes_with_any_port() -> None:
     assert not hosts.allow("[2001:db8::8]:1234", 8080)
 
 
+@pytest.mark.promise("page-names")
 def test_an_allowed_ipv6_address_with_a_port_goes_with_that_one() -> None:
     hosts = Hosts("127.0.0.1", ("[fd00::1]:8443",))
     assert hosts.allow("[fd00::1]:8443", 8080)
@@ -208,6 +214,7 @@ def test_a_letter_that_only_becomes_ascii_in_lower_case_is_foreign() -> None:
     assert not Hosts("127.0.0.1", ("kelvin.example",)).allow("\u212aelvin.example", 8080)
 
 
+@pytest.mark.promise("page-read-only")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 @pytest.mark.parametrize("path", ["/", "/api/summary", "/no/such/page"])
 def test_methods_that_could_change_something_are_refused(url: str, method: str, path: str) -> None:
@@ -252,6 +259,7 @@ EVERY_KIND_OF_ANSWER = [
 ]
 
 
+@pytest.mark.promise("page-read-only")
 @pytest.mark.parametrize(("head", "status"), EVERY_KIND_OF_ANSWER)
 def test_every_answer_carries_the_security_headers_and_no_version(url: str, head: bytes, status: int) -> None:
     host = f"\r\nHost: localhost:{port_of(url)}\r\nConnection: close\r\n\r\n".encode()
@@ -287,6 +295,7 @@ def policy_for(url: str, host: str) -> str:
     return str(answer.headers["Content-Security-Policy"]).partition("connect-src ")[2]
 
 
+@pytest.mark.promise("page-read-only")
 @pytest.mark.parametrize(
     ("host", "sources"),
     [
@@ -322,6 +331,7 @@ def crowd(url: str) -> Iterator[list[socket.socket]]:
         peer.close()
 
 
+@pytest.mark.promise("page-limits")
 def test_connections_past_the_limit_are_closed_and_the_others_go_on(
     url: str, crowd: list[socket.socket]
 ) -> None:

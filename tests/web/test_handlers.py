@@ -136,6 +136,7 @@ def test_head_gives_the_headers_of_get_without_the_body(url: str, hub: StandInHu
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
 
 
+@pytest.mark.promise("page-rows")
 def test_a_hub_that_does_not_answer_is_unavailable_on_every_path_that_asks_it(page: WebThread) -> None:
     page.feed.publish(make_summary())
     url = page.start()
@@ -147,6 +148,7 @@ def test_a_hub_that_does_not_answer_is_unavailable_on_every_path_that_asks_it(pa
     assert ask(url, "/api/summary").status == 200
 
 
+@pytest.mark.promise("health-states")
 def test_livez_turns_bad_when_publications_stop_and_good_again(
     page: WebThread, url: str, clock: Clock
 ) -> None:
@@ -168,6 +170,7 @@ def test_before_the_first_publication_nothing_is_live_or_ready(page: WebThread) 
     assert ask(url, "/readyz").status == 503
 
 
+@pytest.mark.promise("health-states")
 def test_readyz_is_bad_while_draining_though_livez_is_good(page: WebThread, url: str) -> None:
     assert ask(url, "/readyz").json() == {"ready": True, "alive": True, "draining": False}
     page.feed.publish(make_summary(draining=True))
@@ -176,6 +179,7 @@ def test_readyz_is_bad_while_draining_though_livez_is_good(page: WebThread, url:
     assert ask(url, "/livez").status == 200
 
 
+@pytest.mark.promise("health-states")
 def test_readyz_is_good_of_a_hub_that_is_full(page: WebThread, url: str) -> None:
     full = ClientCounts(open=3, accepted=7, peak=3)
     page.feed.publish(make_summary(max_clients=3, clients=full, refused=4, closed={"server_full": 4}))
@@ -217,6 +221,7 @@ def test_the_style_sheet_is_served_as_css(url: str) -> None:
     assert b"color-scheme: light dark" in answer.body
 
 
+@pytest.mark.promise("page-cache")
 def test_an_asset_under_its_own_version_is_kept_for_ever_and_no_other(url: str) -> None:
     version = read_assets(find_files("static"))["hubbub.css"].version
     kept = {

@@ -31,6 +31,7 @@ def test_the_series_remember_the_turns_as_well() -> None:
     assert history.series().turn_p99_ms == [0.13, 7.0]
 
 
+@pytest.mark.promise("page-update-size")
 def test_a_hello_of_a_busy_hub_stays_small() -> None:
     """Five minutes of a hub with a thousand readers, every figure at its longest."""
     history = told(at(0))
@@ -49,6 +50,7 @@ def test_a_hello_of_a_busy_hub_stays_small() -> None:
     assert len(msgspec.json.encode(history.series())) < 20_000
 
 
+@pytest.mark.promise("page-update-size")
 def test_a_hello_of_a_common_hub_has_about_twelve_kilobytes(
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -109,6 +111,7 @@ def test_evictions_are_the_endings_that_the_hub_chose() -> None:
     assert told(before, after).rates.evicted == 1.5
 
 
+@pytest.mark.promise("page-shows")
 def test_all_reasons_but_six_are_evictions() -> None:
     every = [reason.value for reason in CloseReason]
     before = at(0, closed={})

@@ -155,6 +155,7 @@ def size_of_update(url: str) -> int:
         return len(text.encode())
 
 
+@pytest.mark.promise("page-update-size")
 def test_an_update_of_a_full_hub_stays_under_25_kilobytes(
     url: str, hub: StandInHub, record_property: Callable[[str, object], None]
 ) -> None:
@@ -164,6 +165,7 @@ def test_an_update_of_a_full_hub_stays_under_25_kilobytes(
     assert size < 25_000
 
 
+@pytest.mark.promise("page-update-size")
 def test_an_update_with_names_of_wide_letters_reaches_33_kilobytes_and_no_more(
     url: str, hub: StandInHub, record_property: Callable[[str, object], None]
 ) -> None:
@@ -177,6 +179,7 @@ def test_an_update_with_names_of_wide_letters_reaches_33_kilobytes_and_no_more(
 # Who may come.
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize(
     "origin",
     [
@@ -208,6 +211,7 @@ def test_pages_of_ours_under_every_name_may_connect(url: str, host: str) -> None
     assert ask_raw(url, handshake(url, f"Origin: {origin}\r\n")).status == 101
 
 
+@pytest.mark.promise("page-names")
 @pytest.mark.parametrize(
     ("site", "status"),
     [
@@ -224,6 +228,7 @@ def test_the_browsers_own_word_has_to_agree(url: str, site: str, status: int) ->
     assert ask_raw(url, handshake(url, lines)).status == status
 
 
+@pytest.mark.promise("page-names")
 def test_two_origins_are_one_too_many(url: str) -> None:
     lines = f"Origin: http://localhost:{port_of(url)}\r\n" * 2
     assert ask_raw(url, handshake(url, lines)).status == 403
@@ -260,6 +265,7 @@ def handshake(url: str, lines: str, host: str = "") -> bytes:
     ).encode()
 
 
+@pytest.mark.promise("page-limits")
 def test_more_tabs_than_the_limit_are_refused_until_one_leaves(url: str) -> None:
     with ExitStack() as tabs:
         first = LiveTab(url)
@@ -284,6 +290,7 @@ def test_more_tabs_than_the_limit_are_refused_until_one_leaves(url: str) -> None
 # Nobody watches, the hub is silent, the hub is another.
 
 
+@pytest.mark.promise("page-unwatched")
 def test_while_nobody_watches_the_hub_is_asked_for_nothing(
     page: WebThread, url: str, hub: StandInHub
 ) -> None:
@@ -317,6 +324,7 @@ def test_a_paused_tab_gets_nothing_while_another_is_served(page: WebThread, url:
         assert paused.next()["summary"]["turns"] == 503
 
 
+@pytest.mark.promise("page-unwatched")
 def test_many_tabs_with_many_views_ask_the_hub_once_a_beat(
     url: str, hub: StandInHub, page: WebThread
 ) -> None:
@@ -335,6 +343,7 @@ def test_many_tabs_with_many_views_ask_the_hub_once_a_beat(
     assert hub.asked.count("WantRows") <= hub.asked.count("WantEndings") <= beats
 
 
+@pytest.mark.promise("page-stale")
 def test_a_silent_hub_is_told_of_and_so_is_its_return(
     tab: LiveTab, page: WebThread, clock: Clock, hub: StandInHub
 ) -> None:
@@ -356,6 +365,7 @@ def test_a_silent_hub_is_told_of_and_so_is_its_return(
     assert back["clients"]["total"] == 0
 
 
+@pytest.mark.promise("page-stale")
 def test_a_hub_that_publishes_and_does_not_answer_is_trouble(page: WebThread) -> None:
     page.feed.publish(make_summary())
     with LiveTab(page.start()) as tab:

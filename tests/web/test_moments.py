@@ -96,6 +96,7 @@ def test_after_a_page_none_is_made_for_a_multiple_of_its_time(
     assert all(0 < seconds <= web.moments.REST_MAX_S for seconds in spent_s)
 
 
+@pytest.mark.promise("page-pace")
 @pytest.mark.parametrize(("made_s", "rest_s"), [(0.01, 0.04), (0.1, 0.4), (0.125, 0.5), (3.0, 0.5)])
 def test_the_rest_is_four_times_as_long_as_the_page_took_and_half_a_second_at_most(
     feed: Feed, hub: StandInHub, monkeypatch: pytest.MonkeyPatch, made_s: float, rest_s: float
@@ -179,6 +180,7 @@ def test_a_hub_that_fell_silent_is_not_even_asked(feed: Feed, hub: StandInHub, c
     assert hub.asked == []
 
 
+@pytest.mark.promise("page-stale")
 def test_it_has_fallen_silent_after_two_seconds_and_not_before(
     feed: Feed, hub: StandInHub, clock: Clock
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_hub_that_never_published_is_trouble_of_its_own(mailbox: Mailbox, cloc
     assert moment.trouble == silence(float("inf")) == "the hub has not published anything yet"
 
 
+@pytest.mark.promise("page-shows")
 def test_endings_are_the_newest_that_fit(feed: Feed, hub: StandInHub) -> None:
     async def closed() -> Any:
         moment, _ = await Moments(feed, History()).see(ALL)

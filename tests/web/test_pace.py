@@ -40,6 +40,7 @@ class SteppedLoop:
             call()
 
 
+@pytest.mark.promise("page-pace")
 def test_of_more_than_twenty_views_a_second_the_newest_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     loop, tab = SteppedLoop(), Tab(b"", no_update)
     read: list[int] = []
@@ -61,6 +62,7 @@ def test_of_more_than_twenty_views_a_second_the_newest_are_read(monkeypatch: pyt
     assert all(4 <= later - sooner <= 6 for sooner, later in itertools.pairwise(read[:-1]))
 
 
+@pytest.mark.promise("page-pace")
 def test_after_each_two_hundred_messages_none_is_read_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = 0
     rests: list[tuple[int, float]] = []
@@ -81,6 +83,7 @@ def test_after_each_two_hundred_messages_none_is_read_for_a_second(monkeypatch: 
     assert rests == [(200, 1.0), (400, 1.0), (600, 1.0)]
 
 
+@pytest.mark.promise("page-tabs")
 def test_a_tab_is_pinged_however_little_happens(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web.tab, "HEARTBEAT_S", 0.2)
     with closing(RawTab(url)) as quiet:

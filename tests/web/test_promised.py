@@ -6,6 +6,8 @@ from hub.config.settings import OWN_DESCRIPTORS, PAGE_CONNECTIONS
 from web import feed, handlers, history, live, moments, tab, wire
 
 
+@pytest.mark.promise("page-rows")
+@pytest.mark.promise("page-tabs")
 @pytest.mark.parametrize(
     ("number", "promised"),
     [

@@ -75,6 +75,7 @@ class RawTab:
 # What a browser may send.
 
 
+@pytest.mark.promise("page-views")
 def test_a_bad_view_is_an_error_and_the_one_before_it_stays(
     tab: LiveTab, hub: StandInHub, page: WebThread
 ) -> None:
@@ -108,6 +109,7 @@ def hostile(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> list[tupl
     return [(opcode, data, fin)]
 
 
+@pytest.mark.promise("page-tabs")
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
@@ -169,6 +171,7 @@ def test_of_many_views_at_once_the_newest_counts(tab: LiveTab) -> None:
     assert len(updates) <= 2 + passed_s * UPDATES_PER_S
 
 
+@pytest.mark.promise("page-update-size")
 def test_no_tab_gets_more_updates_than_the_limit_however_often_it_asks(tab: LiveTab) -> None:
     started_s = time.monotonic()  # Before the first: one that is read late would make the rest seem too soon.
     for number in range(8):
@@ -239,6 +242,7 @@ def test_a_fault_of_ours_closes_with_1011_and_is_logged(mailbox: Mailbox, hub: S
 # One that does not read.
 
 
+@pytest.mark.promise("page-tabs")
 def test_a_tab_that_does_not_read_skips_and_the_others_do_not_wait(
     url: str, page: WebThread, hub: StandInHub
 ) -> None:
@@ -259,6 +263,7 @@ def test_a_tab_that_does_not_read_skips_and_the_others_do_not_wait(
         assert len(seen) < 8, "it was to skip"
 
 
+@pytest.mark.promise("page-tabs")
 def test_a_tab_that_takes_nothing_in_time_is_closed_with_1013(
     url: str, page: WebThread, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
