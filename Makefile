@@ -38,7 +38,7 @@ guarantees: $(TOOLS) ## docs/guarantees.md from tests/promises.toml and the test
 	$(BIN)/python -m tests.promises
 
 planted: $(TOOLS) ## plants famous bugs, each in a copy of its own, and names the quick test that catches each
-	$(BIN)/python -m tests.planted $(ARGS)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 soak: $(TOOLS) ## 40 minutes of 300 clients, some of them rude, and a verdict
 	$(BIN)/python -m bench.soak $(ARGS)

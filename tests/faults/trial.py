@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.planted.patches import Patch
+from tests.faults.edit import Fault, write
 from tests.support import ROOT
 
 TEST_S, TRIAL_S = 30, 150
@@ -42,11 +42,11 @@ def copy_of_the_sources() -> Iterator[Path]:
         yield root
 
 
-def attempt(patch: Patch) -> Verdict:
+def attempt(fault: Fault) -> Verdict:
     """Plant one bug, and run its tests until the first that fails. Raises DoesNotApply."""
     with copy_of_the_sources() as root:
-        patch.apply(root)
-        return run(root, patch.tests, TRIAL_S)
+        write(fault, root)
+        return run(root, fault.tests, TRIAL_S)
 
 
 def run(root: Path, tests: Sequence[str], limit_s: float) -> Verdict:

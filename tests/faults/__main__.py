@@ -1,0 +1,78 @@
+"""Plant bugs, each in a copy of the sources, and name the quick test that catches it.
+
+Exit code 1 when one is not caught or does not apply, or when a test fails without any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.faults.catalogue import FAULTS, PLANTED, listing, misfits
+from tests.faults.edit import DoesNotApply, Fault
+from tests.faults.trial import TRIAL_S, Verdict, attempt, copy_of_the_sources, run
+
+
+def try_one(fault: Fault) -> Verdict:
+    """Plant one bug and print the verdict as soon as it is known."""
+    try:
+        verdict = attempt(fault)
+    except DoesNotApply as error:
+        verdict = Verdict("", 0.0, f"does not apply: {error}")
+    caught = f"caught by {verdict.test}" if verdict.test else f"NOT CAUGHT {verdict.trouble}"
+    print(f"{fault.id:30} {verdict.seconds:5.1f} s  {caught}", flush=True)
+    return verdict
+
+
+def without_any(faults: Sequence[Fault]) -> Verdict:
+    """All the named tests with no bug planted."""
+    with copy_of_the_sources() as root:
+        return run(root, sorted({test for fault in faults for test in fault.tests}), 2 * TRIAL_S)
+
+
+def plant(faults: Sequence[Fault], at_once: int) -> int:
+    """Try these, so many at a time; the exit code."""
+    started_s = time.monotonic()
+    with ThreadPoolExecutor(at_once) as pool:
+        sound = pool.submit(without_any, faults)
+        verdicts = list(pool.map(try_one, faults))
+    without, caught = sound.result(), sum(bool(verdict.test) for verdict in verdicts)
+    if without.test or without.trouble:
+        print(f"fails with no bug planted: {without.test} {without.trouble}")
+    print(f"{caught} of {len(faults)} caught, in {time.monotonic() - started_s:.0f} s")
+    return 0 if caught == len(faults) and not (without.test or without.trouble) else 1
+
+
+def check() -> int:
+    """Print what no longer fits the sources; the exit code."""
+    found = [misfit for fault in FAULTS.values() for misfit in misfits(fault)]
+    print("\n".join([*found, f"{len(FAULTS)} faults, {len(found)} misfits"]))
+    return 1 if found else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=str(__doc__).split("\n")[0])
+    parser.add_argument("--list", action="store_true", help="print the catalogue")
+    parser.add_argument(
+        "--check", action="store_true", help="list what no longer fits the sources, in seconds"
+    )
+    parser.add_argument("--at-once", type=int, default=2, help="how many at a time")
+    parser.add_argument("only", nargs="*", metavar="ID", help="faults that name tests; all of them without")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print(listing(), end="")
+        return 0
+    if options.check:
+        return check()
+    if unknown := set(options.only) - {fault.id for fault in PLANTED}:
+        parser.error(f"no planted fault has the id {' '.join(sorted(unknown))}")
+    chosen = [fault for fault in PLANTED if not options.only or fault.id in options.only]
+    return plant(chosen, options.at_once)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
