@@ -556,5 +556,5 @@ def test_a_request_that_never_ends_keeps_no_more_than_16_kib() -> None:
 
 
 def test_the_library_brings_no_asyncio_with_it() -> None:
-    code = "import sys, hub.websocket; sys.exit('asyncio' in sys.modules)"
+    code = "import sys, hub.protocol.ws_connection; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
