@@ -8,7 +8,7 @@ import { evictions, Figures } from "./figures.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import { Panels } from "./panels.js";
-import { reloadIfOutdated, restartBeforeReload } from "./renew.js";
+import { reloadIfOutdated, restartBeforeReload } from "./version_check.js";
 import { Status } from "./status.js";
 import { Table } from "./table.js";
 import { View } from "./view.js";

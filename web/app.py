@@ -1,4 +1,4 @@
-"""The application put together: routes, templates, static files. All of it is read and compiled once."""
+"""The application's assembly: routes, templates, static files, each read and compiled once at start."""
 
 import hashlib
 import mimetypes
@@ -10,20 +10,20 @@ from aiohttp import web
 from hub.config.allowed_hosts import Hosts
 from hub.config.settings import Settings
 from web import guard, handlers
-from web.feed import FEED, Feed
+from web.hub_gateway import HUB_GATEWAY, HubGateway
 from web.live import LIVE, Live, live
 
 
-def build_app(settings: Settings, feed: Feed) -> web.Application:
-    """An application that serves this feed; raises OSError or jinja2.TemplateError over its own files."""
+def build_app(settings: Settings, gateway: HubGateway) -> web.Application:
+    """An application that serves this gateway; raises OSError or jinja2.TemplateError over its own files."""
     app = web.Application(middlewares=[guard.check_request, handlers.errors_as_json])
     app.on_response_prepare.append(guard.add_security_headers)
     app[guard.HOSTS] = Hosts(settings.web_host, settings.allowed_hosts)
-    app[FEED] = feed
+    app[HUB_GATEWAY] = gateway
     app[handlers.ASSETS] = read_assets(find_files("static"))
     files = files_version(app[handlers.ASSETS], find_files("templates"))
     app[handlers.PAGE] = templates(app[handlers.ASSETS], files).get_template("page.html")
-    app[LIVE] = Live(feed, files)
+    app[LIVE] = Live(gateway, files)
     app.on_startup.append(app[LIVE].start)
     app.on_shutdown.append(app[LIVE].stop)
     app.add_routes(routes())
@@ -63,7 +63,7 @@ def read_assets(directory: Path) -> handlers.Assets:
 
 
 def read_asset(path: Path) -> handlers.Asset:
-    """One of them."""
+    """A static file, with the version that its bytes give it."""
     content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     body = path.read_bytes()
     return handlers.Asset(content_type, body, hashlib.sha256(body).hexdigest()[:16])

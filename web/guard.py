@@ -1,4 +1,4 @@
-"""Who may ask, and what every answer carries. This runs before everything else.
+"""The checks that every request passes first, and the headers that every answer carries.
 
 The page has no login: it listens on loopback and only shows. That is no protection from the user's own
 browser, because of DNS rebinding: a foreign site gives its own name the address 127.0.0.1, and then its
@@ -6,8 +6,8 @@ scripts may read our answers as same-origin. Such a GET carries no Origin, nothi
 the name in Host, so the name in Host is what is checked, on every request (hub/config/allowed_hosts.py).
 
 Refusals are 421 Misdirected Request (RFC 9110, 15.5.20). A request that aiohttp's parser rejects never
-becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands. `Door`
-sees to it that those answers, too, are ours.
+becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands.
+`HttpConnection` replaces those answers, too, by ours.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hub.config.allowed_hosts import Hosts, split_port
-from web.feed import FEED
-from web.wire import problem
+from web.hub_gateway import HUB_GATEWAY
+from web.schema import problem
 
 METHODS = ("GET", "HEAD")
 KEEPALIVE_S = 60.0
@@ -96,7 +96,7 @@ def chat_source(request: web.Request) -> str:
     of a name that is not ours gets into a header. The grammar of sources has no IPv6 address (CSP 3,
     2.3.1), so for one of those only the scheme is left to name.
     """
-    port = request.app[FEED].ws_port
+    port = request.app[HUB_GATEWAY].ws_port
     if not port or not names_us(request):
         return ""
     name = split_port(request.headers["Host"])[0]
@@ -110,8 +110,8 @@ async def expect_nothing(_request: web.Request) -> None:
     """
 
 
-class Door(web.RequestHandler):
-    """One HTTP connection: aiohttp's, with a limit on how many, and plain answers to what is no HTTP."""
+class HttpConnection(web.RequestHandler):
+    """aiohttp's HTTP connection, with a limit on how many, and plain answers to what is no HTTP."""
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, most: int) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=LINGER_S)

@@ -1,4 +1,4 @@
-"""One function for each thing that can be asked for. They read the feed; they never reach into the hub."""
+"""The handlers, a function for each address. They read the hub gateway and never reach into the hub."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,9 +7,9 @@ import jinja2
 from aiohttp import web
 
 from hub import __version__
-from web.feed import FEED, Feed, HubSilent
 from web.guard import Handler
-from web.wire import (
+from web.hub_gateway import HUB_GATEWAY, HubGateway, HubSilent
+from web.schema import (
     CLIENTS_PARAMETERS,
     NUMBER_DIGITS_MAX,
     WINDOW_PARAMETERS,
@@ -29,7 +29,7 @@ from web.wire import (
 )
 
 ALIVE_WITHIN_S = 3.0
-"""The hub publishes once a second; whoever missed three is not turning."""
+"""The hub publishes once a second; a hub that missed three publications is not turning."""
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -50,7 +50,7 @@ ASSETS: web.AppKey[Assets] = web.AppKey("assets")
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure becomes a JSON answer; one that nobody foresaw is logged as well."""
+    """Turn every failure into a JSON answer, and log each that no handler foresaw."""
     try:
         return await handler(request)
     except BadValue as error:
@@ -67,7 +67,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 async def summary(request: web.Request) -> web.Response:
     """GET /api/summary: the newest totals, at most about a second old; 503 before the first."""
     read_parameters(request.query, ())
-    latest = request.app[FEED].latest
+    latest = request.app[HUB_GATEWAY].latest
     if latest is None:
         raise HubSilent("the hub has not published anything yet")
     return json_response(latest)
@@ -76,58 +76,58 @@ async def summary(request: web.Request) -> web.Response:
 async def clients(request: web.Request) -> web.Response:
     """GET /api/clients: open clients, filtered, sorted, and then a page of them."""
     query = read_clients_query(read_parameters(request.query, CLIENTS_PARAMETERS))
-    return json_response(clients_page(await request.app[FEED].rows(), query))
+    return json_response(clients_page(await request.app[HUB_GATEWAY].rows(), query))
 
 
 async def client(request: web.Request) -> web.Response:
     """GET /api/clients/{id}: one open client; 404 when it is gone or never was."""
     read_parameters(request.query, ())
     client_id = read_number("id", request.match_info["id"], 0, 10**NUMBER_DIGITS_MAX - 1)
-    row = await request.app[FEED].client(client_id)
+    row = await request.app[HUB_GATEWAY].client(client_id)
     return json_response(row) if row else problem(404, f"no open client has the id {client_id}")
 
 
 async def closed(request: web.Request) -> web.Response:
-    """GET /api/closed: the ledger of endings, newest first."""
+    """GET /api/closed: the close log, newest first."""
     window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
-    endings, kept = await request.app[FEED].endings(window.offset, window.limit)
-    return json_response(ClosedPage(kept=kept, closed=encode_each(endings)))
+    entries, kept = await request.app[HUB_GATEWAY].closed(window.offset, window.limit)
+    return json_response(ClosedPage(kept=kept, closed=encode_each(entries)))
 
 
 async def rooms(request: web.Request) -> web.Response:
     """GET /api/rooms: rooms, largest first."""
     window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
-    rows, total = await request.app[FEED].rooms(window.offset, window.limit)
+    rows, total = await request.app[HUB_GATEWAY].rooms(window.offset, window.limit)
     return json_response(RoomsPage(total=total, rooms=encode_each(rows)))
 
 
 async def livez(request: web.Request) -> web.Response:
     """GET /livez: 200 while the hub's loop turns, else 503."""
     read_parameters(request.query, ())
-    feed = request.app[FEED]
-    turns = feed.latest.turns if feed.latest else 0
-    health = Health(alive=is_alive(feed), turns=turns, age_s=feed.age_s)
+    gateway = request.app[HUB_GATEWAY]
+    turns = gateway.latest.turns if gateway.latest else 0
+    health = Health(alive=is_alive(gateway), turns=turns, age_s=gateway.age_s)
     return json_response(health, 200 if health.alive else 503)
 
 
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: 200 while new clients are welcome, else 503."""
     read_parameters(request.query, ())
-    feed = request.app[FEED]
-    alive, draining = is_alive(feed), feed.latest is not None and feed.latest.draining
+    gateway = request.app[HUB_GATEWAY]
+    alive, draining = is_alive(gateway), gateway.latest is not None and gateway.latest.draining
     ready = alive and not draining
     return json_response(Readiness(ready=ready, alive=alive, draining=draining), 200 if ready else 503)
 
 
-def is_alive(feed: Feed) -> bool:
-    """Whether the hub published lately. It does so from its turn, so a loop that is stuck falls silent."""
-    return feed.age_s < ALIVE_WITHIN_S
+def is_alive(gateway: HubGateway) -> bool:
+    """Whether the hub published lately. The loop publishes from its turn, so a stuck loop falls silent."""
+    return gateway.age_s < ALIVE_WITHIN_S
 
 
 async def page(request: web.Request) -> web.Response:
-    """GET /: the shell of the live page. It has no figures in it, so it comes whatever the hub does."""
+    """GET /: the shell of the live page. The shell holds no figures, so the hub may do what it will."""
     app = request.app
-    text = app[PAGE].render(version=__version__, ws_port=app[FEED].ws_port)
+    text = app[PAGE].render(version=__version__, ws_port=app[HUB_GATEWAY].ws_port)
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 
@@ -144,7 +144,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 async def unknown(_request: web.Request) -> web.Response:
-    """Everything else."""
+    """Answer 404 to every other address."""
     return problem(
         404,
         "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz",

@@ -1,4 +1,4 @@
-"""What the last minutes were like: rates and series, from consecutive publications of the hub.
+"""The history of the last minutes: rates and series, from consecutive publications of the hub.
 
 The hub's counters only rise, so a rate is a difference by a time, and the time is the hub's own: how late
 this thread came to look changes nothing. The ring has a fixed length and costs 0.02 ms a second, so it runs
@@ -17,7 +17,7 @@ SHORTEST_S = 0.5
 """Publications that come out of turn, at a drain, are no interval of their own."""
 
 NOT_EVICTED = frozenset({"peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown"})
-"""Endings that the hub did not choose; all the others are evictions."""
+"""Close reasons that the hub did not choose; all the others are evictions."""
 
 
 class Rates(Record, frozen=True, kw_only=True):
@@ -37,8 +37,8 @@ class Rates(Record, frozen=True, kw_only=True):
 class Series(Record, frozen=True, kw_only=True):
     """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length.
 
-    They go up to the publication of `taken_s`, by the hub's clock (0: none yet): who is told that one again
-    has it.
+    They go up to the publication of `taken_s`, by the hub's clock (0: none yet), so that a page adds no
+    publication twice.
     """
 
     taken_s: float
@@ -55,7 +55,7 @@ class Series(Record, frozen=True, kw_only=True):
 
 
 class Point(NamedTuple):
-    """One step of the series."""
+    """A step of the series."""
 
     lines_in: int
     lines_out: int
@@ -77,7 +77,7 @@ class History:
         self._points: deque[Point] = deque(maxlen=POINTS_MAX)
 
     def add(self, summary: Summary) -> None:
-        """One more publication, in the order they were made."""
+        """Add a publication; they come in the order in which the hub made them."""
         before = self._newest
         if before is None:
             self._newest = summary
@@ -151,5 +151,5 @@ def rates_between(before: Summary, after: Summary) -> Rates:
 
 
 def evictions(closed: Mapping[str, int]) -> int:
-    """How many of these endings the hub chose."""
+    """How many of these closes were the hub's choice."""
     return sum(count for reason, count in closed.items() if reason not in NOT_EVICTED)

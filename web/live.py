@@ -1,12 +1,12 @@
-"""All tabs of the live page, and the beat that they share.
+"""The sessions of all open pages, and the beat that they share.
 
-A beat is a publication of the hub; when none comes, a timer takes over, so that tabs are told of the
-silence. A beat marks every tab that is not paused. While nobody watches there are no beats to send, and
-nothing is made but the history.
+A beat is a publication of the hub; when none comes, a timer takes over, so that the pages are told of the
+silence. A beat marks every session that is not paused. While no page is open there are no beats to send,
+and nothing is made but the history.
 
 A WebSocket is not bound by the same-origin policy: any page of any site may try to open one, and the
-browser tells only in Origin whose it is. So Origin is compared against our own names, and that is also why
-a client without one is refused (RFC 6455, 10.2). Host was looked at before (guard.py).
+browser tells only in Origin which site it belongs to. So Origin is compared against our own names, and a
+client without one is refused (RFC 6455, 10.2). Host was checked before (guard.py).
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from aiohttp import web
 
 from hub import __version__
 from hub.control.snapshots import Record, Summary
-from web.feed import Feed
 from web.guard import is_from_own_page
 from web.history import History, Rates, Series
-from web.moments import Moments
-from web.tab import Tab
-from web.wire import View, problem
+from web.hub_gateway import HubGateway
+from web.page_session import PageSession
+from web.schema import View, problem
+from web.snapshot_cache import SnapshotCache
 
 PROTOCOL: Final = 1
-TABS_MAX: Final = 64
+SESSIONS_MAX: Final = 64
 BEAT_S: Final = 1.0
 LATE_S: Final = 1.5
 """A publication is due every second; without one in this time the timer beats."""
 
 
 class Hello(Record, frozen=True, kw_only=True, tag_field="kind", tag="hello"):
-    """The first message to a tab. `boot` is another one after each start of the process.
+    """The first message to a session. `boot` is another one after each start of the process.
 
     `files` is another one when any file of the page is.
     """
@@ -48,7 +48,7 @@ class Hello(Record, frozen=True, kw_only=True, tag_field="kind", tag="hello"):
 
 
 class Update(Record, frozen=True, kw_only=True, tag_field="kind", tag="update"):
-    """What a view shows. With `trouble` there are no clients and no endings, and the summary may be old."""
+    """What a view shows. With `trouble` both lists are missing and the summary may be old."""
 
     boot: str
     age_s: float
@@ -60,42 +60,42 @@ class Update(Record, frozen=True, kw_only=True, tag_field="kind", tag="update"):
 
 
 class Live:
-    """The tabs and what they share."""
+    """The sessions and what they share."""
 
-    def __init__(self, feed: Feed, files: str) -> None:
-        self._feed = feed
+    def __init__(self, gateway: HubGateway, files: str) -> None:
+        self._gateway = gateway
         self._files = files
         self._history = History()
-        self._moments = Moments(feed, self._history)
+        self._snapshots = SnapshotCache(gateway, self._history)
         self._boot = secrets.token_hex(8)
-        self._tabs: set[Tab] = set()
+        self._sessions: set[PageSession] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, _app: web.Application) -> None:
         """Listen to the hub; on the running loop."""
-        self._feed.on_publish(self._published)
+        self._gateway.on_publish(self._published)
 
     async def stop(self, _app: web.Application) -> None:
-        """Let every tab go."""
+        """Close every session."""
         self._stop_timer()
-        for tab in self._tabs:
-            tab.leave()
+        for session in self._sessions:
+            session.close()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """One tab, from its handshake to its end."""
-        if len(self._tabs) >= TABS_MAX:
-            return problem(503, f"{TABS_MAX} pages are open already")
-        tab = Tab(self._hello(), self._update)
-        self._tabs.add(tab)
+        """Serve a page's WebSocket from its handshake to its end."""
+        if len(self._sessions) >= SESSIONS_MAX:
+            return problem(503, f"{SESSIONS_MAX} pages are open already")
+        session = PageSession(self._hello(), self._update)
+        self._sessions.add(session)
         if self._timer is None:
             self._set_timer(LATE_S)
         try:
-            return await tab.serve(request)
+            return await session.serve(request)
         finally:
-            self._tabs.discard(tab)
-            if not self._tabs:
+            self._sessions.discard(session)
+            if not self._sessions:
                 self._stop_timer()
-                self._moments.forget()
+                self._snapshots.forget()
 
     def _published(self, summaries: Sequence[Summary]) -> None:
         for summary in summaries:
@@ -104,10 +104,10 @@ class Live:
 
     def _beat(self, next_s: float = BEAT_S) -> None:
         self._stop_timer()
-        self._moments.beat()
-        for tab in self._tabs:
-            tab.nudge()
-        if self._tabs:
+        self._snapshots.beat()
+        for session in self._sessions:
+            session.nudge()
+        if self._sessions:
             self._set_timer(next_s)
 
     def _set_timer(self, wait_s: float) -> None:
@@ -125,22 +125,22 @@ class Live:
                 boot=self._boot,
                 version=__version__,
                 files=self._files,
-                ws_port=self._feed.ws_port,
+                ws_port=self._gateway.ws_port,
                 series=self._history.series(),
             )
         )
 
     async def _update(self, view: View) -> bytes:
-        moment, clients = await self._moments.see(view.query)
+        snapshot, clients = await self._snapshots.see(view.query)
         return msgspec.json.encode(
             Update(
                 boot=self._boot,
-                age_s=round(self._feed.age_s, 2),
-                trouble=moment.trouble,
-                summary=moment.summary,
-                rates=moment.rates,
+                age_s=round(self._gateway.age_s, 2),
+                trouble=snapshot.trouble,
+                summary=snapshot.summary,
+                rates=snapshot.rates,
                 clients=clients,
-                closed=moment.closed,
+                closed=snapshot.closed,
             )
         )
 

@@ -1,8 +1,8 @@
 """The side thread: an asyncio loop that serves the page, started loudly and stopped politely.
 
-`start` returns when the page can be asked for, or raises what went wrong over there: a port that is
-taken is the caller's to report. Afterwards nothing of this thread reaches the caller again; the page may
-fail and the hub goes on. The thread is a daemon, so a page that will not stop cannot keep the process.
+`start` returns when the page can be asked for, or raises what went wrong in the thread: the caller reports
+a port that is taken. Afterwards nothing of this thread reaches the caller again; the page may fail and the
+hub goes on. The thread is a daemon, so a page that will not stop cannot keep the process.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from hub.config.allowed_hosts import in_url, reachable
 from hub.config.settings import PAGE_CONNECTIONS, Settings
 from hub.control.mailbox import Mailbox
 from web.app import build_app
-from web.feed import Feed
-from web.guard import Door
+from web.guard import HttpConnection
+from web.hub_gateway import HubGateway
 
 LOGGERS = ("aiohttp", "asyncio", __name__)
 HANDLERS_END_WITHIN_S = 0.5
 BACKLOG = 100
 """Connections that may wait to be accepted. asyncio takes it for how often to accept in a row as well, and
-with no descriptor left it fails as often, each time with a log record, each second. So it is told 1."""
+with no descriptor left it fails as often, each time with a log record, each second. So asyncio is told 1."""
 
 
 class WebThread:
-    """The page and its thread. `feed` is where the hub publishes; `log` is told what goes wrong here.
+    """The page and its thread. `gateway` is where the hub publishes; `log` is told what goes wrong here.
 
-    Without a `log` nobody is: these libraries would otherwise write to stderr themselves, and a pipe
+    Without a `log` nothing is told: these libraries would otherwise write to stderr themselves, and a pipe
     that nobody reads would stop the page. `connections` is how many there may be at a time. `clock` gives
     monotonic seconds. The caller stops this before it closes the mailbox.
     """
@@ -47,7 +47,7 @@ class WebThread:
         clock: Callable[[], float] = time.monotonic,
         log: logging.Handler | None = None,
     ) -> None:
-        self.feed = Feed(mailbox, clock)
+        self.gateway = HubGateway(mailbox, clock)
         self._settings = settings
         self._connections = connections
         self._log = log or logging.NullHandler()
@@ -55,6 +55,11 @@ class WebThread:
         self._started: Future[str] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
+
+    @property
+    def feed(self) -> HubGateway:
+        """The gateway under the name that hub.cli still uses."""
+        return self.gateway
 
     def start(self, timeout_s: float = 10.0) -> str:
         """Serve; returns the page's URL. Once only.
@@ -69,7 +74,7 @@ class WebThread:
         except TimeoutError:
             if self._started.cancel():
                 raise TimeoutError(f"the page did not start within {timeout_s:g} s") from None
-            return self._started.result()  # It was done between the two looks.
+            return self._started.result()  # The page was ready between the two looks.
 
     def stop(self, timeout_s: float = 2.0) -> None:
         """Close the page's connections and wait for the thread, but no longer. Harmless when repeated."""
@@ -91,7 +96,7 @@ class WebThread:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(
-            build_app(self._settings, self.feed),
+            build_app(self._settings, self.gateway),
             handle_signals=False,
             shutdown_timeout=HANDLERS_END_WITHIN_S,
         )
@@ -103,9 +108,9 @@ class WebThread:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         assert runner.server is not None and self._loop is not None
-        door = partial(Door, runner.server, self._loop, self._connections)
+        connect = partial(HttpConnection, runner.server, self._loop, self._connections)
         settings = self._settings
-        listener = await self._loop.create_server(door, settings.web_host, settings.web_port, backlog=1)
+        listener = await self._loop.create_server(connect, settings.web_host, settings.web_port, backlog=1)
         try:
             for sock in listener.sockets:  # How often asyncio tries is how many wait. Not for the kernel.
                 with sock.dup() as same:

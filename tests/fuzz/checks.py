@@ -34,7 +34,7 @@ from tests.hub.support_websocket import let_in, masked, request, websocket
 from tests.hub.test_text import is_forbidden
 from tests.web.support import make_row
 from web.guard import HOSTS, is_from_own_page, names_us
-from web.wire import (
+from web.schema import (
     CLIENTS_PARAMETERS,
     WINDOW_PARAMETERS,
     BadValue,

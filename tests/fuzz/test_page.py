@@ -49,7 +49,7 @@ def url(faults: Faults) -> Iterator[str]:
     hub.rows = [make_row(number, nick=nick) for number, nick in enumerate(["ann", "Zoë", "日本", "<b>"])]
     page = WebThread(Settings(web_port=0), box, clock=Clock(), log=faults)  # It never gets stale.
     hub.start()
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     try:
         yield page.start()
     finally:

@@ -130,7 +130,7 @@ class Served:
     def publish(self, **changed: Any) -> None:
         """A second later: the rows there were are old, and the page is never stale."""
         self._clock.now_s += 1.0
-        self._page.feed.publish(make_summary(**{"taken_s": self._clock.now_s, **changed}))
+        self._page.gateway.publish(make_summary(**{"taken_s": self._clock.now_s, **changed}))
 
     def start(self) -> None:
         self.hub.start()

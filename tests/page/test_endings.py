@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from hub.close_reasons import CloseReason
 from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, closing
-from tests.web.support import make_ending
+from tests.web.support import make_closed
 
 pytestmark = pytest.mark.browser
 
@@ -82,9 +82,9 @@ def test_the_page_remembers_two_hundred_endings_that_it_saw_and_lists_forty(tab:
 @pytest.mark.promise("page-shows")
 def test_what_was_lost_with_an_ending_and_how_late_it_came_stand_with_it(tab: Tab) -> None:
     with serving() as served:
-        served.hub.endings = [
-            make_ending(2, reason="peer_reset", lateness_ms=None),
-            make_ending(1, reason="slow_consumer", unsent_bytes=2048, unsent_private_bytes=1024),
+        served.hub.closed = [
+            make_closed(2, reason="peer_reset", lateness_ms=None),
+            make_closed(1, reason="slow_consumer", unsent_bytes=2048, unsent_private_bytes=1024),
         ]
         tab.open(served.url)
         chosen, left = tab['#endings li[data-id="1"]'], tab['#endings li[data-id="2"]']

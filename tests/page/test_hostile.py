@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.page.support import NARROW, PATIENCE_MS, WIDE, Tab, open_tab, serving
 from tests.support import HubProcess, until
-from tests.web.support import make_ending, make_row
+from tests.web.support import make_closed, make_row
 
 pytestmark = pytest.mark.browser
 
@@ -56,7 +56,7 @@ def test_hostile_names_are_text_in_the_table_and_the_endings(browser: Browser, s
             expect(tab[f'#clients td[data-key="{key}"] bdi']).to_have_text(list(shown.values()))
         # One at a time: an update has room for five thousand bytes of endings.
         for number, text in enumerate(shown):
-            hub.endings = [make_ending(number, nick=text, room=text, peer=text, reason=text, detail=text)]
+            hub.closed = [make_closed(number, nick=text, room=text, peer=text, reason=text, detail=text)]
             item = tab[f'#endings li[data-id="{number}"]']
             expect(item.locator(".who")).to_have_text(shown[text], timeout=PATIENCE_MS)
             expect(item.locator(".detail")).to_contain_text(shown[text])

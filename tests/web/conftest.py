@@ -42,5 +42,5 @@ def page(mailbox: Mailbox, clock: Clock) -> Iterator[WebThread]:
 @pytest.fixture
 def url(page: WebThread, hub: StandInHub) -> str:
     """The page's URL, served, with a hub behind it that has published once."""
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     return page.start()

@@ -81,7 +81,7 @@ def make_row(client_id: int, **changed: Any) -> ClientRow:
     return ClientRow(**(values | changed))
 
 
-def make_ending(client_id: int, **changed: Any) -> Ending:
+def make_closed(client_id: int, **changed: Any) -> Ending:
     values: dict[str, Any] = {
         "id": client_id,
         "peer": "127.0.0.1:50000",
@@ -115,26 +115,26 @@ class StandInHub:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.rows: Sequence[ClientRow] = ()
-        self.endings: Sequence[Ending] = ()
+        self.closed: Sequence[Ending] = ()
         self.rooms: Sequence[RoomRow] = ()
         self.asked: list[str] = []
         self._mailbox = mailbox
-        self._doorbell = os.eventfd(0)
+        self._stop_event = os.eventfd(0)
         self._thread = threading.Thread(target=self._run, name="stand-in hub", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        os.eventfd_write(self._doorbell, 1)
+        os.eventfd_write(self._stop_event, 1)
         self._thread.join(5)
-        os.close(self._doorbell)
+        os.close(self._stop_event)
 
     def _run(self) -> None:
         poller = select.poll()
         poller.register(self._mailbox.fileno(), select.POLLIN)
-        poller.register(self._doorbell, select.POLLIN)
-        while all(fd != self._doorbell for fd, _ in poller.poll()):
+        poller.register(self._stop_event, select.POLLIN)
+        while all(fd != self._stop_event for fd, _ in poller.poll()):
             self.answer_all()
 
     def answer_all(self) -> None:
@@ -145,8 +145,8 @@ class StandInHub:
                     rows_reply(list(self.rows))
                 case WantClient(id=client_id, reply=client_reply):
                     client_reply(next((row for row in self.rows if row.id == client_id), None))
-                case WantEndings(offset=offset, limit=limit, reply=endings_reply):
-                    endings_reply((self.endings[offset : offset + limit], len(self.endings)))
+                case WantEndings(offset=offset, limit=limit, reply=closed_reply):
+                    closed_reply((self.closed[offset : offset + limit], len(self.closed)))
                 case WantRooms(offset=offset, limit=limit, reply=rooms_reply):
                     rooms_reply((self.rooms[offset : offset + limit], len(self.rooms)))
 

@@ -9,7 +9,7 @@ import pytest
 from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox
 from web.app import build_app, files_version, find_files, read_assets, templates
-from web.feed import Feed
+from web.hub_gateway import HubGateway
 
 
 def test_files_are_found_in_a_checkout() -> None:
@@ -31,7 +31,7 @@ def test_missing_files_are_an_error_that_names_the_place(
 ) -> None:
     monkeypatch.setattr("web.app.__file__", str(tmp_path / "web" / "app.py"))
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
-        build_app(Settings(), Feed(mailbox, lambda: 0.0))
+        build_app(Settings(), HubGateway(mailbox, lambda: 0.0))
 
 
 def test_assets_are_files_with_their_types(tmp_path: Path) -> None:

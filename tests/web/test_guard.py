@@ -311,9 +311,9 @@ def policy_for(url: str, host: str) -> str:
 def test_the_page_may_connect_to_the_hub_under_the_name_it_was_asked_for(
     url: str, page: WebThread, host: str, sources: str
 ) -> None:
-    page.feed.publish(make_summary(ws_listeners=("127.0.0.1:9123", "[::1]:9123")))
+    page.gateway.publish(make_summary(ws_listeners=("127.0.0.1:9123", "[::1]:9123")))
     assert policy_for(url, host) == sources
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     assert policy_for(url, host) == "'self'"
 
 

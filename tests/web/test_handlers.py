@@ -6,7 +6,7 @@ import pytest
 
 from hub import __version__
 from hub.control.snapshots import ClientCounts
-from tests.web.support import Clock, StandInHub, ask, make_ending, make_room, make_row, make_summary
+from tests.web.support import Clock, StandInHub, ask, make_closed, make_room, make_row, make_summary
 from web.app import find_files, read_assets
 from web.handlers import ALIVE_WITHIN_S
 from web.thread import WebThread
@@ -88,7 +88,7 @@ def test_an_id_that_is_no_number_is_a_bad_value(url: str, client_id: str) -> Non
 
 
 def test_endings_come_newest_first_in_pages(url: str, hub: StandInHub) -> None:
-    hub.endings = [make_ending(number) for number in range(30, 0, -1)]
+    hub.closed = [make_closed(number) for number in range(30, 0, -1)]
     answer = ask(url, "/api/closed?limit=2&offset=1").json()
     assert answer["kept"] == 30
     assert [ending["id"] for ending in answer["closed"]] == [29, 28]
@@ -138,7 +138,7 @@ def test_head_gives_the_headers_of_get_without_the_body(url: str, hub: StandInHu
 
 @pytest.mark.promise("page-rows")
 def test_a_hub_that_does_not_answer_is_unavailable_on_every_path_that_asks_it(page: WebThread) -> None:
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     url = page.start()
     paths = ["/api/clients", "/api/clients/1", "/api/closed", "/api/rooms"]
     with ThreadPoolExecutor(len(paths)) as pool:
@@ -159,7 +159,7 @@ def test_livez_turns_bad_when_publications_stop_and_good_again(
     clock.now_s += 0.1
     assert ask(url, "/livez").status == 503
     assert ask(url, "/livez").json()["alive"] is False
-    page.feed.publish(make_summary(turns=8))
+    page.gateway.publish(make_summary(turns=8))
     assert ask(url, "/livez").json() == {"alive": True, "turns": 8, "age_s": 0.0}
 
 
@@ -173,7 +173,7 @@ def test_before_the_first_publication_nothing_is_live_or_ready(page: WebThread) 
 @pytest.mark.promise("health-states")
 def test_readyz_is_bad_while_draining_though_livez_is_good(page: WebThread, url: str) -> None:
     assert ask(url, "/readyz").json() == {"ready": True, "alive": True, "draining": False}
-    page.feed.publish(make_summary(draining=True))
+    page.gateway.publish(make_summary(draining=True))
     assert ask(url, "/readyz").status == 503
     assert ask(url, "/readyz").json() == {"ready": False, "alive": True, "draining": True}
     assert ask(url, "/livez").status == 200
@@ -182,7 +182,7 @@ def test_readyz_is_bad_while_draining_though_livez_is_good(page: WebThread, url:
 @pytest.mark.promise("health-states")
 def test_readyz_is_good_of_a_hub_that_is_full(page: WebThread, url: str) -> None:
     full = ClientCounts(open=3, accepted=7, peak=3)
-    page.feed.publish(make_summary(max_clients=3, clients=full, refused=4, closed={"server_full": 4}))
+    page.gateway.publish(make_summary(max_clients=3, clients=full, refused=4, closed={"server_full": 4}))
     assert ask(url, "/readyz").json() == {"ready": True, "alive": True, "draining": False}
 
 
@@ -194,7 +194,7 @@ def test_readyz_is_bad_when_publications_stop(url: str, clock: Clock) -> None:
 @pytest.mark.parametrize("published", [True, False])
 def test_the_shell_comes_whatever_the_hub_does(page: WebThread, published: bool) -> None:
     if published:
-        page.feed.publish(make_summary())
+        page.gateway.publish(make_summary())
     answer = ask(page.start(), "/")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -205,7 +205,7 @@ def test_the_shell_comes_whatever_the_hub_does(page: WebThread, published: bool)
 def test_nothing_that_clients_wrote_is_in_the_shell(url: str, hub: StandInHub) -> None:
     before = ask(url, "/").body
     hub.rows = [make_row(1, nick=PAYLOAD, room=PAYLOAD)]
-    hub.endings = [make_ending(1, nick=PAYLOAD, room=PAYLOAD, detail=PAYLOAD, peer=PAYLOAD)]
+    hub.closed = [make_closed(1, nick=PAYLOAD, room=PAYLOAD, detail=PAYLOAD, peer=PAYLOAD)]
     assert ask(url, "/").body == before
 
 

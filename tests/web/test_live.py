@@ -18,12 +18,12 @@ from tests.web.support import (
     StandInHub,
     ask,
     ask_raw,
-    make_ending,
+    make_closed,
     make_row,
     make_summary,
     port_of,
 )
-from web.live import BEAT_S, TABS_MAX
+from web.live import BEAT_S, SESSIONS_MAX
 from web.thread import WebThread
 
 
@@ -50,7 +50,7 @@ def test_hello_comes_first_and_says_whose_page_it_is(tab: LiveTab) -> None:
 
 def test_hello_brings_the_past_and_the_port_for_browsers(page: WebThread, url: str) -> None:
     for second in range(13, 18):
-        page.feed.publish(
+        page.gateway.publish(
             make_summary(
                 taken_s=float(second),
                 lines=InOut(in_=100 + 10 * second, out=300),
@@ -67,7 +67,7 @@ def test_hello_brings_the_past_and_the_port_for_browsers(page: WebThread, url: s
 
 def test_an_update_has_all_that_was_promised(tab: LiveTab, hub: StandInHub) -> None:
     hub.rows = [make_row(1, tag="k3"), make_row(2)]
-    hub.endings = [make_ending(9)]
+    hub.closed = [make_closed(9)]
     tab.send()
     update = tab.next()
     assert update.keys() == {
@@ -84,8 +84,8 @@ def test_an_update_has_all_that_was_promised(tab: LiveTab, hub: StandInHub) -> N
     assert [row.get("tag") for row in update["clients"]["clients"]] == ["k3", None]
     assert update["closed"]["kept"] == 1
     assert update["closed"]["closed"][0].keys() == {
-        "id", "peer", "transport", "nick", "room", "reason", "detail", "ended_wall_s", "age_s",
-        "lateness_ms", "unsent_bytes", "unsent_private_bytes",
+        "id", "peer", "transport", "nick", "room", "reason", "detail", "closed_wall_s", "age_s",
+        "lateness_ms", "unsent_bytes", "unsent_outbox_bytes",
     }  # fmt: skip
 
 
@@ -111,12 +111,12 @@ def test_a_second_view_replaces_the_first_whole(tab: LiveTab, hub: StandInHub) -
 
 def test_each_publication_brings_an_update(tab: LiveTab, page: WebThread) -> None:
     for turns in (1001, 1002, 1003):
-        page.feed.publish(make_summary(turns=turns))
+        page.gateway.publish(make_summary(turns=turns))
         assert tab.until(lambda update, turns=turns: update["summary"]["turns"] == turns)
 
 
 def test_rates_are_those_between_the_last_two_publications(tab: LiveTab, page: WebThread) -> None:
-    page.feed.publish(make_summary(taken_s=14.5, lines=InOut(in_=120, out=1300)))
+    page.gateway.publish(make_summary(taken_s=14.5, lines=InOut(in_=120, out=1300)))
     rates = tab.until(lambda update: update["rates"]["lines_in"])["rates"]
     assert (rates["lines_in"], rates["lines_out"]) == (10, 500)
 
@@ -138,8 +138,8 @@ def fill(hub: StandInHub, **named: str) -> None:
         )
         for number in range(6000)
     ]
-    hub.endings = [
-        make_ending(
+    hub.closed = [
+        make_closed(
             number, reason="slow_consumer", detail="lag=1048577 limit=1048576", **names, **amounts, **late
         )
         for number in range(100)
@@ -269,7 +269,7 @@ def handshake(url: str, lines: str, host: str = "") -> bytes:
 def test_more_tabs_than_the_limit_are_refused_until_one_leaves(url: str) -> None:
     with ExitStack() as tabs:
         first = LiveTab(url)
-        for _ in range(TABS_MAX - 1):
+        for _ in range(SESSIONS_MAX - 1):
             tabs.enter_context(LiveTab(url))
         with pytest.raises(InvalidStatus) as caught:
             LiveTab(url)
@@ -295,13 +295,13 @@ def test_while_nobody_watches_the_hub_is_asked_for_nothing(
     page: WebThread, url: str, hub: StandInHub
 ) -> None:
     for turns in range(20):
-        page.feed.publish(make_summary(turns=turns))
+        page.gateway.publish(make_summary(turns=turns))
     with LiveTab(url) as tab:
         tab.send(paused=True)
         tab.send(sort="fd")
         tab.next("error")  # So the view before it has been read.
         for turns in range(20):
-            page.feed.publish(make_summary(turns=turns))
+            page.gateway.publish(make_summary(turns=turns))
         tab.send(sort="fd")
         tab.next("error")
         assert hub.asked == []
@@ -316,7 +316,7 @@ def test_a_paused_tab_gets_nothing_while_another_is_served(page: WebThread, url:
         paused.send(limit=0)
         paused.next("error")
         for turns in (501, 502, 503):
-            page.feed.publish(make_summary(turns=turns))
+            page.gateway.publish(make_summary(turns=turns))
             watching.until(lambda update, turns=turns: update["summary"]["turns"] == turns)
         paused.send(limit=0)
         paused.next("error")
@@ -336,7 +336,7 @@ def test_many_tabs_with_many_views_ask_the_hub_once_a_beat(
             tab.send(offset=number)
         for number, tab in enumerate(tabs):
             tab.until(lambda update, number=number: update["clients"]["offset"] == number)
-        page.feed.publish(make_summary(turns=900))
+        page.gateway.publish(make_summary(turns=900))
         for tab in tabs:
             tab.until(lambda update: update["summary"]["turns"] == 900)
     beats = 3 + (time.monotonic() - started_s) / BEAT_S  # Of which some come without a publication.
@@ -359,7 +359,7 @@ def test_a_silent_hub_is_told_of_and_so_is_its_return(
     clock.now_s += 1
     assert tab.until(lambda update: update["age_s"] == 6.25)["trouble"]  # It goes on without the hub's beat.
     assert len(hub.asked) == asked
-    page.feed.publish(make_summary(turns=8))
+    page.gateway.publish(make_summary(turns=8))
     back = tab.until(lambda update: not update["trouble"])
     assert (back["age_s"], back["summary"]["turns"]) == (0.0, 8)
     assert back["clients"]["total"] == 0
@@ -367,7 +367,7 @@ def test_a_silent_hub_is_told_of_and_so_is_its_return(
 
 @pytest.mark.promise("page-stale")
 def test_a_hub_that_publishes_and_does_not_answer_is_trouble(page: WebThread) -> None:
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     with LiveTab(page.start()) as tab:
         tab.send()
         update = tab.next()

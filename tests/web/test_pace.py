@@ -9,10 +9,10 @@ import pytest
 from aiohttp import WSMessage, WSMsgType
 from websockets.frames import Opcode
 
-import web.tab
-from tests.web.test_tab import RawTab
-from web.tab import Tab
-from web.wire import View
+import web.page_session
+from tests.web.test_page_session import RawTab
+from web.page_session import PageSession
+from web.schema import View
 
 
 async def no_update(_view: View) -> bytes:
@@ -42,17 +42,17 @@ class SteppedLoop:
 
 @pytest.mark.promise("page-pace")
 def test_of_more_than_twenty_views_a_second_the_newest_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop, tab = SteppedLoop(), Tab(b"", no_update)
+    loop, tab = SteppedLoop(), PageSession(b"", no_update)
     read: list[int] = []
-    really = web.tab.read_view
+    really = web.page_session.read_view
 
     def noting(text: str) -> View:
         view = really(text)
         read.append(view.offset)
         return view
 
-    monkeypatch.setattr(web.tab, "read_view", noting)
-    monkeypatch.setattr(web.tab.asyncio, "get_running_loop", lambda: loop)
+    monkeypatch.setattr(web.page_session, "read_view", noting)
+    monkeypatch.setattr(web.page_session.asyncio, "get_running_loop", lambda: loop)
     for number in range(200):  # A hundred a second.
         loop.go_to(100.0 + number / 100)
         tab._take_text(f'{{"offset":{number}}}')
@@ -76,16 +76,16 @@ def test_after_each_two_hundred_messages_none_is_read_for_a_second(monkeypatch: 
     async def noting(seconds: float) -> None:
         rests.append((taken, seconds))
 
-    tab = Tab(b"", no_update)
+    tab = PageSession(b"", no_update)
     tab._ws = Flood()  # type: ignore[assignment]
-    monkeypatch.setattr(web.tab.asyncio, "sleep", noting)
+    monkeypatch.setattr(web.page_session.asyncio, "sleep", noting)
     assert asyncio.run(tab._read()) == 1000
     assert rests == [(200, 1.0), (400, 1.0), (600, 1.0)]
 
 
 @pytest.mark.promise("page-tabs")
 def test_a_tab_is_pinged_however_little_happens(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web.tab, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(web.page_session, "HEARTBEAT_S", 0.2)
     with closing(RawTab(url)) as quiet:
         quiet.send(Opcode.TEXT, b'{"paused":true}')
         kinds = []

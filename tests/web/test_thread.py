@@ -54,7 +54,7 @@ class Records(logging.Handler):
 
 
 def test_start_returns_a_url_that_serves(page: WebThread) -> None:
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     url = page.start()
     assert url == f"http://127.0.0.1:{port_of(url)}/"
     assert ask(url, "/livez").status == 200
@@ -129,11 +129,11 @@ def test_stop_does_not_wait_for_a_hub_that_does_not_answer(page: WebThread, mail
 
 
 def test_publishing_after_the_end_does_no_harm(page: WebThread) -> None:
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     page.start()
     page.stop()
-    page.feed.publish(make_summary(turns=9))
-    latest = page.feed.latest
+    page.gateway.publish(make_summary(turns=9))
+    latest = page.gateway.latest
     assert latest is not None and latest.turns == 9
 
 
@@ -149,7 +149,7 @@ def test_the_thread_cannot_keep_the_process() -> None:
 def test_both_addresses_of_localhost_serve_on_their_ports(mailbox: Mailbox) -> None:
     page = WebThread(Settings(web_host="localhost", web_port=0), mailbox)
     url = page.start()
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     assert urlsplit(url).hostname == "localhost"
     connection = http.client.HTTPConnection("localhost", port_of(url), timeout=10)
     connection.request("GET", "/livez")

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["hub", "web", "websockets"]):
     import hub.protocol.telnet
     import hub.protocol.ws_connection  # noqa: F401
     import web.guard
-    import web.wire  # noqa: F401
+    import web.schema  # noqa: F401
 
 from tests.fuzz.checks import CHECKS
 

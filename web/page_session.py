@@ -1,12 +1,12 @@
-"""One tab of the live page: a WebSocket, the view that the browser asked for, and two tasks.
+"""The session of an open page: a WebSocket, the view that the browser asked for, and two tasks.
 
-The hub's pace is not the browser's. Nothing is ever queued for a tab: a beat only marks that an update is
-due, and the update is made when the one before it has left this process, so a slow browser skips moments.
-One that does not take an update within TAKE_S is closed with 1013. Everything that goes out is sent by
-the writing task alone, and the answer to a ping is the newest ping's (RFC 6455, 5.5.3).
+The hub's pace is not the browser's. Nothing is ever queued for a page: a beat only marks that an update is
+due, and the update is made when the one before it has left this process, so a slow browser skips updates.
+A browser that does not take an update within TAKE_S is closed with 1013. The writing task alone sends, and
+a ping is answered with the newest ping's payload (RFC 6455, 5.5.3).
 
-Whoever floods is slowed down: of more than VIEWS_PER_S views a second only the newest is read, and after
-MESSAGES_PER_S messages no more are taken from the socket in that second.
+A browser that floods is slowed down: of more than VIEWS_PER_S views a second only the newest is read, and
+after MESSAGES_PER_S messages no more are taken from the socket in that second.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from web.wire import BadValue, View, read_view
+from web.schema import BadValue, View, read_view
 
 MESSAGE_BYTES_MAX: Final = 4096
 VIEWS_PER_S: Final = 20
@@ -32,7 +32,7 @@ LEAVE_S: Final = 0.1
 """The same when the page stops; aiohttp reads no answer any more then."""
 ERROR_CHARACTERS: Final = 300
 SEND_BUFFER_BYTES: Final = 64 * 1024
-"""In the kernel, which books twice that; its default would take minutes of updates from a tab that sleeps."""
+"""In the kernel, which books twice that; its default would take minutes of updates for a page that sleeps."""
 
 Update = Callable[[View], Awaitable[bytes]]
 
@@ -43,8 +43,8 @@ class Problem(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
     error: str
 
 
-class Tab:
-    """One connection. `hello` is its first message, `update` makes what a view shows at this moment."""
+class PageSession:
+    """A page's connection. `hello` is its first message, `update` makes what a view shows at this moment."""
 
     def __init__(self, hello: bytes, update: Update) -> None:
         self._hello = hello
@@ -70,19 +70,19 @@ class Tab:
         self._writing: asyncio.Task[int] | None = None
 
     def nudge(self) -> None:
-        """A moment has passed. A paused tab does not care."""
+        """Mark that an update is due; a paused page is left alone."""
         if not self._view.paused:
             self._due = True
             self._wake.set()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Say that the server goes away, and close, whatever is being waited for."""
         self._leaving = True
         if self._writing is not None:
             self._writing.cancel()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Until either side closes. Raises HTTPBadRequest where the request is no WebSocket handshake."""
+        """Serve until either side closes. Raises HTTPBadRequest for what is no WebSocket handshake."""
         try:
             await self._ws.prepare(request)
         except ValueError as error:  # A key that is no ASCII: aiohttp does not foresee it.
@@ -101,7 +101,7 @@ class Tab:
             await self._close(code_of(request, ended.pop()), reading)
         finally:
             await end(reading, writing)
-            transport.abort()  # What is still unsent is for somebody who does not take it.
+            transport.abort()  # The browser does not take what is still unsent.
         return self._ws
 
     async def _close(self, code: int, reading: asyncio.Task[int]) -> None:
@@ -125,7 +125,7 @@ class Tab:
                     self._ping = message.data
                     self._wake.set()
                 elif message.type is not WSMsgType.PONG:
-                    return WSCloseCode.OK  # It is closed already, by the browser or for a broken rule.
+                    return WSCloseCode.OK  # Closed already, by the browser or for a broken rule.
             await asyncio.sleep(1.0)
 
     def _take_text(self, text: str) -> None:
@@ -165,10 +165,10 @@ class Tab:
         except TimeoutError:
             return WSCloseCode.TRY_AGAIN_LATER
         except ConnectionError:
-            return WSCloseCode.OK  # There is nobody left to tell.
+            return WSCloseCode.OK  # The connection is gone.
 
     async def _wait(self) -> None:
-        """For whatever there is to do; for an update no longer than until it may go."""
+        """Wait for work; when an update is due, no longer than until it may go."""
         wait_s = self._updates_at_s - asyncio.get_running_loop().time() if self._due else None
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
@@ -192,7 +192,7 @@ class Tab:
         await self._send(update)
 
     async def _send(self, payload: bytes, kind: WSMsgType = WSMsgType.TEXT) -> None:
-        """Returns when the kernel has it; raises TimeoutError, or ConnectionError when nobody is there."""
+        """Send; returns when the kernel has it. Raises TimeoutError, and ConnectionError on a lost socket."""
         # Not cancelled at the end of the time: aiohttp shares one future among all who wait for room.
         sending = asyncio.create_task(self._ws.send_frame(payload, kind))
         sending.add_done_callback(swallow)
@@ -202,14 +202,14 @@ class Tab:
 
 
 async def end(*tasks: asyncio.Task[int]) -> None:
-    """Cancel them, and wait until they are over, however they end."""
+    """Cancel these tasks, and wait until they are over, however they end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def swallow(task: asyncio.Task[Any]) -> None:
-    """What went wrong here has been noticed elsewhere; asyncio need not report it."""
+    """Take a task's exception, which was handled elsewhere, so that asyncio does not report it."""
     if not task.cancelled():
         task.exception()
 

@@ -10,14 +10,14 @@ from multidict import MultiDict
 
 from hub.control.snapshots import ClientRow
 from tests.web.support import make_row
-from web.wire import (
+from web.schema import (
     CLIENTS_PARAMETERS,
     LIMIT_MAX,
     RUN_ROWS,
     SORT_FIELDS,
     BadValue,
     clients_page,
-    cut,
+    into_runs,
     read_clients_query,
     read_parameters,
     read_view,
@@ -27,7 +27,7 @@ from web.wire import (
 
 def pick(rows: list[ClientRow], **parameters: str) -> Any:
     """The page for these parameters, as a reader of the JSON gets it."""
-    return json.loads(msgspec.json.encode(clients_page(cut(rows), read_clients_query(parameters))))
+    return json.loads(msgspec.json.encode(clients_page(into_runs(rows), read_clients_query(parameters))))
 
 
 def ids(rows: list[ClientRow], **parameters: str) -> list[int]:
@@ -45,7 +45,7 @@ def random_rows(count: int) -> list[ClientRow]:
             room=dice.choice("abc"),
             age_s=dice.random() * 1000,
             lag_bytes=dice.randrange(20),
-            state=dice.choice(["reading", "paused", "feed"]),
+            state=dice.choice(["reading", "paused", "gateway"]),
         )
         for number in dice.sample(range(10**6), count)
     ]
@@ -103,7 +103,7 @@ def test_q_does_not_reach_across_two_fields() -> None:
 
 
 def test_no_run_is_longer_than_one_call_may_take() -> None:
-    runs = cut([make_row(number) for number in range(RUN_ROWS * 2 + 1)])
+    runs = into_runs([make_row(number) for number in range(RUN_ROWS * 2 + 1)])
     assert [len(run) for run in runs] == [RUN_ROWS, RUN_ROWS, 1]
 
 

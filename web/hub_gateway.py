@@ -1,13 +1,13 @@
-"""The two ways across: totals come in from the hub's thread, questions go out through its mailbox.
+"""The page's gateway to the hub: totals come in from the hub's thread, questions go out through its mailbox.
 
-The hub's thread touches this object in two places only: `publish`, which stores a reference and rings the
+The hub's thread touches this object in two places only: `publish`, which stores a reference and wakes the
 page's loop, and the reply callables inside the questions, which hand the answer to that loop and return.
-Neither waits and neither raises, so a page that is slow, stuck or gone costs the hub nothing. The bell is
-rung again only after it was heard, and what was not fetched is forgotten beyond UNHEARD_MAX.
+Neither waits and neither raises, so a page that is slow, stuck or gone costs the hub nothing. The gateway
+wakes the loop again only after the loop has fetched, and forgets what was not fetched beyond UNFETCHED_MAX.
 
-Ten thousand rows are never held as one list for long. They are cut into runs, because what the last
-owner of a list of ten thousand records does is free them all in one C call: 1.5 to 2.4 ms with the GIL
-held, in which the hub stands still. A run of 500 takes 0.1 ms (see wire.py for the rest of that story).
+The gateway holds ten thousand rows as one list only until it has split them into runs, because the last
+owner of a list of ten thousand records frees them all in one C call: 1.5 to 2.4 ms with the GIL held, in
+which the hub stands still. A run of 500 takes 0.1 ms (schema.py has the other measurements).
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from aiohttp import web
 
 from hub.control.mailbox import Command, Mailbox, WantClient, WantEndings, WantRooms, WantRows
 from hub.control.snapshots import ClientRow, Ending, RoomRow, Summary
-from web.wire import Run, cut
+from web.schema import Run, into_runs
 
 ANSWER_LIMIT_S = 2.0
 ROWS_FRESH_S = 0.25
 UNANSWERED_MAX = 64
-UNHEARD_MAX = 300
+UNFETCHED_MAX = 300
 
 Answer = TypeVar("Answer")
 
@@ -36,17 +36,17 @@ class HubSilent(Exception):
     """The hub did not answer a question in time. HTTP: 503."""
 
 
-class Feed:
+class HubGateway:
     """The newest totals, and a way to ask the hub's thread for more. `clock` gives monotonic seconds."""
 
     def __init__(self, mailbox: Mailbox, clock: Callable[[], float]) -> None:
         self._mailbox = mailbox
         self._clock = clock
-        # One tuple, replaced whole, so that the summary and its age always belong together.
+        # This tuple is replaced whole, so that the summary and its age always belong together.
         self._published: tuple[Summary | None, float] = (None, -math.inf)
-        self._unheard: deque[Summary] = deque(maxlen=UNHEARD_MAX)
-        self._bell: Callable[[], object] | None = None
-        self._rung = False
+        self._unfetched: deque[Summary] = deque(maxlen=UNFETCHED_MAX)
+        self._wake: Callable[[], object] | None = None
+        self._woken = False
         self._unanswered = 0
         self._asking: asyncio.Task[None] | None = None
         self._runs: list[Run] = []
@@ -55,22 +55,22 @@ class Feed:
     def publish(self, summary: Summary) -> None:
         """Take the hub's newest totals. The only method for the hub's thread; never waits, never raises."""
         self._published = (summary, self._clock())
-        self._unheard.append(summary)
-        if self._bell is not None and not self._rung:
-            self._rung = True
-            with contextlib.suppress(RuntimeError):  # The page's loop is closed: nobody hears it any more.
-                self._bell()
+        self._unfetched.append(summary)
+        if self._wake is not None and not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # The page's loop is closed: nothing is left to wake.
+                self._wake()
 
     def on_publish(self, heard: Callable[[Sequence[Summary]], None]) -> None:
-        """From now on the running loop calls `heard` with what was published since it last did."""
+        """Have the running loop call `heard` with all summaries that were published since its last call."""
         loop = asyncio.get_running_loop()
 
         def fetch() -> None:
-            self._rung = False  # First, so that what comes from here on rings again.
-            heard([self._unheard.popleft() for _ in range(len(self._unheard))])
+            self._woken = False  # First, so that what is published from here on wakes again.
+            heard([self._unfetched.popleft() for _ in range(len(self._unfetched))])
 
-        self._bell = partial(loop.call_soon_threadsafe, fetch)
-        self._rung = True
+        self._wake = partial(loop.call_soon_threadsafe, fetch)
+        self._woken = True
         loop.call_soon(fetch)
 
     @property
@@ -90,9 +90,9 @@ class Feed:
         return int(latest.ws_listeners[0].rpartition(":")[2]) if latest and latest.ws_listeners else 0
 
     async def rows(self) -> list[Run]:
-        """The rows of all open clients in the hub's order, cut into runs; raises HubSilent.
+        """The rows of all open clients in the hub's order, split into runs; raises HubSilent.
 
-        Everybody who asks while a question is under way shares its answer, and rows taken less than
+        All callers that ask while a question is under way share its answer, and rows taken less than
         ROWS_FRESH_S ago are served again: ten open pages cost the hub what one does.
         """
         if self._asking is None:
@@ -106,8 +106,8 @@ class Feed:
         """The row of one open client, or None when it is gone; raises HubSilent."""
         return await self._ask(partial(WantClient, client_id))
 
-    async def endings(self, offset: int, limit: int) -> tuple[Sequence[Ending], int]:
-        """A window on the ledger, newest first, and how many endings it keeps; raises HubSilent."""
+    async def closed(self, offset: int, limit: int) -> tuple[Sequence[Ending], int]:
+        """A window on the close log, newest first, and how many entries it keeps; raises HubSilent."""
         return await self._ask(partial(WantEndings, offset, limit))
 
     async def rooms(self, offset: int, limit: int) -> tuple[Sequence[RoomRow], int]:
@@ -119,20 +119,20 @@ class Feed:
             rows = await self._ask(WantRows)
         finally:
             self._asking = None
-        stale, self._runs = self._runs, cut(rows)
+        stale, self._runs = self._runs, into_runs(rows)
         self._runs_taken_s = self._clock()
         while stale:
-            stale.pop()  # One run at a time: the GIL can be let go between two bytecodes, not within one.
+            stale.pop()  # A run at a time: Python releases the GIL between two bytecodes, not within a call.
 
     async def _ask(self, question: Callable[[Callable[[Answer], None]], Command]) -> Answer:
-        # Counted until the hub replies, not until we give up: a stuck hub's mailbox must not grow.
+        # A question counts until the hub replies, not until we give up: a stuck hub's mailbox must not grow.
         if self._unanswered >= UNANSWERED_MAX:
             raise HubSilent(f"the hub does not answer: {self._unanswered} questions are waiting for it")
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer] = loop.create_future()
 
         def reply(answer: Answer) -> None:
-            with contextlib.suppress(RuntimeError):  # The page's loop is closed: nobody waits any more.
+            with contextlib.suppress(RuntimeError):  # The page's loop is closed: no request waits any more.
                 loop.call_soon_threadsafe(self._settle, answered, answer)
 
         self._unanswered += 1
@@ -149,4 +149,4 @@ class Feed:
             answered.set_result(answer)
 
 
-FEED = web.AppKey("feed", Feed)
+HUB_GATEWAY = web.AppKey("gateway", HubGateway)

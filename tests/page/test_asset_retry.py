@@ -106,7 +106,7 @@ def test_a_page_that_stays_another_loads_itself_anew_once_for_each_start_of_the_
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a cache that keeps an old page: whatever is loaded, it is not of the hub's files."""
-    monkeypatch.setattr("web.app.Live", lambda feed, files: Live(feed, f"not {files}"))
+    monkeypatch.setattr("web.app.Live", lambda gateway, files: Live(gateway, f"not {files}"))
     with open_tab(browser, expected=HUB_IS_GONE) as tab:
         loads: list[str] = []
         tab.page.on("domcontentloaded", lambda page: loads.append(page.url))

@@ -12,14 +12,14 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
-import web.tab
+import web.page_session
 from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox
 from tests.support import until
 from tests.web.support import LiveTab, StandInHub, ask, make_row, make_summary, port_of
 from tests.web.test_live import handshake
-from tests.web.test_wire import BAD_VIEWS
-from web.tab import ERROR_CHARACTERS, MESSAGE_BYTES_MAX, UPDATES_PER_S
+from tests.web.test_schema import BAD_VIEWS
+from web.page_session import ERROR_CHARACTERS, MESSAGE_BYTES_MAX, UPDATES_PER_S
 from web.thread import WebThread
 
 
@@ -86,7 +86,7 @@ def test_a_bad_view_is_an_error_and_the_one_before_it_stays(
         tab.ws.send(text)
         error = tab.until(lambda message: True, kind="error")["error"]
         assert 0 < len(error) <= ERROR_CHARACTERS
-    page.feed.publish(make_summary(turns=800))
+    page.gateway.publish(make_summary(turns=800))
     update = tab.until(lambda update: update["summary"]["turns"] == 800)
     assert [row["id"] for row in update["clients"]["clients"]] == [8, 7]
 
@@ -193,7 +193,7 @@ def test_a_tab_that_closes_is_answered_and_forgotten(url: str, hub: StandInHub, 
         assert caught.value.rcvd is not None and caught.value.rcvd.code == 1000
     asked = len(hub.asked)
     for turns in range(5):
-        page.feed.publish(make_summary(turns=turns))
+        page.gateway.publish(make_summary(turns=turns))
         assert ask(url, "/livez").status == 200
     assert len(hub.asked) == asked
 
@@ -204,7 +204,7 @@ def test_a_tab_that_vanishes_in_the_middle_disturbs_nobody(url: str, page: WebTh
             raw = RawTab(url)
             raw.send(Opcode.TEXT, b"{}")
             raw.close()
-        page.feed.publish(make_summary(turns=77))
+        page.gateway.publish(make_summary(turns=77))
         other.until(lambda update: update["summary"]["turns"] == 77)
 
 
@@ -225,7 +225,7 @@ def test_a_fault_of_ours_closes_with_1011_and_is_logged(mailbox: Mailbox, hub: S
             messages.append(record.getMessage())
 
     page = WebThread(Settings(web_port=0), mailbox, log=Keeping())
-    page.feed.publish(make_summary())
+    page.gateway.publish(make_summary())
     hub.rows = [make_row(1, nick="\ud800")]  # No UTF-8 for this: an error that nobody foresees.
     url = page.start()
     with LiveTab(url) as tab:
@@ -251,7 +251,7 @@ def test_a_tab_that_does_not_read_skips_and_the_others_do_not_wait(
         stuck.send(Opcode.TEXT, b'{"limit":500}')  # About 100 KB each.
         other.send(limit=1)
         for turns in range(2000, 2012):
-            page.feed.publish(make_summary(turns=turns))
+            page.gateway.publish(make_summary(turns=turns))
             other.until(lambda update, turns=turns: update["summary"]["turns"] == turns)
         seen: list[int] = []
         while 2011 not in seen:
@@ -267,15 +267,15 @@ def test_a_tab_that_does_not_read_skips_and_the_others_do_not_wait(
 def test_a_tab_that_takes_nothing_in_time_is_closed_with_1013(
     url: str, page: WebThread, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.tab, "TAKE_S", 0.3)
-    monkeypatch.setattr(web.tab, "LINGER_S", 30.0)
+    monkeypatch.setattr(web.page_session, "TAKE_S", 0.3)
+    monkeypatch.setattr(web.page_session, "LINGER_S", 30.0)
     hub.rows = [make_row(number, nick="x" * 32) for number in range(500)]
     with closing(RawTab(url)) as stuck:
         stuck.send(Opcode.TEXT, b'{"limit":500}')
         with LiveTab(url) as other:
             other.send(limit=1)
             for turns in range(2000, 2010):
-                page.feed.publish(make_summary(turns=turns))
+                page.gateway.publish(make_summary(turns=turns))
                 other.until(lambda update, turns=turns: update["summary"]["turns"] == turns)
         frame = stuck.frame()
         while frame is not None and frame[0] is not Opcode.CLOSE:
@@ -286,14 +286,14 @@ def test_a_tab_that_takes_nothing_in_time_is_closed_with_1013(
 def test_one_that_never_reads_again_is_dropped_all_the_same(
     url: str, page: WebThread, hub: StandInHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.tab, "TAKE_S", 0.2)
-    monkeypatch.setattr(web.tab, "LINGER_S", 0.2)
+    monkeypatch.setattr(web.page_session, "TAKE_S", 0.2)
+    monkeypatch.setattr(web.page_session, "LINGER_S", 0.2)
     hub.rows = [make_row(number, nick="x" * 32) for number in range(500)]
     with closing(RawTab(url)) as stuck:
         stuck.send(Opcode.TEXT, b'{"limit":500}')
 
         def dropped() -> bool:
-            page.feed.publish(make_summary())
+            page.gateway.publish(make_summary())
             try:
                 stuck.send(Opcode.PONG)
             except OSError:
