@@ -1,7 +1,8 @@
 """Thousands of clients that are there and say a line now and then: `python -m bench.crowd --lines HOST:PORT`.
 
-One process, one descriptor each. It prints `ready N` once all are connected, stays until its stdin ends, and
-then prints what it sent and got. WebSocket clients (`--ws`, `--ws-clients`) only listen and answer pings.
+A single process holds them, with a descriptor each. The program prints `ready N` once all are connected,
+stays until its stdin ends, and then prints what it sent and got. WebSocket clients (`--ws`, `--ws-clients`)
+only listen and answer pings.
 """
 
 import argparse
@@ -13,16 +14,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 
-from bench.wire import dial_websocket, split
+from bench.connections import dial_websocket, split
 
 AT_ONCE = 100
-"""Connections being made at a time: no flood of SYNs, no full backlog."""
+"""Connections being made at a time: no flood of SYNs, no full listen(2) backlog."""
 RESERVE = 32
 """Descriptors for everything else."""
 
 
 class Member(asyncio.Protocol):
-    """One line client, which counts what it gets and keeps nothing."""
+    """A line client, which counts what it gets and keeps nothing."""
 
     def __init__(self, crowd: "Crowd") -> None:
         self._crowd = crowd
@@ -67,7 +68,7 @@ class Crowd:
         await asyncio.gather(*(join(number) for number in range(count)))
 
     async def talk(self, every_s: float, dice: random.Random) -> None:
-        """Each member says a line about every so many seconds. Those that wait to be read are left alone."""
+        """Have each member say a line about every so many seconds, unless its last one is still unsent."""
         pause_s = every_s / len(self.members)
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -101,8 +102,8 @@ async def run(options: argparse.Namespace) -> None:
         listeners = []
         for number in range(options.ws_clients):
             address = options.ws[number % len(options.ws)]
-            wire = await stack.enter_async_context(dial_websocket(address))
-            listeners.append(asyncio.create_task(wire.listen()))
+            connection = await stack.enter_async_context(dial_websocket(address))
+            listeners.append(asyncio.create_task(connection.listen()))
         print("ready", len(crowd.members) + len(listeners), flush=True)
         talking = asyncio.create_task(crowd.talk(options.talk_every, random.Random(1)))
         await asyncio.to_thread(sys.stdin.read)

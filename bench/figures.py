@@ -1,4 +1,4 @@
-"""What a row of measured times comes to. Times are seconds here, and milliseconds where people read them."""
+"""The distribution of measured times. Times are seconds here, and milliseconds where people read them."""
 
 import json
 import math
@@ -25,7 +25,7 @@ class Distribution:
         )
 
     def as_json(self) -> str:
-        """One line that `from_json` reads."""
+        """A line that `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod

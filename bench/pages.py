@@ -1,8 +1,9 @@
 """What open pages cost everybody else: `python -m bench.pages`.
 
-One hub in echo mode with thousands of clients that say a line now and then, and a prober; the hub on one
-core, everything else on another. In turns, pages are open for one run of the prober and closed for the
-next, so that what the machine does besides falls on both alike. The difference of the two is the answer.
+The set-up is a hub in echo mode with thousands of clients that say a line now and then, and a prober; the
+hub runs on one core, everything else on another. In turns, pages are open for one run of the prober and
+closed for the next, so that what the machine does besides falls on both alike. The difference of the two
+is the answer.
 """
 
 import argparse
@@ -21,7 +22,7 @@ P999_MS, WORST_MS, UPDATE_BYTES = 2.0, 3.0, 25_000
 """What is allowed: the differences of p99.9 and of the median worst of a second, and the largest update."""
 
 Pair = tuple[Distribution, Distribution]
-"""One run without pages, and one with."""
+"""The figures of a run without pages, and of a run with them."""
 
 
 class Hub:
@@ -100,7 +101,7 @@ def come_first() -> None:
 
 
 def probe(hub: Hub, options: argparse.Namespace) -> Distribution:
-    """One run of the prober; its figures, told as well."""
+    """Run the prober once; print and return its figures."""
     host, _, port = hub.lines.rpartition(":")
     command = ["bench.prober", "--host", host, "--port", port, "--seconds", str(options.seconds), "--json"]
     before = hub.cpu_s()

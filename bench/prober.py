@@ -32,7 +32,7 @@ SETTLE_S = 0.2
 
 
 class Prober:
-    """One connection and the times of its lines. The clock is handed in; it gives seconds."""
+    """A connection and the times of its lines. The clock is handed in; it gives seconds."""
 
     def __init__(
         self, sock: socket.socket, interval_s: float, count: int, clock: Callable[[], float]
@@ -102,7 +102,7 @@ def probe(host: str, port: int, interval_s: float, seconds: float, first: str = 
 
 
 def figures(prober: Prober, interval_s: float) -> tuple[Distribution, Distribution]:
-    """Of the answers, and of the prober's own lateness."""
+    """The distributions of the answers' times and of the prober's own lateness."""
     per_second = max(1, round(1 / interval_s))
     return distribution(prober.times_s, per_second), distribution(prober.lateness_s, per_second)
 
@@ -110,7 +110,7 @@ def figures(prober: Prober, interval_s: float) -> tuple[Distribution, Distributi
 def keep_quiet() -> None:
     """Let nothing of this process disturb the schedule: no collections, and before others where allowed."""
     gc.disable()
-    with suppress(OSError):  # Only root may: sched(7). It sleeps nearly always, so it starves nobody.
+    with suppress(OSError):  # Only root may: sched(7). The prober nearly always sleeps, so nothing starves.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 

@@ -1,7 +1,7 @@
 """Forty minutes of ordinary life and some that is not: `python -m bench.soak`, and a verdict at its end.
 
 A hub in chat mode with its page; some hundred clients, half of them WebSockets, which come, talk, compare
-what they hear and go, and some that stall, reset or send garbage (bench/soakers.py); a few open pages; a
+what they hear and go, and some that stall, reset or send garbage (bench/soak_clients.py); a few open pages; a
 prober. What has to hold is in bench/verdict.py. Exit code 0 when all of it does, 1 when not. Ctrl-C ends
 the run early, with the verdict so far.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.crowd import allow
 from bench.figures import quantile
-from bench.soakers import People
+from bench.soak_clients import People
 from bench.verdict import MIB, Criterion, Record, judge
 from bench.watch import Company, Hub, Sample, serve
 
@@ -31,7 +31,7 @@ FLAGS = ("--mode", "chat", "--line-rate", "200/s:400", "--max-per-ip", "0")
 
 
 class Soak:
-    """One run: what goes on at the same time, and the record that all of it writes."""
+    """A run: what goes on at the same time, and the record that all of it writes."""
 
     def __init__(self, hub: Hub, options: argparse.Namespace) -> None:
         self._hub = hub
@@ -57,7 +57,7 @@ class Soak:
             self._take_over_tally()
 
     async def _busy(self, started_s: float) -> None:
-        """Until the time is over, or somebody says so; then everybody leaves."""
+        """Run until the time is over or `stop` is called; then all clients leave."""
         people = asyncio.create_task(self._live())
         beside = [asyncio.create_task(task) for task in (self._watch(started_s), self._probe())]
         try:
@@ -77,7 +77,7 @@ class Soak:
             await asyncio.gather(people, *beside, return_exceptions=True)
 
     async def _live(self) -> None:
-        """The hub keeps its latest 10,000 endings: until these are there its memory is meant to grow."""
+        """Fill the hub's close log of 10,000 entries first, whose growth is no leak."""
         await self._people.rush(self._options.rush)
         if not self._over.is_set():
             await self._people.run()
@@ -95,7 +95,7 @@ class Soak:
                 told_s, said = now, tally.said
 
     async def _probe(self) -> None:
-        """One run of the prober after another; each time that it measured."""
+        """Run the prober again and again, and keep each time that it measured."""
         host, _, port = self._hub.lines.rpartition(":")
         command = ["bench.prober", "--host", host, "--port", port, "--raw", "--first", "/join probe"]
         while not self._over.is_set():
@@ -133,7 +133,7 @@ class Soak:
 
 
 def progress(passed_s: float, lines_per_s: float, record: Record) -> str:
-    """One line: minute, clients, lines a second, memory, the worst of the last while."""
+    """A line of progress: minute, clients, lines a second, memory, the worst of the last while."""
     latest = record.samples[-round(TELL_S) :]
     worst_turn_ms = max(sample.turn_max_ms for sample in latest)
     echoes = record.echoes[-1][1] if record.echoes else []
@@ -145,7 +145,7 @@ def progress(passed_s: float, lines_per_s: float, record: Record) -> str:
 
 
 def report(record: Record, verdict: Sequence[Criterion], options: argparse.Namespace) -> dict[str, Any]:
-    """What a program may want to read."""
+    """The whole result, for a program to read."""
     after = record.quiet_after
     return {
         "seed": options.seed,
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--minutes", type=float, default=40.0)
     parser.add_argument("--clients", type=int, default=300, help="at a time")
     parser.add_argument("--lines", type=float, default=200.0, help="said in a second, all together")
-    parser.add_argument("--rush", type=int, default=10_000, help="come and go before, to fill the ledger")
+    parser.add_argument("--rush", type=int, default=10_000, help="come and go before, to fill the close log")
     parser.add_argument("--tabs", type=int, default=5, help="open pages")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--json", action="store_true", help="a last line for a program to read")

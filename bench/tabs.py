@@ -1,8 +1,8 @@
 """Open pages without a browser: `python -m bench.tabs --page http://127.0.0.1:8080/ --tabs 5`.
 
-Each is a WebSocket to the page's /live that asks for a view of its own, as a tab does whose user sorted the
-table in another way, and reads and decodes every update. It prints `ready N` once each had an update,
-stays until its stdin ends, and then prints what came.
+Each page is a WebSocket to /live that asks for a view of its own, as a tab does whose user sorted the table
+in another way, and reads and decodes every update. The program prints `ready N` once each page had an
+update, stays until its stdin ends, and then prints what came.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def views() -> Iterator[dict[str, object]]:
 
 
 async def tab(page: str, view: dict[str, object], seen: Seen, alive: asyncio.Event) -> None:
-    """One tab for as long as the hub lets it be open."""
+    """Keep a tab open until the hub closes it."""
     address = urlsplit(page).netloc
     with suppress(OSError, WebSocketException):
         async with connect(f"ws://{address}/live", origin=Origin(f"http://{address}"), proxy=None) as socket:

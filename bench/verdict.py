@@ -1,4 +1,4 @@
-"""What a soak came to: one line for each thing that has to hold, with the figure and pass or FAIL."""
+"""The verdict of a soak: a line for each thing that has to hold, with the figure and pass or FAIL."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ SLOPE_MIB_PER_H, ECHO_P99_MS, LAG_P999_MS = 1.0, 50.0, 250.0
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One line of the verdict; `passed` is None where it was not judged."""
+    """A line of the verdict; `passed` is None where it was not judged."""
 
     name: str
     figure: str

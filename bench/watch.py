@@ -1,4 +1,4 @@
-"""A hub as a child, and what is seen of it from outside: its totals, its memory, its descriptors, its log."""
+"""A hub as a child process, watched from outside: its totals, its memory, its descriptors, its log."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ class Sample:
 
     @property
     def closed(self) -> int:
-        """Those that ended, for whatever reason."""
+        """Closed connections, for whatever reason."""
         return sum(self.totals["closed"].values())
 
     @property
@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Hub:
-    """One `hubbub serve`. What it writes to stderr is read as it comes."""
+    """A `hubbub serve`, whose stderr is read as it comes."""
 
     process: asyncio.subprocess.Process
     lines: str = ""
@@ -127,7 +127,7 @@ class Hub:
 
 
 async def serve(flags: Sequence[str]) -> Hub:
-    """A hub on free ports. It is in a session of its own, so that Ctrl-C reaches only its parent."""
+    """Start a hub on free ports, in a session of its own, so that Ctrl-C reaches only this program."""
     ports = ["--host", "127.0.0.1", "--port", "0", "--ws-port", "0", "--web-port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
     process = await asyncio.create_subprocess_exec(
@@ -147,7 +147,7 @@ async def serve(flags: Sequence[str]) -> Hub:
 
 
 def is_fault(line: bytes) -> bool:
-    """Whether a line of the log tells of an exception; one that is no record at all is a trace."""
+    """Whether a line of the log tells of an exception; a line that is no record is part of a trace."""
     try:
         return json.loads(line)["event"] in FAULTS
     except (ValueError, KeyError, TypeError):
@@ -155,7 +155,7 @@ def is_fault(line: bytes) -> bool:
 
 
 def ask(url: str) -> Any:
-    """What the page's JSON door answers. Raises OSError."""
+    """The page's JSON answer at this address. Raises OSError."""
     with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
         return json.load(answer)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench import characters
 from bench.characters import TIMING_MARKS, Actor
-from bench.wire import HubEnds, dial
+from bench.connections import HubEnds, dial
 from tests.support import ThreadHub, until
 
 DICE = random.Random(1)
@@ -103,7 +103,7 @@ def test_a_muse_hears_itself_and_a_feed_is_heard() -> None:
 
         async def both() -> None:
             to = f"127.0.0.1:{hub.port}"
-            parts = [characters.muse(to, DICE), characters.feed(to, DICE, iter(range(1, 100)))]
+            parts = [characters.muse(to, DICE), characters.station(to, DICE, iter(range(1, 100)))]
             tasks = [asyncio.create_task(part) for part in parts]
             await asyncio.to_thread(guest.read_until, b"n=1\n")
             for task in tasks:

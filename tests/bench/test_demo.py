@@ -20,7 +20,7 @@ import pytest
 from bench import demo
 from bench.characters import FLOOD_ROOM
 from bench.demo import Cast, parse
-from bench.talk import GUESTS, SCENES, names, reading
+from bench.demo_lines import GUESTS, SCENES, names, reading
 from tests.support import ROOT, ThreadHub, until
 
 
@@ -107,11 +107,11 @@ def test_in_chat_there_are_five_rooms_a_flood_in_its_own_and_two_who_do_nothing(
 
 
 @pytest.mark.promise("demo-cast")
-def test_in_broadcast_one_feeds_twenty_and_nobody_floods() -> None:
+def test_in_broadcast_one_relays_to_twenty_and_nobody_floods() -> None:
     names = Counter(played.name for played in parts_of(cast("--mode", "broadcast", *WEBSOCKETS)))
-    assert names == {"feed": 1, "_listener": 18, "play": 2, "talker_who_does_not_listen": 1}
+    assert names == {"station": 1, "_listener": 18, "play": 2, "talker_who_does_not_listen": 1}
     silent = Counter(played.name for played in parts_of(cast("--mode", "broadcast", "--no-telnet")))
-    assert silent == {"feed": 1, "_listener": 20}
+    assert silent == {"station": 1, "_listener": 20}
 
 
 @pytest.mark.promise("demo-cast")

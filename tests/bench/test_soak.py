@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench.soakers import garbage
+from bench.soak_clients import garbage
 from bench.verdict import MIB, SLOPE_FROM_S, Record, judge, slope
 from bench.watch import Sample, is_fault
 from tests.support import ROOT, until

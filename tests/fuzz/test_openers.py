@@ -116,11 +116,11 @@ def test_what_may_be_talk_harms_nobody_at_the_port_of_lines() -> None:
                 peer.send(opener)
                 peer.half_close()
                 peer.rest()
-        until(lambda: len(hub.closed()) == len(OTHERS))
+        until(lambda: len(hub.endings()) == len(OTHERS))
         ann.send(b"done\n")
         heard = ann.read_until(b"<guest-1> done\n").decode()
         assert all(char.isprintable() or char in "\n\t" or ord(char) > 0xFF for char in heard)
-        reasons = {ending["reason"] for ending in hub.closed()}
+        reasons = {ending["reason"] for ending in hub.endings()}
         assert reasons <= {"peer_closed", "peer_reset", "protocol_error"}
 
 

@@ -170,7 +170,7 @@ def test_ten_thousand_pings_are_answered_in_order_and_cost_nobody_else(
             wire += data
         assert answered == pongs
         until(lambda: hub.loop.hub.counters.lines_in)
-        assert hub.closed() == []
+        assert hub.endings() == []
     record_property("pings answered", count)
 
 

@@ -1,4 +1,4 @@
-"""What the made-up clients of the demo say, to whom, and under which names. Only words, no sockets."""
+"""The lines of the demo's made-up clients: what they say, in which room, under which names. No sockets."""
 
 import itertools
 import random
@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 Line = tuple[int, str]
-"""Who of the room's people says it, by number, and what."""
+"""The speaker, as a number among the room's people, and the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One room: who is in it, how long a pause between two lines is on average, and what they talk about."""
+    """A room: its people, the average pause between two lines, and what they talk about."""
 
     room: str
     pause_s: float
@@ -19,7 +19,7 @@ class Scene:
     threads: tuple[tuple[Line, ...], ...]
 
     def lines(self, dice: random.Random) -> Iterator[Line]:
-        """One conversation after another for ever: each once, in any order, then all of them again."""
+        """Conversations without end: each once, in any order, then all of them again."""
         while True:
             for thread in dice.sample(self.threads, len(self.threads)):
                 yield from thread
@@ -137,7 +137,7 @@ GUESTS: tuple[str, ...] = (
     "alba", "bo", "cleo", "dov", "elif", "finn", "gus", "hedy", "ivo", "juno", "kim", "lou", "mo", "nell",
     "olek", "pia", "rafa", "sam", "tove", "uri", "vida", "wren", "xan", "yara", "zeno",
 )  # fmt: skip
-"""Names of those who come and go."""
+"""The names of visitors."""
 
 GREETINGS: tuple[str, ...] = (
     "hello! just looking around",
@@ -166,6 +166,6 @@ def names(base: Sequence[str]) -> Iterator[str]:
 
 
 def reading(number: int, dice: random.Random) -> str:
-    """A line of the feed that the demo relays in broadcast mode: one station's tide and wind."""
+    """A line that the demo relays in broadcast mode: a station's tide and wind."""
     station = ("north-mole", "pilot-light", "bar-buoy")[number % 3]
     return f"{station} level={dice.gauss(2.4, 0.05):.2f}m wind={abs(dice.gauss(7, 2)):.1f}m/s n={number}"

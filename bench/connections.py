@@ -1,7 +1,7 @@
-"""One connection of a made-up client: a plain TCP client, and a WebSocket one with the same verbs.
+"""The connections of made-up clients: plain TCP, and WebSocket with the same verbs.
 
-Neither keeps what it hears, so a client costs the same however long it stays. What goes wrong with
-the network is an OSError here, whatever the library called it.
+Neither keeps what it hears, so a client costs the same however long it stays. Faults of the network are
+OSErrors here, whatever the library called them.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ SHUTDOWN = b"reason=server_shutdown"
 
 
 class HubEnds(Exception):
-    """The hub said that it shuts down: there is nobody left to talk to."""
+    """The hub said that it shuts down."""
 
 
-class Wire(Protocol):
+class Connection(Protocol):
     """What a client needs of its connection."""
 
     async def say(self, *lines: str) -> None:
@@ -36,7 +36,7 @@ class Wire(Protocol):
     def lines(self) -> AsyncIterator[str]:
         """What it hears, line by line without their ends, until the other side ends. Raises OSError."""
 
-    async def take_leave(self) -> None:
+    async def close_in_order(self) -> None:
         """Have the hub end this connection in order, behind everything that it owes. Raises OSError."""
 
     def reset(self) -> None:
@@ -44,7 +44,7 @@ class Wire(Protocol):
 
 
 class Tcp:
-    """A TCP client. `transport` is there for those that misbehave."""
+    """A TCP client. Clients that misbehave use the writer's transport."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -72,8 +72,8 @@ class Tcp:
         while line := await self.reader.readline():
             yield line.decode(errors="replace").rstrip("\r\n")
 
-    async def take_leave(self) -> None:
-        """End of stream to the hub; hearing goes on. Raises OSError."""
+    async def close_in_order(self) -> None:
+        """Send the end of the stream; reading goes on. Raises OSError."""
         self.writer.write_eof()
 
     def reset(self) -> None:
@@ -108,7 +108,7 @@ class WebSocket:
             async for message in self._connection:
                 yield message if isinstance(message, str) else message.decode(errors="replace")
 
-    async def take_leave(self) -> None:
+    async def close_in_order(self) -> None:
         """Ask the hub (in chat mode) to close: behind a Close of our own nothing is heard. Raises OSError."""
         await self.say("/quit")
 
