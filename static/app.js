@@ -3,7 +3,7 @@
 import { Chat } from "./chat.js";
 import { Controls } from "./controls.js";
 import { byId, setAttribute, setText } from "./dom.js";
-import { Endings } from "./endings.js";
+import { ClosedList } from "./closed.js";
 import { evictions, Figures } from "./figures.js";
 import { Keys } from "./keys.js";
 import { Live } from "./live.js";
@@ -18,9 +18,9 @@ import { View } from "./view.js";
 const status = new Status();
 const figures = new Figures();
 const panels = new Panels();
-const endings = new Endings();
+const closedList = new ClosedList();
 const chat = new Chat();
-const table = new Table((id) => endings.reasonOf(id));
+const table = new Table((id) => closedList.reasonOf(id));
 const view = new View(table.keys, viewChanged);
 const controls = new Controls(view, table.heads, () => table.rows.focus("first"));
 const live = new Live({ hello, update, error: (text) => status.tell(text), state }, () => view.fields);
@@ -43,7 +43,7 @@ function hello(message) {
   wsPort = message.ws_port;
   figures.load(message.series);
   if (restarted) {
-    endings.clear();
+    closedList.clear();
     status.restarted(Date.now());
   }
 }
@@ -52,10 +52,11 @@ function hello(message) {
 function update(message) {
   figures.update(message);
   panels.update(message);
-  endings.update(message.closed);
+  closedList.update(message.closed);
   table.update(message.clients, chat.tag);
   controls.update(message.clients);
-  chat.offer(wsPort, message.summary?.mode ?? "");
+  // A hub that does not say so sends a client's own lines back.
+  chat.offer(wsPort, message.summary?.self_echo ?? true);
   if (message.summary) status.update(message.summary.clients.open, evictions(message.summary.closed));
   // Only a change is told, so that a notice which was dismissed stays away.
   if (message.trouble !== trouble) status.tell(message.trouble);

@@ -1,4 +1,4 @@
-/* What is around the table: sort buttons, filter, presets, pages. All of it only changes the view. */
+/* The controls around the table: sort buttons, filter, presets, pages. All of them only change the view. */
 
 import { byId, one, setAttribute, setText } from "./dom.js";
 import { number } from "./format.js";
@@ -6,7 +6,7 @@ import { PRESETS } from "./view.js";
 
 /** @typedef {import("./view.js").View} View @typedef {import("./types.js").ClientsPage} ClientsPage */
 
-/** Whoever types fast asks once. */
+/** Fast typing asks once. */
 const TYPING_MS = 150;
 /** Text reads best from A on, amounts from the largest down. */
 const TEXT = new Set(["id", "peer", "transport", "nick", "room", "state"]);
@@ -92,7 +92,7 @@ export class Controls {
     setText(byId("matched"), all ? `${number(page.total)} open` : `${number(page.matched)} of ${number(page.total)}`);
     this.previous.disabled = page.offset === 0;
     this.next.disabled = last >= page.matched;
-    // Who left took this page along: show the last one that there is.
+    // The last clients of this page have left: show the last page that there is.
     if (!page.clients.length && page.matched && page.offset === this.view.fields.offset) {
       const { limit } = this.view.fields;
       this.view.set({ offset: Math.floor((page.matched - 1) / limit) * limit });

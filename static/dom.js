@@ -72,6 +72,6 @@ export function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // It holds for this page then.
+    // The choice holds for this page only.
   }
 }

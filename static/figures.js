@@ -2,7 +2,7 @@
 
 import { one } from "./dom.js";
 import { brief, bytes, milliseconds, number, percent } from "./format.js";
-import { chosenByHub } from "./reasons.js";
+import { isEviction } from "./close_reasons.js";
 import { Spark } from "./spark.js";
 
 /** @typedef {import("./types.js").Series} Series @typedef {import("./types.js").Update} Update */
@@ -65,5 +65,5 @@ export class Figures {
 
 /** @param {Record<string, number>} closed counts by reason */
 export function evictions(closed) {
-  return Object.entries(closed).reduce((sum, [reason, count]) => sum + (chosenByHub(reason) ? count : 0), 0);
+  return Object.entries(closed).reduce((sum, [reason, count]) => sum + (isEviction(reason) ? count : 0), 0);
 }

@@ -95,7 +95,7 @@ export class Live {
   }
 
   lost() {
-    if (this.socket?.readyState !== WebSocket.CLOSED) return; // One that was dropped, not ours.
+    if (this.socket?.readyState !== WebSocket.CLOSED) return; // The event is of a dropped socket.
     this.socket = null;
     const wait = Math.min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** this.failures) * (0.75 + Math.random() / 2);
     this.failures = Math.min(this.failures + 1, 10);

@@ -2,7 +2,7 @@
 
 import { byId, make, one, setAttribute, setText } from "./dom.js";
 import { brief, bytes, duration, number } from "./format.js";
-import { chosenByHub } from "./reasons.js";
+import { isEviction } from "./close_reasons.js";
 
 /** @typedef {import("./types.js").Summary} Summary @typedef {import("./types.js").Update} Update */
 
@@ -20,11 +20,11 @@ export class Panels {
     account(summary.account);
     totals(summary);
     if (rates) events(rates.events, summary.events);
-    this.endings(summary.closed);
+    this.closedByReason(summary.closed);
   }
 
   /** @param {Record<string, number>} closed */
-  endings(closed) {
+  closedByReason(closed) {
     const counts = Object.entries(closed).filter(([, count]) => count > 0);
     counts.sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
     const most = counts[0]?.[1] ?? 1;
@@ -47,9 +47,9 @@ export class Panels {
     const row = make("div");
     row.dataset.key = reason;
     const term = make("dt", "", reason.replaceAll("_", " "));
-    if (chosenByHub(reason)) {
-      term.classList.add("chosen");
-      row.title = "the hub ended these";
+    if (isEviction(reason)) {
+      term.classList.add("evicted");
+      row.title = "the hub chose to close these";
     }
     const svg = /** @type {SVGElement} */ (one("[data-pairs=events] svg").cloneNode(true));
     const holder = make("dd", "bar");
@@ -143,5 +143,5 @@ function totals(summary) {
   pair("totals", "lines_discarded").hidden = !summary.read_only_listeners?.length;
   const books = one("[data-books]");
   books.classList.toggle("warn", missing !== 0);
-  setText(books, missing ? `off by ${number(missing)}` : "accepted = open + ended: adds up");
+  setText(books, missing ? `off by ${number(missing)}` : "accepted = open + closed: adds up");
 }

@@ -1,4 +1,4 @@
-/* One figure: a number and, below it, its last five minutes as a line. Drawn here because nothing more is needed. */
+/* A figure: a number and, below it, its last five minutes as a line, drawn without a library. */
 
 import { make, one, setAttribute, setText } from "./dom.js";
 
@@ -33,7 +33,7 @@ export class Spark {
     this.points.set(kept, LENGTH - kept.length);
   }
 
-  /** @param {number} value @param {number} [missed] seconds that nobody told us about: a gap, not a guess */
+  /** @param {number} value @param {number} [missed] seconds without an update: a gap, not a guess */
   push(value, missed = 0) {
     const step = Math.min(LENGTH, 1 + missed);
     this.points.copyWithin(0, step);

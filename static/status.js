@@ -1,11 +1,11 @@
-/* What the page says about itself: the pill, the notice, the title, and one polite line for who cannot see. */
+/* What the page says about itself: the pill, the notice, the title, and a polite line for screen readers. */
 
 import { byId, one, setText } from "./dom.js";
 import { duration, number } from "./format.js";
 
 /** @typedef {import("./live.js").State} State */
 
-/** One spoken sentence in so many milliseconds is what a listener bears. */
+/** A screen reader speaks at most a sentence in so many milliseconds. */
 const SPEAK_EVERY_MS = 10_000;
 
 export class Status {

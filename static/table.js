@@ -1,4 +1,4 @@
-/* The table of sockets: who stands in it, and when nobody may move.
+/* The table of sockets: which clients it shows, and when no row may move.
 
 A list that jumps under the pointer makes people hit the wrong row. So while the pointer is among the rows,
 or one of them has the focus, order and membership are held; the values go on, and a chip says what waits. */
@@ -13,9 +13,9 @@ import { Rows } from "./rows.js";
 const ANSWER_MS = 600;
 
 export class Table {
-  /** @param {(id: number) => string} ended the reason why a client that is gone has ended, or "" */
-  constructor(ended) {
-    this.ended = ended;
+  /** @param {(id: number) => string} reasonOf the close reason of a client that is gone, or "" */
+  constructor(reasonOf) {
+    this.reasonOf = reasonOf;
     this.table = byId("clients");
     this.body = one("tbody", this.table);
     this.heads = [...this.table.querySelectorAll("th")];
@@ -24,7 +24,7 @@ export class Table {
     this.empty = byId("empty");
     this.chip = byId("held");
     this.pointed = false;
-    /** Somebody has just asked for another view: what comes next is shown, whatever is held. */
+    /** Another view was just asked for: what comes next is shown, whatever is held. */
     this.fresh = true;
     this.askedAt = -ANSWER_MS;
     this.own = "";
@@ -88,7 +88,7 @@ export class Table {
     const changes = Array.from({ length: Math.max(ids.length, wanted.length) }, (_, place) => place).filter(
       (place) => ids[place] !== wanted[place],
     ).length;
-    this.rows.refresh(this.newest.clients, this.own, (id) => this.ended(id) || "off page");
+    this.rows.refresh(this.newest.clients, this.own, (id) => this.reasonOf(id) || "off page");
     this.chip.hidden = false;
     setText(one("span", this.chip), changes ? `order held · ${places(changes)} changed` : "order held");
     one("button", this.chip).hidden = !changes;
@@ -123,6 +123,6 @@ function places(count) {
 
 /** @param {ClientsPage} page */
 function whyEmpty(page) {
-  if (!page.total) return "Nobody is connected. telnet to the address above, or connect the chat.";
+  if (!page.total) return "No client is connected. telnet to the address above, or connect the chat.";
   return page.matched ? "This page is behind the last row." : `None of the ${number(page.total)} fits the filter.`;
 }

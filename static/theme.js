@@ -28,7 +28,7 @@
       try {
         localStorage.setItem(KEY, select.value);
       } catch {
-        // It holds for this page then.
+        // The choice holds for this page only.
       }
     });
   });

@@ -1,4 +1,4 @@
-/* What this page asks to see, kept in the URL's hash: a reload, a bookmark or a second tab shows the same. */
+/* The view: what this page asks to see, kept in the URL's hash: a reload, a bookmark or a second tab shows the same. */
 
 /** @typedef {{sort: string, order: string, q: string, offset: number, limit: number}} Fields */
 
@@ -6,7 +6,7 @@
 const DEFAULTS = Object.freeze({ sort: "id", order: "asc", q: "", offset: 0, limit: 50 });
 export const LIMITS = [25, 50, 100, 500];
 
-/** Who is hurting, in one click. @type {Record<string, {sort: string, order: string}>} */
+/** Sort orders that show the clients in trouble, in one click. @type {Record<string, {sort: string, order: string}>} */
 export const PRESETS = {
   slow: { sort: "lag_bytes", order: "desc" },
   talkers: { sort: "lines_in", order: "desc" },

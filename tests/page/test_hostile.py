@@ -43,7 +43,9 @@ def assert_nothing_ran(tab: Tab) -> None:
 
 @pytest.mark.promise("page-text")
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_hostile_names_are_text_in_the_table_and_the_endings(browser: Browser, size: tuple[int, int]) -> None:
+def test_hostile_names_are_text_in_the_table_and_the_closed_list(
+    browser: Browser, size: tuple[int, int]
+) -> None:
     shown = {payload: payload for payload in PAYLOADS} | MISLEADING
     with serving() as served, open_tab(browser, size=size) as tab:
         hub = served.hub
@@ -54,10 +56,10 @@ def test_hostile_names_are_text_in_the_table_and_the_endings(browser: Browser, s
         tab.page.goto(served.url)
         for key in ("nick", "room", "peer"):
             expect(tab[f'#clients td[data-key="{key}"] bdi']).to_have_text(list(shown.values()))
-        # One at a time: an update has room for five thousand bytes of endings.
+        # One at a time: an update has room for five thousand bytes of closed clients.
         for number, text in enumerate(shown):
             hub.closed = [make_closed(number, nick=text, room=text, peer=text, reason=text, detail=text)]
-            item = tab[f'#endings li[data-id="{number}"]']
+            item = tab[f'#closed li[data-id="{number}"]']
             expect(item.locator(".who")).to_have_text(shown[text], timeout=PATIENCE_MS)
             expect(item.locator(".detail")).to_contain_text(shown[text])
         assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -90,7 +92,7 @@ def test_what_a_real_client_tries_as_its_name_comes_to_nothing(tab: Tab, hub: Hu
             peer.send(f"/nick {payload}\n/join {payload}\n{payload}\n".encode())
         peer.send(b"/quit\n")
         peer.rest()
-        expect(tab["#endings li"]).to_have_count(1, timeout=PATIENCE_MS)
+        expect(tab["#closed li"]).to_have_count(1, timeout=PATIENCE_MS)
         assert_nothing_ran(tab)
 
 

@@ -39,7 +39,7 @@ def test_axe_finds_nothing_serious(
         tab.open(hub.url)
         assert serious(tab) == []
         peers[0].send(b"/quit\n")
-        tab['#endings li[data-id="1"]'].wait_for()
+        tab['#closed li[data-id="1"]'].wait_for()
         tab["#clients tbody tr"].first.hover()
         tab["#clients tbody tr"].first.focus()
         tab["#held"].wait_for()
@@ -85,7 +85,7 @@ def test_nothing_is_animated_for_who_asked_for_that(browser: Browser, hub: HubPr
     with open_tab(browser, reduced_motion="reduce") as tab, hub.peer() as peer:
         tab.open(hub.url)
         peer.send(b"/quit\n")
-        tab["#endings li"].wait_for()
+        tab["#closed li"].wait_for()
         assert tab.page.evaluate("document.getAnimations().length") == 0
 
 
