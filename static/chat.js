@@ -1,4 +1,4 @@
-/* The chat pane: a client of the hub like any other, on its WebSocket port. One line is one text message. */
+/* The chat pane: a client of the hub like any other, on its WebSocket port. Each line is a text message. */
 
 import { byId, setText } from "./dom.js";
 import { Lines } from "./lines.js";
@@ -9,7 +9,7 @@ const CODES = {
   1001: "the hub is going away",
   1002: "protocol error",
   1003: "kind of data refused",
-  1006: "no connection, or it was cut",
+  1006: "no connection, or it broke off",
   1007: "not UTF-8",
   1008: "refused",
   1009: "message too long",
@@ -30,6 +30,7 @@ export class Chat {
     /** @type {HTMLButtonElement} */ this.button = byId("chat-connect");
     /** @type {HTMLInputElement} */ this.input = byId("chat-line");
     /** What was typed before there was a connection. */ this.waiting = "";
+    /** Whether the hub sends a client's own lines back to it. */ this.selfEcho = true;
     this.button.addEventListener("click", () => (this.socket ? this.disconnect() : this.connect()));
     byId("chat-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -37,14 +38,14 @@ export class Chat {
     });
   }
 
-  /** @param {number} port 0: there is none @param {string} mode */
-  offer(port, mode) {
+  /** @param {number} port 0: there is none @param {boolean} [selfEcho] whether the hub sends a client's own lines back */
+  offer(port, selfEcho = true) {
     this.port = port;
+    this.selfEcho = selfEcho;
     this.button.disabled = !port && !this.socket;
     this.input.disabled = !port && !this.socket;
     if (!port && !this.socket) this.say("this hub has no WebSocket port");
     else if (!this.socket && this.state.textContent === "this hub has no WebSocket port") this.say("not connected");
-    this.mode = mode;
   }
 
   connect() {
@@ -57,7 +58,7 @@ export class Chat {
     setText(this.button, "disconnect");
     socket.addEventListener("open", () => {
       this.say("connected");
-      if (this.waiting) socket.send(this.waiting);
+      if (this.waiting) this.sendLine(socket, this.waiting);
       this.waiting = "";
     });
     socket.addEventListener("message", (event) => this.take(event.data));
@@ -77,7 +78,7 @@ export class Chat {
     this.say(event.code === 1000 && !event.reason ? "not connected" : `closed: ${event.code} ${why}`);
     this.lines.note(`closed: ${event.code} ${why}`);
     setText(this.button, "connect");
-    this.offer(this.port, this.mode ?? "");
+    this.offer(this.port, this.selfEcho);
   }
 
   /** A line that is not UTF-8 comes as a binary message. @param {string | ArrayBuffer} data */
@@ -85,7 +86,7 @@ export class Chat {
     this.lines.add(typeof data === "string" ? data : new TextDecoder().decode(data));
   }
 
-  /** Enter in an unconnected pane connects first: whoever types wants to talk. */
+  /** Send the line in the field. Enter in an unconnected pane connects first, because a typed line is meant to be sent. */
   send() {
     const line = this.input.value;
     if (!this.socket) {
@@ -97,9 +98,15 @@ export class Chat {
       this.lines.note("the hub takes no more at the moment; this line was not sent");
       return;
     } else {
-      this.socket.send(line);
+      this.sendLine(this.socket, line);
     }
     this.input.value = "";
+  }
+
+  /** Send a line, and show it where the hub would not send it back. @param {WebSocket} socket @param {string} line */
+  sendLine(socket, line) {
+    socket.send(line);
+    if (!this.selfEcho) this.lines.addOwn(line);
   }
 
   /** @param {string} text */

@@ -17,9 +17,19 @@ export class Lines {
 
   /** @param {string} text a line as it came */
   add(text) {
+    this.putText(text, text.startsWith("* ") ? "hub" : "");
+  }
+
+  /** @param {string} text a line of this page, which the hub does not send back */
+  addOwn(text) {
+    this.putText(text, "own");
+  }
+
+  /** @param {string} text @param {string} className */
+  putText(text, className) {
     const shown = plain(text.slice(0, LINE_CHARACTERS));
     const more = text.length - LINE_CHARACTERS;
-    const line = make("p", text.startsWith("* ") ? "hub" : "", more > 0 ? `${shown}… (${number(more)} more)` : shown);
+    const line = make("p", className, more > 0 ? `${shown}… (${number(more)} more)` : shown);
     line.dir = "auto";
     this.put(line);
   }
@@ -50,7 +60,7 @@ export class Lines {
     log.append(...this.waiting);
     this.waiting = [];
     while (log.childElementCount > KEPT) log.firstElementChild?.remove();
-    // Whoever scrolled up to read something is left there.
+    // A reader who scrolled up stays there.
     if (atEnd) log.scrollTop = log.scrollHeight;
   }
 }

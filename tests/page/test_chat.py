@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, expect
+from websockets.sync.server import ServerConnection, serve
 
 from tests.e2e.programs import telnet_window
-from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab
+from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Tab, open_tab, serving
 from tests.page.test_hostile import MISLEADING, PAYLOADS
 from tests.support import HubProcess, until
 
@@ -108,7 +112,7 @@ def test_a_close_says_why(tab: Tab) -> None:
         expect(tab["#chat-state"]).to_contain_text("closed: 10")
         expect(tab["#chat-state"]).to_contain_text("line_too_long")
         expect(tab["#chat-connect"]).to_have_text("connect")
-        expect(tab['#endings [data-reason="line_too_long"]']).to_have_count(1, timeout=PATIENCE_MS)
+        expect(tab['#closed [data-reason="line_too_long"]']).to_have_count(1, timeout=PATIENCE_MS)
         tab["#chat-connect"].click()
         wait_for_state(tab, "connected")
 
@@ -145,6 +149,58 @@ def test_relay_modes_show_what_was_sent(tab: Tab, mode: str) -> None:
             assert peer.line() == b"verbatim\n"
             peer.send("* not the hub, \N{RIGHT-TO-LEFT OVERRIDE}me\x1b[2J\n".encode())
             wait_for_line(tab, "* not the hub, \ufffdme\u241b[2J")
+
+
+@contextmanager
+def relay(*, self_echo: bool) -> Iterator[tuple[int, list[str]]]:
+    """A port for browsers, and the lines that came to it; they go back only with `self_echo`."""
+    taken: list[str] = []
+
+    def talk(connection: ServerConnection) -> None:
+        for line in connection:
+            taken.append(str(line))
+            if self_echo:
+                connection.send(line)
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.socket.getsockname()[1], taken
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("self_echo", "shown_as"), [(False, ["own", "own"]), (True, ["", ""])])
+def test_own_lines_are_shown_once_whatever_the_hub_sends_back(
+    tab: Tab, self_echo: bool, shown_as: list[str]
+) -> None:
+    with ExitStack() as stack:
+        port, taken = stack.enter_context(relay(self_echo=self_echo))
+        listeners = (f"127.0.0.1:{port}",)
+        served = stack.enter_context(serving(mode="broadcast", ws_listeners=listeners, self_echo=self_echo))
+        tab.open(served.url)
+        expect(tab["#chat-connect"]).to_be_enabled(timeout=PATIENCE_MS)
+        tab.say("typed before there is a connection")
+        wait_for_state(tab, "connected")
+        tab.say("* typed \N{RIGHT-TO-LEFT OVERRIDE}<b>later</b>")
+        lines = tab["#chat-log p"]
+        expect(lines).to_have_text(
+            ["typed before there is a connection", "* typed \ufffd<b>later</b>"], timeout=PATIENCE_MS
+        )
+        until(lambda: len(taken) == 2)
+        classes = lines.evaluate_all("lines => lines.map(line => line.className)")
+        assert [name.replace("hub", "") for name in classes] == shown_as
+        tab["#chat-connect"].click()
+        wait_for_state(tab, "not connected")
+
+
+def test_without_word_of_the_hub_own_lines_are_left_to_it(tab: Tab, hub: HubProcess) -> None:
+    connect(tab, hub)
+    tab.say("once")
+    tab.say("twice")
+    wait_for_line(tab, "> twice")
+    assert [line.split("> ")[1] for line in said(tab)] == ["once", "twice"]
+    expect(tab["#chat-log .own"]).to_have_count(0)
 
 
 def test_a_line_that_is_not_utf_8_is_shown_as_far_as_it_can_be_read(tab: Tab) -> None:

@@ -30,8 +30,14 @@ from hub.control.snapshots import (
 )
 
 
+class SummaryWithSelfEcho(Summary, frozen=True, kw_only=True):
+    """Totals of a hub that says whether it sends a client's own lines back to it."""
+
+    self_echo: bool = True
+
+
 def make_summary(**changed: Any) -> Summary:
-    summary = Summary(
+    summary = SummaryWithSelfEcho(
         version="0.0.test",
         uptime_s=3725.5,
         started_wall_s=1_700_000_000.0,
