@@ -18,8 +18,13 @@ const SHOW = {
   lag_bytes: (value) => (value ? bytes(value) : "0"),
   private_bytes: (value) => (value ? bytes(value) : "0"),
 };
-/** What clients choose, or what may be long: cut off with an ellipsis, whole in the title. */
-const LONG = new Set(["peer", "nick", "room"]);
+/** What clients choose, or what may be long: shortened with an ellipsis, whole in the title. */
+const LONG = new Set(["peer", "nick", "room", "state"]);
+
+/** The first word of a state such as "paused: rate" or "blocked for 3 s": styles go by it. @param {string} state */
+function stateKind(state) {
+  return state.split(/[^a-z]/, 1)[0];
+}
 
 export class Rows {
   /** @param {HTMLElement} body @param {{key: string, label: string}[]} columns */
@@ -27,7 +32,7 @@ export class Rows {
     this.body = body;
     this.columns = columns;
     /** @type {Row[]} */ this.shown = [];
-    /** Rows that show nobody at the moment: made once, used again. @type {Row[]} */ this.spare = [];
+    /** Rows that show no client at the moment: made once, used again. @type {Row[]} */ this.spare = [];
   }
 
   /** The ids in the order they stand in. */
@@ -55,7 +60,7 @@ export class Rows {
   }
 
   /**
-   * New values for whoever is shown, and nothing moves; who is not among these is marked as gone.
+   * New values for the rows that are shown, and nothing moves; a row without a client is marked as gone.
    * @param {ClientRow[]} clients @param {string} own @param {(id: number) => string} whyGone
    */
   refresh(clients, own, whyGone) {
@@ -78,7 +83,7 @@ export class Rows {
     row.element.classList.toggle("own", mine);
     if (row.you) row.you.hidden = !mine;
     row.element.classList.toggle("lags", client.lag_bytes > 0);
-    row.element.dataset.state = client.state;
+    row.element.dataset.state = stateKind(client.state);
   }
 
   /** @param {Row} row @param {string} key @param {string} text */
@@ -128,7 +133,7 @@ export class Rows {
     return { id: 0, element, cells, texts: new Map(), you };
   }
 
-  /** One row can be reached with Tab, the others from there with the arrow keys. */
+  /** Let Tab reach a single row; the arrow keys go on from there. */
   rove() {
     const current = this.shown.find((row) => row.element === document.activeElement) ?? this.shown[0];
     for (const row of this.shown) row.element.tabIndex = row === current ? 0 : -1;

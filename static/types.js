@@ -23,7 +23,7 @@ export const PROTOCOL = 1;
  * @property {string} transport
  * @property {string} nick
  * @property {string} room
- * @property {string} state
+ * @property {string} state a text such as "reading", "paused: room" or "blocked for 3 s"; its first word is the kind
  * @property {number} age_s
  * @property {number} idle_s
  * @property {number} lines_in
@@ -41,7 +41,7 @@ export const PROTOCOL = 1;
  * @property {number} limit
  * @property {ClientRow[]} clients
  *
- * @typedef {object} Ending
+ * @typedef {object} ClosedClient
  * @property {number} id
  * @property {string} peer
  * @property {string} transport
@@ -49,11 +49,11 @@ export const PROTOCOL = 1;
  * @property {string} room
  * @property {string} reason
  * @property {string} detail
- * @property {number} ended_wall_s
+ * @property {number} closed_wall_s
  * @property {number} age_s
  * @property {number | null} lateness_ms
  * @property {number} unsent_bytes
- * @property {number} unsent_private_bytes
+ * @property {number} unsent_outbox_bytes
  *
  * @typedef {object} Rates
  * @property {number} lines_in
@@ -75,5 +75,5 @@ export const PROTOCOL = 1;
  * @property {Summary | null} summary
  * @property {Rates | null} rates
  * @property {ClientsPage | null} clients
- * @property {{kept: number, closed: Ending[]} | null} closed
+ * @property {{kept: number, closed: ClosedClient[]} | null} closed
  */

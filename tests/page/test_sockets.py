@@ -246,7 +246,7 @@ def test_the_keyboard_goes_from_row_to_row_and_holds_the_order(tab: Tab, hub: Hu
 
 def test_nobody_there_is_said_so(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
-    expect(tab["#empty"]).to_contain_text("Nobody is connected")
+    expect(tab["#empty"]).to_contain_text("No client is connected")
 
 
 def test_single_keys_can_be_switched_off_and_stay_so(tab: Tab, hub: HubProcess) -> None:
@@ -283,12 +283,41 @@ def test_a_client_keeps_its_row_while_others_come_and_go(tab: Tab, hub: HubProce
             assert marked == [False, True, False]
 
 
-def test_who_is_not_read_for_its_line_rate_is_marked(tab: Tab) -> None:
+@pytest.mark.parametrize(
+    ("state", "kind", "mark"),
+    [
+        ("reading", "reading", "none"),
+        ("blocked for 3 s", "blocked", '"■ "'),
+        ("paused: rate", "paused", '"‖ "'),
+        ("paused: room", "paused", '"‖ "'),
+        ("paused: outbox", "paused", '"‖ "'),
+        ("opening", "opening", "none"),
+        ("closing", "closing", "none"),
+        ("a state of <b>tomorrow</b>", "a", "none"),
+    ],
+)
+def test_a_state_is_shown_whole_and_styled_by_its_first_word(
+    tab: Tab, state: str, kind: str, mark: str
+) -> None:
+    with serving() as served:
+        served.hub.rows = [make_row(1, state=state), make_row(2, state="zzz")]
+        tab.open(f"{served.url}#sort=state")
+        cell = tab.row(1).locator('[data-key="state"]')
+        expect(cell).to_have_text(state)
+        expect(cell.locator("bdi")).to_have_attribute("title", state)
+        expect(tab.row(1)).to_have_attribute("data-state", kind)
+        assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == mark
+        tab.wait_for_column("id", ids(1, 2))
+        tab["#filter"].fill("guest-2")
+        tab.wait_for_column("state", ["zzz"])
+
+
+def test_a_client_paused_for_its_line_rate_is_marked(tab: Tab) -> None:
     with HubProcess("--line-rate", "1/s:1") as hub, hub.peer() as peer:
         peer.send(b"x\n" * 60)
         tab.open(hub.url)
         state = tab['#clients tbody td[data-key="state"]']
-        expect(state).to_have_text("throttled", timeout=PATIENCE_MS)
+        expect(state).to_have_text(re.compile("^(throttled|paused: rate)$"), timeout=PATIENCE_MS)
         mark, fits = state.evaluate(
             "cell => [getComputedStyle(cell, '::before').content, cell.scrollWidth <= cell.clientWidth]"
         )
