@@ -27,7 +27,7 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_all_are_there_when_it_says_so_and_each_gets_its_lines_back() -> None:
+def test_a_ready_crowd_is_connected_and_each_gets_its_lines_back() -> None:
     with ThreadHub(mode="echo") as hub:
         to = ["--lines", f"127.0.0.1:{hub.port}", "--clients", "120", "--talk-every", "0.5"]
         with running(*to) as process:
@@ -56,7 +56,7 @@ def test_browsers_may_be_among_them() -> None:
             assert process.wait(20) == 0
 
 
-def test_more_clients_than_descriptors_are_refused_before_they_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_clients_than_descriptors_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (100, 1000))
     with pytest.raises(SystemExit, match="more descriptors than the 1000"):
         crowd.allow(990)

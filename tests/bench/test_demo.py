@@ -89,7 +89,7 @@ def test_a_cast_holds_as_many_connections_as_is_said(flags: list[str]) -> None:
 
 
 @pytest.mark.promise("demo-cast")
-def test_in_chat_there_are_five_rooms_a_flood_in_its_own_and_two_who_do_nothing() -> None:
+def test_in_chat_there_are_five_rooms_a_flood_and_two_idlers() -> None:
     assert len({scene.room for scene in SCENES}) == len(SCENES) == 5
     assert sum(scene.room == "lobby" for scene in SCENES) == 1
     others = [played for played in parts_of(cast()) if played.name not in ("play", "converse")]
@@ -115,7 +115,7 @@ def test_in_broadcast_one_relays_to_twenty_and_nobody_floods() -> None:
 
 
 @pytest.mark.promise("demo-cast")
-def test_in_echo_twenty_talk_two_do_nothing_one_floods_and_one_does_not_read() -> None:
+def test_in_echo_twenty_talk_two_idle_one_floods_one_is_slow() -> None:
     names = Counter(played.name for played in parts_of(cast("--mode", "echo")))
     assert names == {"muse": 20, "_listener": 2, "flooder": 1, "talker_who_does_not_listen": 1}
 
@@ -157,7 +157,7 @@ def test_visitors_break_only_rules_that_the_hub_has() -> None:
     assert kinds(cast("--max-line", "0", "--no-telnet")) == {"leaver", "resetter", "browser", "quitter"}
 
 
-def test_the_nicks_of_people_and_guests_are_all_different_and_allowed() -> None:
+def test_nicks_of_people_and_guests_differ_and_are_allowed() -> None:
     nicks = [*GUESTS, *(nick for scene in SCENES for nick in scene.people)]
     assert len(set(nicks)) == len(nicks)
     assert len(set(islice(names(GUESTS), 1000))) == 1000

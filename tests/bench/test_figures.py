@@ -10,7 +10,7 @@ from bench.figures import Distribution, distribution, quantile
 @pytest.mark.parametrize(
     ("share", "value"), [(0.0, 1.0), (0.1, 1.0), (0.5, 5.0), (0.51, 6.0), (0.99, 10.0), (1.0, 10.0)]
 )
-def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed(share: float, value: float) -> None:
+def test_a_quantile_is_the_smallest_value_not_exceeded_by_enough(share: float, value: float) -> None:
     assert quantile([float(n) for n in range(1, 11)], share) == value
 
 

@@ -32,7 +32,7 @@ def test_a_line_is_read_as_it_was_said(line: Line) -> None:
 @pytest.mark.parametrize(
     "heard", ["* guest-7 joined", "", "<guest-7> hello", "soak 1 0 .", "<a b> soak 1 0 x."]
 )
-def test_what_others_say_is_no_line_of_the_story(heard: str) -> None:
+def test_what_others_say_is_no_line_of_the_soak(heard: str) -> None:
     assert read(heard) is None
 
 
@@ -48,7 +48,7 @@ def test_who_comes_in_anywhere_and_hears_the_rest_hears_right(start: int) -> Non
     assert tell(OrderChecker(told()), TALK[start:]) == len(TALK) - start
 
 
-def test_who_hears_more_than_the_others_goes_on_with_the_story() -> None:
+def test_a_client_ahead_of_the_others_extends_the_room() -> None:
     room = told()
     assert tell(OrderChecker(room), [*TALK[4:], (3, 1)]) == 3
     assert tell(OrderChecker(room), [(1, 2), (3, 1), (4, 0)]) == 3
@@ -82,7 +82,7 @@ def test_two_lines_that_change_places_for_one_client_are_wrong() -> None:
         tell(OrderChecker(told()), [(1, 0), (1, 1), (2, 0)])
 
 
-def test_a_newcomer_that_reads_before_all_others_is_compared_as_soon_as_they_have_read() -> None:
+def test_a_newcomer_that_reads_first_is_compared_later() -> None:
     room = RoomLines()
     resident, newcomer = OrderChecker(room, begins=True), OrderChecker(room)
     assert tell(newcomer, TALK[2:4]) == 0
@@ -92,7 +92,7 @@ def test_a_newcomer_that_reads_before_all_others_is_compared_as_soon_as_they_hav
         newcomer.hear((1, 3))
 
 
-def test_a_story_forgets_its_oldest_lines_and_still_compares_the_others(
+def test_a_room_drops_its_oldest_lines_and_compares_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(order_checker, "KEPT_LINES", 10)

@@ -72,7 +72,7 @@ def test_a_stop_of_the_hub_costs_every_line_that_was_due_in_it(
     assert sum(answer > 0.03 for answer in prober.times_s) >= 25  # 70 ms of it, a line every 2 ms; some slack
 
 
-def test_a_prober_that_comes_late_says_so_and_counts_from_the_plan(
+def test_a_prober_that_is_late_says_so_and_counts_from_the_plan(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     """Its clock jumps by half a second now and then, as if it had not been let run."""

@@ -65,7 +65,7 @@ def test_a_record_with_nothing_wrong_passes_in_everything() -> None:
     assert {criterion.passed for criterion in judge(a_record())} == {True}
 
 
-def test_a_run_that_saw_nothing_passes_in_nothing_but_the_absence_of_exceptions() -> None:
+def test_a_run_that_saw_nothing_passes_only_in_exceptions() -> None:
     passed = [criterion.name for criterion in judge(Record()) if criterion.passed]
     assert passed == ["unexpected exceptions"]
 
@@ -185,7 +185,7 @@ def test_a_slope_is_that_of_the_line_through_the_points() -> None:
     assert math.isnan(slope([(1, 1)])) and math.isnan(slope([(1, 1), (1, 2)]))
 
 
-def test_a_burst_whose_pages_are_kept_is_no_leak_and_a_staircase_is_one() -> None:
+def test_a_burst_whose_memory_is_kept_is_no_leak_but_stairs_are() -> None:
     record = a_record()
     record.samples = [
         replace(sample, rss_bytes=60 * MIB + (MIB if sample.at_s > 1000 else 0)) for sample in record.samples
@@ -251,7 +251,7 @@ def test_an_interrupt_ends_a_soak_with_the_verdict_so_far() -> None:
 @pytest.mark.promise("soak-long")
 @pytest.mark.long
 @pytest.mark.timeout(420)
-def test_three_minutes_of_ordinary_life_and_of_rude_clients_go_by_without_a_fault(
+def test_three_minutes_with_rude_clients_pass_without_a_fault(
     record_property: RecordProperty,
 ) -> None:
     minutes = os.environ.get("SOAK_MINUTES", "3")

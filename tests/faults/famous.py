@@ -131,7 +131,7 @@ FAULTS = (
         edits=(Edit("web.guard", "check_request", "not names_us(request)", "False"),),
         tests=(
             "tests/web/test_guard.py::test_any_other_name_is_misdirected",
-            "tests/web/test_guard.py::test_a_foreign_name_is_refused_on_every_path_with_every_method",
+            "tests/web/test_guard.py::test_a_foreign_name_is_refused_on_every_path_and_method",
         ),
     ),
     Fault(

@@ -68,7 +68,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize("changed", ["static/rows.js", "templates/page.html", ""])
-def test_a_hub_with_other_files_is_noticed_and_one_with_the_same_is_no_reason(
+def test_a_hub_with_other_files_reloads_and_an_equal_one_not(
     browser: Browser, files: Path, changed: str
 ) -> None:
     with open_tab(browser, expected=HUB_IS_GONE) as tab:
@@ -102,7 +102,7 @@ def test_a_page_for_another_port_of_websockets_loads_itself_anew(browser: Browse
 
 
 @pytest.mark.promise("page-reconnect")
-def test_a_page_that_stays_another_loads_itself_anew_once_for_each_start_of_the_hub(
+def test_an_outdated_page_reloads_once_for_each_start_of_the_hub(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a cache that keeps an old page: whatever is loaded, it is not of the hub's files."""
@@ -137,7 +137,7 @@ NOBODY_ANSWERS = """
 
 
 @pytest.mark.promise("page-reconnect")
-def test_it_does_so_after_two_seconds_and_as_soon_as_somebody_answers(browser: Browser) -> None:
+def test_a_reload_comes_two_seconds_later_if_there_is_an_answer(browser: Browser) -> None:
     with serving() as served, open_tab(browser) as tab:
         asked = break_loading(tab.page, "rows.js", times=1)
         tab.page.add_init_script(NOBODY_ANSWERS)

@@ -38,7 +38,7 @@ def said(tab: Tab) -> list[str]:
     return [line for line in tab.chat_lines() if line.startswith("<")]
 
 
-def test_the_pane_and_a_line_client_see_the_same_lines_in_the_same_order(tab: Tab, hub: HubProcess) -> None:
+def test_pane_and_line_client_see_the_same_lines_in_order(tab: Tab, hub: HubProcess) -> None:
     with hub.peer() as peer:
         peer.send(b"/nick ada\n")
         peer.read_until(b"ada\n")
@@ -203,7 +203,7 @@ def test_without_word_of_the_hub_own_lines_are_left_to_it(tab: Tab, hub: HubProc
     expect(tab["#chat-log .own"]).to_have_count(0)
 
 
-def test_a_line_that_is_not_utf_8_is_shown_as_far_as_it_can_be_read(tab: Tab) -> None:
+def test_a_line_that_is_not_utf_8_is_shown_as_far_as_possible(tab: Tab) -> None:
     with HubProcess("--mode", "broadcast") as hub, hub.peer() as peer:
         connect(tab, hub)
         peer.send(b"caf\xe9 \x80 au lait\n")

@@ -80,9 +80,7 @@ WAITS = """
 
 @pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize(("dice", "share"), [("0", 0.75), ("0.5", 1.0), ("1 - 2 ** -53", 1.25)])
-def test_it_comes_back_after_half_a_second_first_and_ten_at_most_a_quarter_more_or_less(
-    stage: Tab, dice: str, share: float
-) -> None:
+def test_retries_wait_half_a_second_first_and_ten_at_most(stage: Tab, dice: str, share: float) -> None:
     waits = play(stage, f"Math.random = () => {dice}; {WAITS}")
     assert waits == [pytest.approx(each * share) for each in (0.5, 1, 2, 4, 8, 10, 10, 10)]
     again = play(stage, f"comeLive(); {WAITS}")
@@ -97,7 +95,7 @@ def test_it_is_stale_after_three_seconds_without_news(stage: Tab) -> None:
 
 
 @pytest.mark.promise("page-stale")
-def test_it_is_stale_as_well_when_there_is_news_and_the_hub_has_published_nothing_for_four(
+def test_the_page_is_stale_when_the_hub_is_silent_for_four(
     stage: Tab,
 ) -> None:
     """A publication is due each second, so one of a second ago is as new as can be."""
@@ -118,7 +116,7 @@ def test_it_is_stale_as_well_when_there_is_news_and_the_hub_has_published_nothin
     ("rest", "go_on"), [("live.setPaused(true)", "live.setPaused(false)"), ("hide(true)", "hide(false)")]
 )
 @pytest.mark.parametrize(("away_s", "connections"), [(2.5, 1), (2.51, 2)])
-def test_back_after_more_than_two_and_a_half_seconds_it_asks_for_the_servers_memory(
+def test_a_page_back_after_two_and_a_half_seconds_reconnects(
     stage: Tab, rest: str, go_on: str, away_s: float, connections: int
 ) -> None:
     """That comes with the first message of a connection."""

@@ -121,7 +121,7 @@ def steps(path: Locator) -> int:
 
 
 @pytest.mark.promise("page-hidden")
-def test_a_tab_that_comes_back_gets_what_it_missed_and_no_second_twice(tab: Tab) -> None:
+def test_a_tab_that_comes_back_gets_each_missed_second_once(tab: Tab) -> None:
     with serving() as served:
         for _ in range(3):
             served.publish()
@@ -141,7 +141,7 @@ def test_a_tab_that_comes_back_gets_what_it_missed_and_no_second_twice(tab: Tab)
 
 
 @pytest.mark.promise("page-hidden")
-def test_a_tab_that_merely_lost_the_focus_is_told_on_over_its_one_connection(tab: Tab) -> None:
+def test_a_tab_without_focus_is_told_on_over_its_connection(tab: Tab) -> None:
     connections: list[str] = []
     tab.page.on("websocket", lambda socket: connections.append(socket.url))
     with serving() as served:

@@ -67,7 +67,7 @@ def test_half_a_character_is_made_visible(tab: Tab, hub: HubProcess, text: str) 
 
 
 @pytest.mark.promise("page-text")
-def test_all_that_cannot_be_seen_or_turns_its_neighbours_is_made_visible(tab: Tab, hub: HubProcess) -> None:
+def test_invisible_and_turning_characters_are_made_visible(tab: Tab, hub: HubProcess) -> None:
     tab.open(hub.url)
     pictures = [number for number in range(0x20) if number != 0x09]  # A tab is seen.
     replaced = [

@@ -191,7 +191,7 @@ def test_who_ends_under_the_pointer_stays_until_it_leaves(tab: Tab, hub: HubProc
 
 
 @pytest.mark.promise("page-usable")
-def test_who_is_no_longer_on_the_page_under_the_pointer_is_marked_so(tab: Tab) -> None:
+def test_a_client_off_the_page_under_the_pointer_is_marked_so(tab: Tab) -> None:
     with serving() as served:
         served.hub.rows = [make_row(number, lag_bytes=number) for number in range(1, 27)]
         tab.open(f"{served.url}#sort=lag_bytes&limit=25")
@@ -207,7 +207,7 @@ def test_who_is_no_longer_on_the_page_under_the_pointer_is_marked_so(tab: Tab) -
 
 
 @pytest.mark.promise("page-usable")
-def test_who_asks_for_another_view_gets_it_even_under_the_pointer(tab: Tab) -> None:
+def test_another_view_is_shown_even_under_the_pointer(tab: Tab) -> None:
     with serving() as served:
         served.hub.rows = [make_row(number, lines_in=number) for number in range(1, 31)]
         tab.open(f"{served.url}#limit=25")

@@ -161,7 +161,7 @@ def test_the_host_is_looked_at_before_an_expect_header(url: str, expect: str, pa
     "path", ["/", "/static/hubbub.css", "/no/such/page", "/api/clients?limit=x", "/static/../x"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-def test_a_foreign_name_is_refused_on_every_path_with_every_method(url: str, path: str, method: str) -> None:
+def test_a_foreign_name_is_refused_on_every_path_and_method(url: str, path: str, method: str) -> None:
     request = f"{method} {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     assert ask_raw(url, request.encode()).status == 421
 
@@ -184,7 +184,7 @@ def test_without_a_port_the_name_means_port_80() -> None:
         assert not hosts.allow(name, 8080)
 
 
-def test_the_address_that_was_asked_for_is_a_name_of_ours_and_a_wildcard_is_not() -> None:
+def test_the_listening_address_is_allowed_and_a_wildcard_is_not() -> None:
     assert Hosts("192.0.2.7", ()).allow("192.0.2.7:8080", 8080)
     assert not Hosts("192.0.2.7", ()).allow("192.0.2.8:8080", 8080)
     assert Hosts("2001:DB8::7", ()).allow("[2001:db8::7]:8080", 8080)
@@ -192,7 +192,7 @@ def test_the_address_that_was_asked_for_is_a_name_of_ours_and_a_wildcard_is_not(
     assert not Hosts("::", ()).allow("[::]:8080", 8080)
 
 
-def test_an_allowed_name_with_port_80_is_meant_where_no_port_is_given() -> None:
+def test_an_allowed_name_with_port_80_is_meant_without_a_port() -> None:
     assert Hosts("127.0.0.1", ("one.example:80",)).allow("one.example", 8080)
 
 
@@ -210,7 +210,7 @@ def test_an_allowed_ipv6_address_with_a_port_goes_with_that_one() -> None:
     assert not hosts.allow("[fd00::1]", 8080)
 
 
-def test_a_letter_that_only_becomes_ascii_in_lower_case_is_foreign() -> None:
+def test_a_letter_that_is_ascii_only_in_lower_case_is_foreign() -> None:
     assert not Hosts("127.0.0.1", ("kelvin.example",)).allow("\u212aelvin.example", 8080)
 
 
@@ -261,7 +261,7 @@ EVERY_KIND_OF_ANSWER = [
 
 @pytest.mark.promise("page-read-only")
 @pytest.mark.parametrize(("head", "status"), EVERY_KIND_OF_ANSWER)
-def test_every_answer_carries_the_security_headers_and_no_version(url: str, head: bytes, status: int) -> None:
+def test_every_answer_has_the_security_headers_and_no_version(url: str, head: bytes, status: int) -> None:
     host = f"\r\nHost: localhost:{port_of(url)}\r\nConnection: close\r\n\r\n".encode()
     answer = ask_raw(url, head + host)
     assert answer.status == status
@@ -308,7 +308,7 @@ def policy_for(url: str, host: str) -> str:
         ("localhost:{port}; script-src *", "'self'"),
     ],
 )
-def test_the_page_may_connect_to_the_hub_under_the_name_it_was_asked_for(
+def test_the_page_may_connect_to_the_hub_under_its_own_name(
     url: str, page: WebThread, host: str, sources: str
 ) -> None:
     page.gateway.publish(make_summary(ws_listeners=("127.0.0.1:9123", "[::1]:9123")))
@@ -332,9 +332,7 @@ def crowd(url: str) -> Iterator[list[socket.socket]]:
 
 
 @pytest.mark.promise("page-limits")
-def test_connections_past_the_limit_are_closed_and_the_others_go_on(
-    url: str, crowd: list[socket.socket]
-) -> None:
+def test_connections_past_the_limit_are_closed_and_others_go_on(url: str, crowd: list[socket.socket]) -> None:
     with socket.create_connection(("127.0.0.1", port_of(url)), timeout=10) as late:
         assert late.recv(1) == b""
     crowd[0].sendall(f"HEAD /livez HTTP/1.1\r\nHost: localhost:{port_of(url)}\r\n\r\n".encode())

@@ -87,7 +87,7 @@ def test_an_id_that_is_no_number_is_a_bad_value(url: str, client_id: str) -> Non
     assert answer.json()["error"].startswith("id=")
 
 
-def test_endings_come_newest_first_in_pages(url: str, hub: StandInHub) -> None:
+def test_closed_clients_come_newest_first_in_pages(url: str, hub: StandInHub) -> None:
     hub.closed = [make_closed(number) for number in range(30, 0, -1)]
     answer = ask(url, "/api/closed?limit=2&offset=1").json()
     assert answer["kept"] == 30
@@ -137,7 +137,7 @@ def test_head_gives_the_headers_of_get_without_the_body(url: str, hub: StandInHu
 
 
 @pytest.mark.promise("page-rows")
-def test_a_hub_that_does_not_answer_is_unavailable_on_every_path_that_asks_it(page: WebThread) -> None:
+def test_a_hub_that_does_not_answer_is_503_where_it_is_asked(page: WebThread) -> None:
     page.gateway.publish(make_summary())
     url = page.start()
     paths = ["/api/clients", "/api/clients/1", "/api/closed", "/api/rooms"]
@@ -222,7 +222,7 @@ def test_the_style_sheet_is_served_as_css(url: str) -> None:
 
 
 @pytest.mark.promise("page-cache")
-def test_an_asset_under_its_own_version_is_kept_for_ever_and_no_other(url: str) -> None:
+def test_only_an_asset_under_its_own_version_is_kept_for_ever(url: str) -> None:
     version = read_assets(find_files("static"))["hubbub.css"].version
     kept = {
         query: ask(url, f"/static/hubbub.css{query}").headers["Cache-Control"]

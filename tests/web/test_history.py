@@ -79,7 +79,7 @@ def busy(seconds: float) -> LoopTimes:
     return LoopTimes(busy_s=seconds, turn_p99_ms=0.0, turn_max_ms=0.0)
 
 
-def test_before_two_publications_every_rate_is_0_and_the_series_are_empty() -> None:
+def test_before_two_publications_rates_are_0_and_series_empty() -> None:
     for history in (told(), told(at(1))):
         assert history.rates == Rates()
         series = history.series()
@@ -105,7 +105,7 @@ def test_each_kind_of_event_has_its_rate() -> None:
     assert told(before, after).rates.events == EventCounts(in_=1, out=2, rdhup=3, hup=4, err=5, accept=6)
 
 
-def test_evictions_are_the_endings_that_the_hub_chose() -> None:
+def test_evictions_are_the_closes_that_the_hub_chose() -> None:
     before = at(0, closed={"idle": 3, "quit": 8})
     after = at(2, closed={"idle": 4, "quit": 90, "peer_reset": 5, "slow_consumer": 2, "io_error": 1})
     assert told(before, after).rates.evicted == 1.5
@@ -125,7 +125,7 @@ def test_the_loop_is_never_busier_than_all_the_time() -> None:
     assert told(at(0, loop=busy(0.0)), at(1, loop=busy(1.7))).rates.busy == 1.0
 
 
-def test_the_series_are_the_last_five_minutes_oldest_first_and_all_of_one_length() -> None:
+def test_series_are_the_last_five_minutes_and_of_one_length() -> None:
     history = told(
         *[
             at(second, lines=InOut(in_=second * second, out=0), clients=clients(second))
@@ -143,7 +143,7 @@ def clients(count: int) -> ClientCounts:
     return ClientCounts(open=count, accepted=count, peak=count)
 
 
-def test_a_pause_of_the_hub_stands_in_the_series_as_long_as_it_took() -> None:
+def test_a_pause_of_the_hub_is_as_long_in_the_series() -> None:
     history = told(
         *[at(second, lines=InOut(in_=lines, out=0)) for second, lines in ((0, 0), (1, 10), (5, 30), (6, 37))]
     )

@@ -16,7 +16,7 @@ def gateway(mailbox: Mailbox, clock: Clock) -> HubGateway:
     return HubGateway(mailbox, clock)
 
 
-def test_before_the_first_publication_there_is_none_and_its_age_has_no_end(gateway: HubGateway) -> None:
+def test_before_the_first_publication_the_age_is_infinite(gateway: HubGateway) -> None:
     assert gateway.latest is None
     assert gateway.age_s == math.inf
 
@@ -49,7 +49,7 @@ def test_every_publication_is_heard_once_and_in_order(gateway: HubGateway) -> No
     assert heard == [[1], [2, 3], [4]]
 
 
-def test_a_page_that_is_stuck_or_gone_piles_nothing_up_for_the_hub(gateway: HubGateway) -> None:
+def test_a_page_that_is_stuck_or_gone_costs_the_hub_nothing(gateway: HubGateway) -> None:
     loop = asyncio.new_event_loop()
 
     async def listen() -> None:
@@ -77,7 +77,7 @@ def test_the_port_for_browsers_is_the_hubs_word(
     assert gateway.ws_port == port
 
 
-def test_rows_arrive_in_the_order_of_the_hub_cut_into_runs(gateway: HubGateway, hub: StandInHub) -> None:
+def test_rows_arrive_in_the_order_of_the_hub_split_into_runs(gateway: HubGateway, hub: StandInHub) -> None:
     hub.rows = [make_row(number) for number in range(RUN_ROWS + 3)]
     runs = asyncio.run(gateway.rows())
     assert [len(run) for run in runs] == [RUN_ROWS, 3]
@@ -137,9 +137,7 @@ def test_an_empty_hub_is_not_asked_again_within_the_fresh_time(gateway: HubGatew
     assert hub.asked == ["WantRows"]
 
 
-def test_a_silent_hub_is_an_error_after_the_time_limit_and_is_asked_anew(
-    gateway: HubGateway, mailbox: Mailbox
-) -> None:
+def test_a_silent_hub_is_an_error_after_the_time_limit(gateway: HubGateway, mailbox: Mailbox) -> None:
     async def ask_silent_then_awake() -> None:
         with pytest.raises(HubSilent, match="does not answer"):
             await gateway.rows()
@@ -156,7 +154,7 @@ def test_a_silent_hub_is_an_error_after_the_time_limit_and_is_asked_anew(
     asyncio.run(ask_silent_then_awake())
 
 
-def test_questions_to_a_stuck_hub_stay_bounded_and_go_on_once_it_answers(
+def test_questions_to_a_stuck_hub_are_bounded_and_go_on_later(
     gateway: HubGateway, mailbox: Mailbox, clock: Clock
 ) -> None:
     async def ask_too_much() -> None:

@@ -166,7 +166,7 @@ def test_an_update_of_a_full_hub_stays_under_25_kilobytes(
 
 
 @pytest.mark.promise("page-update-size")
-def test_an_update_with_names_of_wide_letters_reaches_33_kilobytes_and_no_more(
+def test_an_update_with_wide_names_is_33_kilobytes_at_most(
     url: str, hub: StandInHub, record_property: Callable[[str, object], None]
 ) -> None:
     wide = "\N{CUNEIFORM SIGN A}" * 32  # Four bytes each.
@@ -376,7 +376,7 @@ def test_a_hub_that_publishes_and_does_not_answer_is_trouble(page: WebThread) ->
     assert update["summary"]["turns"] == 7
 
 
-def test_before_the_first_publication_there_is_an_update_without_a_summary(page: WebThread) -> None:
+def test_before_the_first_publication_updates_have_no_summary(page: WebThread) -> None:
     with LiveTab(page.start()) as tab:
         tab.send()
         update = tab.next()

@@ -63,7 +63,7 @@ def test_of_more_than_twenty_views_a_second_the_newest_are_read(monkeypatch: pyt
 
 
 @pytest.mark.promise("page-pace")
-def test_after_each_two_hundred_messages_none_is_read_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_two_hundred_messages_none_is_read_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = 0
     rests: list[tuple[int, float]] = []
 

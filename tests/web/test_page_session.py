@@ -91,7 +91,7 @@ def test_a_bad_view_is_an_error_and_the_one_before_it_stays(
     assert [row["id"] for row in update["clients"]["clients"]] == [8, 7]
 
 
-def test_a_message_of_the_greatest_size_is_taken_and_a_greater_one_is_not(tab: LiveTab) -> None:
+def test_a_message_of_the_greatest_size_is_taken_and_no_greater(tab: LiveTab) -> None:
     frame = len('{"q":""}')
     tab.send()
     tab.ws.send('{"q":"' + "x" * (MESSAGE_BYTES_MAX - frame) + '"}')
@@ -122,7 +122,7 @@ def hostile(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> list[tupl
         (hostile(Opcode.PING, b"", fin=False), 1002),
     ],
 )
-def test_broken_rules_of_the_protocol_end_the_tab_and_nothing_else(
+def test_broken_rules_of_the_protocol_close_only_that_tab(
     url: str, frames: list[tuple[Opcode, bytes, bool]], code: int
 ) -> None:
     with closing(RawTab(url)) as raw, LiveTab(url) as other:
@@ -148,7 +148,7 @@ def test_a_ping_is_answered_with_its_own_words(tab: LiveTab) -> None:
     assert tab.ws.ping(b"are you there").wait(10)
 
 
-def test_a_flood_of_pings_is_answered_in_part_and_the_tab_goes_on(url: str) -> None:
+def test_a_flood_of_pings_is_answered_in_part_and_tab_goes_on(url: str) -> None:
     with closing(RawTab(url)) as raw:
         for number in range(500):
             raw.send(Opcode.PING, str(number).encode())
@@ -172,7 +172,7 @@ def test_of_many_views_at_once_the_newest_counts(tab: LiveTab) -> None:
 
 
 @pytest.mark.promise("page-update-size")
-def test_no_tab_gets_more_updates_than_the_limit_however_often_it_asks(tab: LiveTab) -> None:
+def test_no_tab_gets_more_updates_than_the_limit(tab: LiveTab) -> None:
     started_s = time.monotonic()  # Before the first: one that is read late would make the rest seem too soon.
     for number in range(8):
         tab.send(offset=number)
@@ -243,7 +243,7 @@ def test_a_fault_of_ours_closes_with_1011_and_is_logged(mailbox: Mailbox, hub: S
 
 
 @pytest.mark.promise("page-tabs")
-def test_a_tab_that_does_not_read_skips_and_the_others_do_not_wait(
+def test_a_tab_that_does_not_read_skips_and_others_do_not_wait(
     url: str, page: WebThread, hub: StandInHub
 ) -> None:
     hub.rows = [make_row(number, nick="x" * 32) for number in range(500)]

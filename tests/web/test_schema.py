@@ -67,7 +67,7 @@ def test_pages_put_together_are_the_whole_and_nothing_twice() -> None:
     assert seen == [row.id for row in sorted(rows, key=lambda row: row.lag_bytes)]
 
 
-def test_an_offset_past_the_end_is_an_empty_page_with_the_true_counts() -> None:
+def test_an_offset_past_the_end_is_an_empty_page_with_counts() -> None:
     page = pick([make_row(1), make_row(2)], offset="5")
     assert page == {"total": 2, "matched": 2, "offset": 5, "limit": 100, "clients": []}
 
@@ -146,7 +146,7 @@ def test_a_bad_sort_or_order_is_named_with_what_is_allowed(parameters: dict[str,
         read_clients_query(parameters)
 
 
-def test_an_unknown_parameter_is_refused_and_the_known_ones_are_named() -> None:
+def test_an_unknown_parameter_is_refused_and_known_ones_named() -> None:
     with pytest.raises(BadValue, match=r"^limits='5': .*sort, order, q, limit, offset$"):
         read_parameters(MultiDict(limits="5"), CLIENTS_PARAMETERS)
 

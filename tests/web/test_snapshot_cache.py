@@ -38,7 +38,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[ClientsQuery]:
     return made
 
 
-def test_many_tabs_with_two_views_cost_one_question_of_each_kind_and_two_pages(
+def test_many_tabs_with_two_views_cost_two_pages(
     gateway: HubGateway, hub: StandInHub, pages: list[ClientsQuery]
 ) -> None:
     hub.rows = [make_row(number) for number in range(3)]
@@ -54,7 +54,7 @@ def test_many_tabs_with_two_views_cost_one_question_of_each_kind_and_two_pages(
     assert sorted(query.sort for query in pages) == ["id", "nick"]
 
 
-def test_within_a_beat_a_new_view_asks_the_hub_nothing_and_after_it_there_are_new_rows(
+def test_a_new_view_asks_the_hub_nothing_within_a_beat(
     gateway: HubGateway, hub: StandInHub, clock: Clock
 ) -> None:
     async def look() -> list[list[int]]:
@@ -98,7 +98,7 @@ def test_after_a_page_none_is_made_for_a_multiple_of_its_time(
 
 @pytest.mark.promise("page-pace")
 @pytest.mark.parametrize(("made_s", "rest_s"), [(0.01, 0.04), (0.1, 0.4), (0.125, 0.5), (3.0, 0.5)])
-def test_the_rest_is_four_times_as_long_as_the_page_took_and_half_a_second_at_most(
+def test_the_rest_is_four_times_the_page_and_at_most_half_a_s(
     gateway: HubGateway, hub: StandInHub, monkeypatch: pytest.MonkeyPatch, made_s: float, rest_s: float
 ) -> None:
     now_s, rests = 1000.0, []
@@ -126,9 +126,7 @@ def test_the_rest_is_four_times_as_long_as_the_page_took_and_half_a_second_at_mo
     assert rests == [pytest.approx(rest_s)]
 
 
-def test_nobody_watching_means_nothing_is_kept_and_who_comes_back_gets_new_rows(
-    gateway: HubGateway, hub: StandInHub, clock: Clock
-) -> None:
+def test_without_open_pages_nothing_is_kept(gateway: HubGateway, hub: StandInHub, clock: Clock) -> None:
     async def look() -> None:
         snapshots = SnapshotCache(gateway, History())
         hub.rows = [make_row(1)]
@@ -143,9 +141,7 @@ def test_nobody_watching_means_nothing_is_kept_and_who_comes_back_gets_new_rows(
     asyncio.run(look())
 
 
-def test_leaving_while_the_hub_is_being_asked_disturbs_nobody_who_comes_then(
-    gateway: HubGateway, mailbox: Mailbox
-) -> None:
+def test_leaving_while_the_hub_is_asked_disturbs_no_later_page(gateway: HubGateway, mailbox: Mailbox) -> None:
     async def look() -> None:
         snapshots = SnapshotCache(gateway, History())
         leaving = asyncio.create_task(snapshots.see(ALL))
@@ -201,7 +197,7 @@ def test_a_hub_that_never_published_is_trouble_of_its_own(mailbox: Mailbox, cloc
 
 
 @pytest.mark.promise("page-shows")
-def test_endings_are_the_newest_that_fit(gateway: HubGateway, hub: StandInHub) -> None:
+def test_closed_clients_are_the_newest_that_fit(gateway: HubGateway, hub: StandInHub) -> None:
     async def closed() -> Any:
         snapshot, _ = await SnapshotCache(gateway, History()).see(ALL)
         assert snapshot.closed is not None

@@ -78,7 +78,7 @@ def test_an_address_that_is_not_ours_is_raised_in_the_caller(mailbox: Mailbox) -
     join_web_threads()
 
 
-def test_a_start_that_takes_too_long_is_an_error_and_serves_nothing_later(mailbox: Mailbox) -> None:
+def test_a_start_that_takes_too_long_fails_and_serves_nothing(mailbox: Mailbox) -> None:
     gate = Gate()
     gate.opened = threading.Event()
     page = WebThread(Settings(web_port=0, allowed_hosts=gate), mailbox)
@@ -158,7 +158,7 @@ def test_both_addresses_of_localhost_serve_on_their_ports(mailbox: Mailbox) -> N
     page.stop()
 
 
-def test_what_goes_wrong_is_told_to_the_handler_and_not_to_stderr(
+def test_errors_are_told_to_the_handler_and_not_to_stderr(
     mailbox: Mailbox, hub: StandInHub, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log, elsewhere = Records(), Records()
