@@ -1,4 +1,4 @@
-"""What open pages cost everybody else: `python -m bench.pages`.
+"""The cost of open pages for all other clients: `python -m bench.pages`.
 
 The set-up is a hub in echo mode with thousands of clients that say a line now and then, and a prober; the
 hub runs on one core, everything else on another. In turns, pages are open for one run of the prober and

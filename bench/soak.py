@@ -121,7 +121,7 @@ class Soak:
         return True
 
     def _is_quiet(self, sample: Sample) -> bool:
-        """Everybody is gone, and so is the connection of the last look."""
+        """Whether all clients are gone, and the connection of the last look as well."""
         before = self.record.quiet_before
         gone = sample.here == 0 and sample.totals["lingering"] == 0
         return gone and before is not None and sample.descriptors <= before.descriptors

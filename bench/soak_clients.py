@@ -192,7 +192,7 @@ class People:
                 await self._counted(self._then_rest(connection.send((where + QUESTIONS).encode()), rest_s))
         else:
             async with dial_websocket(websockets) as socket:
-                # Its library reads a few messages ahead, and no further while nobody takes them.
+                # The library reads a few messages ahead, and no further while none is taken.
                 await self._counted(self._then_rest(socket.say(where + QUESTIONS), rest_s))
                 socket.reset()
 

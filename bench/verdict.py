@@ -40,7 +40,7 @@ class Record:
     samples: list[Sample] = field(default_factory=list)
     echoes: list[tuple[float, list[float]]] = field(default_factory=list)
     quiet_before: Sample | None = None
-    """With the pages open and nobody there."""
+    """A look with the pages open and no client connected."""
     quiet_after: Sample | None = None
     probes: int = 0
     connected: int = 0

@@ -23,7 +23,7 @@
     if (pill) pill.textContent = text;
   }
 
-  /** A reload while nobody answers would leave the browser's own error page, which never comes back. */
+  /** Reload once the server answers; before, a reload would leave the browser's own error page, which never comes back. */
   async function again() {
     try {
       await fetch("/", { cache: "no-store" });

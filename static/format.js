@@ -1,4 +1,4 @@
-/* Numbers, sizes and times as people read them, and clients' text as nobody can abuse it. */
+/* Numbers, sizes and times as people read them, and clients' text made harmless. */
 
 const THIN = "\u202f";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

@@ -5,7 +5,7 @@
 const RETRY_FIRST_S = 0.5;
 const RETRY_MOST_S = 10;
 const STALE_AFTER_S = 3;
-/** No message for so long: the connection is dead though nobody said so. */
+/** No message for so long: the connection is dead, though no close came. */
 const DEAD_AFTER_S = 15;
 /** Away for longer than this, a new hello brings the series that were missed. */
 const MISSED_AFTER_S = 2.5;
@@ -39,7 +39,7 @@ export class Live {
     this.connect();
   }
 
-  /** Whether updates are unwanted: somebody pressed pause, or nobody can see the page. */
+  /** Whether updates are unwanted, because of the pause button or because the page is hidden. */
   get resting() {
     return this.paused || document.hidden;
   }

@@ -44,7 +44,7 @@ export class View {
     this.set(DEFAULTS);
   }
 
-  /** The hash as fields; anybody can write into a URL, so what is not allowed is the default. */
+  /** The hash as fields; a URL may hold anything, so what is not allowed becomes the default. */
   read() {
     const given = new URLSearchParams(location.hash.slice(1));
     const sort = given.get("sort") ?? "";

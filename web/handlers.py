@@ -80,7 +80,7 @@ async def clients(request: web.Request) -> web.Response:
 
 
 async def client(request: web.Request) -> web.Response:
-    """GET /api/clients/{id}: one open client; 404 when it is gone or never was."""
+    """GET /api/clients/{id}: one open client; 404 when it is closed or never was."""
     read_parameters(request.query, ())
     client_id = read_number("id", request.match_info["id"], 0, 10**NUMBER_DIGITS_MAX - 1)
     row = await request.app[HUB_GATEWAY].client(client_id)

@@ -103,7 +103,7 @@ class HubGateway:
         return list(self._runs)
 
     async def client(self, client_id: int) -> ClientRow | None:
-        """The row of one open client, or None when it is gone; raises HubSilent."""
+        """The row of one open client, or None when it is closed; raises HubSilent."""
         return await self._ask(partial(WantClient, client_id))
 
     async def closed(self, offset: int, limit: int) -> tuple[Sequence[Ending], int]:

@@ -33,8 +33,8 @@ with no descriptor left it fails as often, each time with a log record, each sec
 class WebThread:
     """The page and its thread. `gateway` is where the hub publishes; `log` is told what goes wrong here.
 
-    Without a `log` nothing is told: these libraries would otherwise write to stderr themselves, and a pipe
-    that nobody reads would stop the page. `connections` is how many there may be at a time. `clock` gives
+    Without a `log` nothing is told: these libraries would otherwise write to stderr themselves, and a full
+    pipe would stop the page. `connections` is how many there may be at a time. `clock` gives
     monotonic seconds. The caller stops this before it closes the mailbox.
     """
 
@@ -129,4 +129,4 @@ def route_logs(handler: logging.Handler) -> None:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-    logging.getLogger("aiohttp.access").disabled = True  # A record for each request helps nobody here.
+    logging.getLogger("aiohttp.access").disabled = True  # A record for each request is of no use here.

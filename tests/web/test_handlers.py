@@ -91,7 +91,7 @@ def test_closed_clients_come_newest_first_in_pages(url: str, hub: StandInHub) ->
     hub.closed = [make_closed(number) for number in range(30, 0, -1)]
     answer = ask(url, "/api/closed?limit=2&offset=1").json()
     assert answer["kept"] == 30
-    assert [ending["id"] for ending in answer["closed"]] == [29, 28]
+    assert [entry["id"] for entry in answer["closed"]] == [29, 28]
     assert answer["closed"][0]["reason"] == "idle"
 
 

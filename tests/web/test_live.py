@@ -122,7 +122,7 @@ def test_rates_are_those_between_the_last_two_publications(tab: LiveTab, page: W
 
 
 def fill(hub: StandInHub, **named: str) -> None:
-    """Six thousand clients and a hundred endings with figures and names as long as they get."""
+    """Six thousand clients and a hundred closed clients with figures and names as long as they get."""
     names = {"peer": "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:54321", "transport": "websocket", **named}
     amounts = {
         "lines_in": 10**5,

@@ -17,7 +17,7 @@ from web import handlers, history, hub_gateway, live, page_session, schema, snap
         pytest.param(PAGE_CONNECTIONS, 256, id="connections"),
         pytest.param(OWN_DESCRIPTORS, 24, id="descriptors for the hub itself"),
         pytest.param(history.POINTS_MAX * history.INTERVAL_S, 300.0, id="the server's memory"),
-        pytest.param(snapshot_cache.CLOSED_SHOWN, 20, id="endings of an update"),
+        pytest.param(snapshot_cache.CLOSED_SHOWN, 20, id="closed clients of an update"),
         pytest.param(snapshot_cache.CLOSED_BYTES_MAX, 5000, id="bytes of them"),
         pytest.param(snapshot_cache.SILENT_S, 2.0, id="without a publication this is trouble"),
         pytest.param(schema.VIEW_LIMIT_MAX, 500, id="rows of an update"),

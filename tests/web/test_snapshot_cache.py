@@ -206,8 +206,8 @@ def test_closed_clients_are_the_newest_that_fit(gateway: HubGateway, hub: StandI
     hub.closed = [make_closed(number) for number in range(50, 0, -1)]
     short = asyncio.run(closed())
     assert short["kept"] == 50
-    assert [ending["id"] for ending in short["closed"]] == list(range(50, 50 - CLOSED_SHOWN, -1))
+    assert [entry["id"] for entry in short["closed"]] == list(range(50, 50 - CLOSED_SHOWN, -1))
     hub.closed = [make_closed(number, nick="x" * 1000) for number in range(50, 0, -1)]
     long = asyncio.run(closed())["closed"]
-    assert [ending["id"] for ending in long] == [50, 49, 48, 47]
+    assert [entry["id"] for entry in long] == [50, 49, 48, 47]
     assert len(json.dumps(long, separators=(",", ":"))) <= CLOSED_BYTES_MAX + 10
