@@ -25,7 +25,7 @@ test: $(TOOLS) ## the quick tests (a few minutes on two cores)
 test-page: $(TOOLS) ## the page in a real Chromium
 	$(BIN)/pytest -m "browser and not long" -n $(WORKERS) --dist worksteal $(ARGS) tests/page
 
-test-long: $(TOOLS) ## the tests that take minutes or a lot of memory (SLICE=1/4: a part of them, under 30 minutes)
+test-long: $(TOOLS) ## the tests that take minutes or a lot of memory, under 30 minutes (SLICE=1/4: a part of them)
 	$(BIN)/pytest -m "long and not docker" $(if $(SLICE),--slice $(SLICE)) $(ARGS)
 
 test-docker: $(TOOLS) ## the container, built and run on a real engine (docker compose)
@@ -40,7 +40,7 @@ guarantees: $(TOOLS) ## docs/guarantees.md from tests/promises.toml and the test
 planted: $(TOOLS) ## plants famous bugs, each in a copy of its own, and names the quick test that catches each
 	$(BIN)/python -m tests.faults $(ARGS)
 
-soak: $(TOOLS) ## 40 minutes of 300 clients, some of them rude, and a verdict
+soak: $(TOOLS) ## 10 minutes (ARGS="--minutes 40") of 300 clients, some of them rude, and a verdict
 	$(BIN)/python -m bench.soak $(ARGS)
 
 lint: $(TOOLS) ## style

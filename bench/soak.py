@@ -1,4 +1,4 @@
-"""Forty minutes of ordinary life and some that is not: `python -m bench.soak`, and a verdict at its end.
+"""Ten minutes of ordinary life and some that is not: `python -m bench.soak`, and a verdict at its end.
 
 A hub in chat mode with its page; some hundred clients, half of them WebSockets, which come, talk, compare
 what they hear and go, and some that stall, reset or send garbage (bench/soak_clients.py); a few open pages; a
@@ -187,7 +187,7 @@ async def soak(options: argparse.Namespace) -> Record:
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=str(__doc__).split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=300, help="at a time")
     parser.add_argument("--lines", type=float, default=200.0, help="said in a second, all together")
     parser.add_argument("--rush", type=int, default=10_000, help="come and go before, to fill the close log")

@@ -1,4 +1,4 @@
-"""Why a connection ended: the one closed list for log, ledger, metrics, API, page and the farewell.
+"""Why a connection ended: the one closed list for log, close log, API, page and the farewell.
 
 Promise: every connection ends with exactly one of these, and at any moment
 accepted = open + the sum of closed by reason.
@@ -21,17 +21,11 @@ class CloseReason(StrEnum):
     WRONG_PROTOCOL = "wrong_protocol"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
     INVALID_UTF8 = "invalid_utf8"
-    RATE_LIMITED = "rate_limited"
     SERVER_FULL = "server_full"
     PER_IP_LIMIT = "per_ip_limit"
-    DENIED = "denied"
     ORIGIN_REFUSED = "origin_refused"
-    AUTH_FAILED = "auth_failed"
-    TLS_ERROR = "tls_error"
-    KICKED = "kicked"
     IO_ERROR = "io_error"
     INTERNAL_ERROR = "internal_error"
-    HANDED_OVER = "handed_over"
     SERVER_SHUTDOWN = "server_shutdown"
 
     @property

@@ -78,6 +78,7 @@ function facts(summary) {
   const sockets = [
     ["lines on", summary.listeners],
     ["viewers on", summary.read_only_listeners ?? []],
+    ["write-only on", summary.write_only_listeners ?? []],
     ["ws on", summary.ws_listeners ?? []],
   ];
   const texts = sockets.filter(([, list]) => list.length).map(([name, list]) => `${name} ${list.join(", ")}`);
@@ -140,7 +141,7 @@ function totals(summary) {
     lines_discarded: number(summary.lines_discarded ?? 0),
   };
   for (const [key, text] of Object.entries(texts)) setText(one("dd", pair("totals", key)), text);
-  pair("totals", "lines_discarded").hidden = !summary.read_only_listeners?.length;
+  pair("totals", "lines_discarded").hidden = !summary.lines_discarded;
   const books = one("[data-books]");
   books.classList.toggle("warn", missing !== 0);
   setText(books, missing ? `off by ${number(missing)}` : "accepted = open + closed: adds up");

@@ -16,7 +16,7 @@ const SHOW = {
   bytes_in: bytes,
   bytes_out: bytes,
   lag_bytes: (value) => (value ? bytes(value) : "0"),
-  private_bytes: (value) => (value ? bytes(value) : "0"),
+  outbox_bytes: (value) => (value ? bytes(value) : "0"),
 };
 /** What clients choose, or what may be long: shortened with an ellipsis, whole in the title. */
 const LONG = new Set(["peer", "nick", "room", "state"]);

@@ -31,7 +31,7 @@ export const PROTOCOL = 1;
  * @property {number} bytes_in
  * @property {number} bytes_out
  * @property {number} lag_bytes
- * @property {number} private_bytes
+ * @property {number} outbox_bytes
  * @property {string} [tag] what a browser named itself by
  *
  * @typedef {object} ClientsPage

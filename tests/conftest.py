@@ -3,8 +3,8 @@
 The order is a new one each run (pytest-randomly), but those of the page stay together: they share one
 browser, and it has to be gone before others run event loops of their own.
 
-The quick tests of hypothesis try the same examples each time, so that whoever did not break anything sees
-nothing break; those that draw by themselves print their seed.
+The quick tests of hypothesis try the same examples each time, so that a
+change that breaks nothing sees nothing break; those that draw by themselves print their seed.
 What is marked long tries others each time; the seed stands in the first lines of the run, and FUZZ_SEED=N
 makes the same ones again. HYPOTHESIS_PROFILE=long does that to the quick tests as well.
 
@@ -48,13 +48,13 @@ def slice_of(text: str) -> tuple[int, int]:
 
 
 def pytest_configure() -> None:
-    """Who starts the tests in a script's background ignores SIGINT, and so would all children: no Ctrl-C."""
+    """A script that starts tests in the background ignores SIGINT, and so would all children: no Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """One line for whoever wants to see the same again."""
+    """The seed of the run, which repeats it."""
     return f"fuzz seed: {SEED} (FUZZ_SEED={SEED} repeats it)"
 
 

@@ -21,7 +21,8 @@ HEAD = """\
 # What is promised, and the tests that hold it
 
 `make guarantees` writes this page from `tests/promises.toml` and from the tests marked
-`@pytest.mark.promise`. The whole of what is promised stands in [behaviour.md](behaviour.md).
+`@pytest.mark.promise`. What a user may rely on stands in full in
+[reference](reference/line-protocol.md) and [operate](operate/limits.md).
 """
 
 

@@ -27,11 +27,14 @@ from hub.config.settings import Settings
 from hub.config.values import NO_RATE
 from hub.control.mailbox import Mailbox, Stop
 from hub.control.snapshots import Summary
-from hub.loop.context import Budgets
-from hub.loop.counters import account_record, queued_bytes
-from hub.loop.event_loop import Loop
+from hub.loop.event_loop import EventLoop
+from hub.loop.limits import Budgets, Limits
+from hub.loop.snapshot_maker import account_record, queued_bytes
 from hub.net.poller import Poller
 from hub.net.sockets import Sockets
+from hub.rooms.registry import MakeRoom
+from hub.rooms.room import Room
+from hub.session.client import Transport
 
 T = TypeVar("T")
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
@@ -137,6 +140,8 @@ class ThreadHub:
         budgets: Budgets | None = None,
         sockets: Sockets | None = None,
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits | None = None,
+        make_room: MakeRoom = Room,
         **changes: Any,
     ) -> None:
         base = settings or Settings(
@@ -147,13 +152,14 @@ class ThreadHub:
             mode="broadcast",
             drain_s=2.0,
             line_rate=NO_RATE,
+            self_echo=True,
         )
         self.settings = replace(base, **changes)
         self.mailbox = Mailbox()
         self.summaries: list[Summary] = []
         self.log: list[tuple[str, dict[str, object]]] = []
         self.poller = Poller(self.settings.trigger)
-        self.loop = Loop(
+        self.loop = EventLoop(
             self.settings,
             sockets or Sockets(),
             self.poller,
@@ -162,9 +168,13 @@ class ThreadHub:
             lambda event, **fields: self.log.append((event, fields)),
             self.summaries.append,
             budgets=budgets,
+            limits=limits,
+            make_room=make_room,
         )
         self.port = int(self.loop.listen()[0].rsplit(":", 1)[1])
-        self.ws_port = int(self.loop.hub.ws_addresses[0].rsplit(":", 1)[1]) if self.settings.ws else 0
+        self.ws_port = self._port_of("websocket")
+        self.read_only_port = self._port_of("read-only")
+        self.write_only_port = self._port_of("write-only")
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -202,7 +212,7 @@ class ThreadHub:
 
     def endings(self) -> list[dict[str, Any]]:
         """The log records of ends so far, oldest first."""
-        return [fields for event, fields in self.log if event == "end"]
+        return [fields for event, fields in self.log if event == "closed"]
 
     def ending(self, count: int = 1) -> dict[str, Any]:
         """The record of the count-th end, once it is there."""
@@ -212,16 +222,24 @@ class ThreadHub:
         """Promise 6, on a hub that has ended: connections to the unit, bytes to the byte."""
         hub = self.loop.hub
         counters = hub.counters
-        assert counters.accepted == len(hub.clients) + sum(counters.closed.values())
-        books = account_record(hub.account, queued_bytes(hub.by_fd.values()))
+        assert counters.accepted == len(hub.connections.clients) + sum(counters.closed.values())
+        books = account_record(hub.account, queued_bytes(hub.connections.by_fd.values()))
         left = books.owed + books.replayed
         assert left == books.delivered + books.skipped + books.unsent + books.queued, books
+
+    def _port_of(self, transport: Transport) -> int:
+        """0 where there is none."""
+        addresses = self.loop.hub.status.addresses.get(transport)
+        return int(addresses[0].rsplit(":", 1)[1]) if addresses else 0
 
     def _run(self) -> None:
         try:
             self.loop.run()
         except BaseException as failure:  # handed to the test's thread, which raises it
             self.failure = failure
+
+
+_LISTENER = re.compile(r"hubbub: (?P<what>(?:read-only |write-only )?lines|websockets) on \S+:(?P<port>\d+)$")
 
 
 class HubProcess:
@@ -231,6 +249,8 @@ class HubProcess:
         arguments = [*prefix, sys.executable, "-m", "hub", command, "--port", "0", *flags]
         if "--line-rate" not in flags:  # Tests talk faster than people.
             arguments += ["--line-rate", "0"]
+        if not {"--self-echo", "--no-self-echo"} & set(flags):  # Tests see their own lines in every mode.
+            arguments += ["--self-echo"]
         if not {"--no-web", "--web-port"} & set(flags):
             arguments += ["--web-port", "0"]
         if not {"--no-ws", "--ws-port"} & set(flags):
@@ -245,18 +265,15 @@ class HubProcess:
         } | popen
         self.process: subprocess.Popen[bytes] = subprocess.Popen(arguments, **options)
         self.start_lines: list[str] = []
-        self.port = self.ws_port = self.read_only_port = 0
+        self.port = self.ws_port = self.read_only_port = self.write_only_port = 0
         self.url = ""
         assert self.process.stdout is not None
         for raw in iter(self.process.stdout.readline, b""):
             line = raw.decode()
             self.start_lines.append(line)
-            if found := re.search(r"hubbub: lines on \S+:(\d+)", line):
-                self.port = int(found[1])
-            if found := re.search(r"websockets on 127\.0\.0\.1:(\d+)", line):
-                self.ws_port = int(found[1])
-            if found := re.search(r"read-only lines on 127\.0\.0\.1:(\d+)", line):
-                self.read_only_port = int(found[1])
+            if found := _LISTENER.search(line):
+                name = found["what"].replace("lines", "port").replace("websockets", "ws_port")
+                setattr(self, name.replace("-", "_").replace(" ", "_"), int(found["port"]))
             if found := re.search(r"page on (\S+)", line):
                 self.url = found[1]
             if "at most" in line:  # the last of the start lines
@@ -279,7 +296,7 @@ class HubProcess:
         return Peer(self.port, **options)
 
     def get(self, path: str) -> Any:
-        """What the page's JSON door answers."""
+        """What the page's JSON API answers."""
         with urllib.request.urlopen(self.url + path.lstrip("/"), timeout=PATIENCE_S) as answer:
             return json.load(answer)
 

@@ -18,9 +18,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NO_SUBJECT = re.compile(r"(Who|Whoever|One|That one|It|Of)\b")
 """Openings that leave the reader to find out who or what is meant."""
-SENTENCES_WITHOUT_SUBJECT = {"hub": 120, "web": 0, "bench": 0, "static": 0, "templates": 0, "docs": 35}
+SENTENCES_WITHOUT_SUBJECT = {"hub": 0, "web": 0, "bench": 0, "static": 0, "templates": 0, "docs": 0}
 TEST_NAME_CHARACTERS = 60
-TEST_NAMES_TOO_LONG = 418
+TEST_NAMES_TOO_LONG = 0
 
 PRAGMA = re.compile(r"#\s*(type:|noqa|fmt:|pragma)")
 BLOCK_BORDER = re.compile(r"\n\s*\n|\n\s*(?=[-*|] )|\n\s*(?=\d+\. )|\n(?=#)")

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from hub.control.mailbox import Command, Mailbox, WantClient, WantEndings, WantRooms, WantRows
-from hub.control.snapshots import ClientRow, Ending, RoomRow, Summary
+from hub.control.mailbox import Command, Mailbox, WantClient, WantClosed, WantRooms, WantRows
+from hub.control.snapshots import ClientRow, ClosedClient, RoomRow, Summary
 from web.schema import Run, into_runs
 
 ANSWER_LIMIT_S = 2.0
@@ -106,9 +106,9 @@ class HubGateway:
         """The row of one open client, or None when it is closed; raises HubSilent."""
         return await self._ask(partial(WantClient, client_id))
 
-    async def closed(self, offset: int, limit: int) -> tuple[Sequence[Ending], int]:
+    async def closed(self, offset: int, limit: int) -> tuple[Sequence[ClosedClient], int]:
         """A window on the close log, newest first, and how many entries it keeps; raises HubSilent."""
-        return await self._ask(partial(WantEndings, offset, limit))
+        return await self._ask(partial(WantClosed, offset, limit))
 
     async def rooms(self, offset: int, limit: int) -> tuple[Sequence[RoomRow], int]:
         """A window on the rooms, largest first, and how many there are; raises HubSilent."""

@@ -23,7 +23,7 @@ import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from hub.control.snapshots import ClientRow, Ending, Record, RoomRow
+from hub.control.snapshots import ClientRow, ClosedClient, Record, RoomRow
 
 RUN_ROWS = 500
 LIMIT_MAX = 1000
@@ -236,6 +236,6 @@ def count(runs: Sequence[Run]) -> int:
     return sum(len(run) for run in runs)
 
 
-def encode_each(rows: Sequence[ClientRow | Ending | RoomRow]) -> list[msgspec.Raw]:
+def encode_each(rows: Sequence[ClientRow | ClosedClient | RoomRow]) -> list[msgspec.Raw]:
     """Every row as JSON by itself; the page that takes them only copies."""
     return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hub.control.snapshots import Ending, Record, Summary
+from hub.control.snapshots import ClosedClient, Record, Summary
 from web.history import History, Rates
 from web.hub_gateway import HubGateway, HubSilent
 from web.schema import ClientsQuery, ClosedPage, Run, clients_page
@@ -165,7 +165,7 @@ class SnapshotCache:
         return Snapshot(gateway.latest, rates, runs=runs, closed=msgspec.Raw(msgspec.json.encode(closed)))
 
 
-def shown_closed(entries: Sequence[Ending]) -> list[msgspec.Raw]:
+def shown_closed(entries: Sequence[ClosedClient]) -> list[msgspec.Raw]:
     """The newest of these entries as JSON, as many as fit."""
     shown: list[msgspec.Raw] = []
     left = CLOSED_BYTES_MAX
@@ -178,7 +178,7 @@ def shown_closed(entries: Sequence[Ending]) -> list[msgspec.Raw]:
     return shown
 
 
-def as_shown(entry: Ending) -> ShownClosed:
+def as_shown(entry: ClosedClient) -> ShownClosed:
     """An entry of the close log in the words of the live page's protocol."""
     return ShownClosed(
         id=entry.id,
@@ -188,11 +188,11 @@ def as_shown(entry: Ending) -> ShownClosed:
         room=entry.room,
         reason=entry.reason,
         detail=entry.detail,
-        closed_wall_s=entry.ended_wall_s,
+        closed_wall_s=entry.closed_wall_s,
         age_s=entry.age_s,
         lateness_ms=entry.lateness_ms,
         unsent_bytes=entry.unsent_bytes,
-        unsent_outbox_bytes=entry.unsent_private_bytes,
+        unsent_outbox_bytes=entry.unsent_outbox_bytes,
     )
 
 

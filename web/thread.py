@@ -56,11 +56,6 @@ class WebThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
 
-    @property
-    def feed(self) -> HubGateway:
-        """The gateway under the name that hub.cli still uses."""
-        return self.gateway
-
     def start(self, timeout_s: float = 10.0) -> str:
         """Serve; returns the page's URL. Once only.
 

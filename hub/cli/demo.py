@@ -59,7 +59,7 @@ class Company:
                 cwd=ROOT,  # `python -m` looks there first: the same bench as this hub's.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                process_group=0,  # A terminal's Ctrl-C goes to a whole group. It is the hub's to pass on.
+                process_group=0,  # A terminal's Ctrl-C goes to a whole group. The hub passes the signal on.
             )
         except OSError as error:
             say(2, own_line(f"demo: the made-up clients did not start: {error.strerror}"))
@@ -80,7 +80,8 @@ class Company:
             self._watcher.join(timeout_s)
 
     def _watch(self) -> None:
-        """Wait for the child's end. It ends with 0 when the hub does; anything else is worth a line."""
+        """Wait for the child's end. The company ends with 0 when the hub does; anything else is worth a
+        line."""
         assert self._process is not None
         code = self._process.wait()
         if code and not self._stopping:

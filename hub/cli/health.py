@@ -4,9 +4,10 @@ The page has a thread of its own, so it answers while the loop hangs, and says s
 that drains is alive and ends by itself, so it counts as well; who wants to know whether new clients are
 welcome asks with `ready`.
 
-One limit holds for the whole question: looking the name up, connecting, an answer that comes in drops. No
-timeout of a socket covers all that, so the question is asked on a daemon thread, and whoever waits for that
-thread gives up. Nothing here knows the page's code: on that port may be anything, and it is read as such.
+A single limit holds for the whole question: looking the name up, connecting, an answer that comes in drops.
+No timeout of a socket covers all that, so the question is asked on a daemon thread, and whoever waits for
+that thread gives up. Nothing here knows the page's code: on that port may be anything, and it is read as
+such.
 """
 
 import json
@@ -95,7 +96,7 @@ def ask(page: Page, *, ready: bool = False, limit_s: float = LIMIT_S) -> Verdict
 
 
 class _Question:
-    """One conversation with a page. `verdict` is None until it is over."""
+    """A conversation with a page. `verdict` is None until it is over."""
 
     def __init__(self, page: Page, ready: bool) -> None:
         self.connected = False

@@ -35,7 +35,7 @@ _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record as it was left: seconds since 1970 (UTC), what happened, and its particulars."""
+    """A record as it was left: seconds since 1970 (UTC), what happened, and its particulars."""
 
     wall_s: float
     event: str

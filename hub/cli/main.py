@@ -43,6 +43,9 @@ Config = Annotated[str, running("--config", FILE), Parameter(help="One that is n
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
 _BOUNDLESS = 1 << 30
+_PORTS = {"line": "lines", "websocket": "websockets"} | {
+    kind: f"{kind} lines" for kind in ("read-only", "write-only")
+}
 _PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
 _DEFAULTS, _DEMO_DEFAULTS = Settings(), DemoSettings()
 _EPILOGUE = """\
@@ -177,7 +180,7 @@ class Stopper:
 
 
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
-    from hub.loop.event_loop import Loop  # Here, and not above: `hubbub health` starts in half the time.
+    from hub.loop.event_loop import EventLoop  # Here, and not above: `hubbub health` starts in half the time.
     from hub.net.poller import Poller
     from hub.net.sockets import Sockets
 
@@ -190,15 +193,14 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
 
         most = page_connections(settings, descriptors)
         page = WebThread(settings, mailbox, connections=most, log=Forward(log))
-    publish = page.feed.publish if page else lambda summary: None
+    publish = page.gateway.publish if page else lambda summary: None
     sockets, poller = Sockets(), Poller(settings.trigger)
     lost = partial(getattr, log, "lost")
-    loop = Loop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=lost)
+    loop = EventLoop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=lost)
     _handle_signals(mailbox)
     addresses = _bind(loop.listen)
-    said = [f"lines on {address}" for address in addresses]
-    said += [f"websockets on {address}" for address in loop.hub.ws_addresses]
-    said += [f"read-only lines on {address}" for address in loop.hub.read_only_addresses]
+    listening = loop.hub.status.addresses
+    said = [f"{_PORTS[kind]} on {address}" for kind, found in listening.items() for address in found]
     url = _bind(page.start, f"{settings.web_host}:{settings.web_port}") if page else ""
     if page:
         loop.welcome_page(urlsplit(url).port or 0)
@@ -212,7 +214,7 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
     _tune_interpreter()
     try:
         if company:
-            company.start(addresses, loop.hub.ws_addresses)
+            company.start(addresses, listening.get("websocket", ()))
         loop.run()
     finally:
         if company:

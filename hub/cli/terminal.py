@@ -7,20 +7,11 @@ Two one-way streams meet here, keyboard to server and server to screen. Each hol
 and a full one stops asking its source: whoever is slow slows the other end, and nothing is lost or piled up.
 At the end of the input only our half is closed (SHUT_WR), and what comes is shown until the server closes.
 
-Exit codes (the numbers above 63 are those of sysexits.h)
-    0    both sides ended in order, or the server closed first with everything of ours taken
-    1    the connection was lost (reset, timed out), or the server closed while input was still unsent
-    2    wrong usage (told by the command line)
-    69   no connection: refused, not reachable, name not found
-    74   the output cannot be written (quiet if its reader left, as in `| head -1`), or the input not read
-    130  Ctrl-C
-
-Why no O_NONBLOCK on standard input and output: the flag belongs to the open file description, which is
-shared with the shell and all that it starts (fcntl(2)); setting it breaks the neighbours, and who is killed
-never clears it. So terminals and pipes are opened once more through /proc/self/fd (proc(5)), which gives a
-description of our own. Where that is refused (a socket, or a terminal of another user after `su`), the shared
-one is used when epoll reports it, at most PIPE_BUF bytes at a time: that much fits where anything fits into
-a pipe (pipe(7)), and where it does block, on a stopped terminal, Ctrl-C still ends it.
+Standard input and output share O_NONBLOCK with the shell and all that it starts (fcntl(2)), so it is not
+set there. Terminals and pipes are opened once more through /proc/self/fd (proc(5)). Where that is refused
+(a socket, or a terminal of another user after `su`), the shared one is used when epoll reports it, at most
+PIPE_BUF bytes at a time: that much fits where anything fits into a pipe (pipe(7)), and a stopped terminal
+blocks until Ctrl-C.
 """
 
 import codecs
@@ -36,12 +27,12 @@ from typing import Final
 
 from hub.cli.logs import own_line, write
 
+# Exit codes, told by --help; those above 63 are of sysexits.h.
 OK, LOST, UNREACHABLE, IO_FAILED, INTERRUPTED = 0, 1, 69, 74, 130
 
 CONNECT_TIMEOUT_S: Final = 10.0
 MAX_UNSENT_BYTES: Final = 256 * 1024
-MAX_UNSHOWN_BYTES: Final = 64 * 1024
-READ_BYTES: Final = 64 * 1024
+MAX_UNSHOWN_BYTES = READ_BYTES = 64 * 1024
 
 # What makes a terminal act instead of showing something: C0 (but for TAB, LF, CR), DEL and C1 (ECMA-48), and
 # the characters that turn the direction of text around (Unicode Standard Annex 9).
@@ -108,7 +99,7 @@ class Readiness:
 
 
 class Stream:
-    """One direction: the bytes that its source gave and its sink has not taken yet."""
+    """A direction: the bytes that its source gave and its sink has not taken yet."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.held = bytearray()
@@ -122,7 +113,7 @@ class Stream:
 
 
 class Session:
-    """One connection from its first byte to its last: a socket, a keyboard and a screen."""
+    """A connection from its first byte to its last: a socket, a keyboard and a screen."""
 
     def __init__(self, sock: socket.socket, stdin_fd: int, stdout_fd: int) -> None:
         self._sock = sock

@@ -1,4 +1,4 @@
 """What a user may set: the settings, their values, their sources and the names that browsers may use.
 
-It knows no client and no socket.
+This package knows no client and no socket.
 """

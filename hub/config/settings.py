@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from hub.config.values import (
+    AUTO_FLAG,
     COUNT,
     FLAG,
     GIB,
@@ -41,13 +42,13 @@ Trigger = Literal["level", "edge"]
 Read = Literal["drain", "once"]
 IdleStrategy = Literal["deadline", "sweep", "poll"]
 IdleCounts = Literal["rx+tx", "rx"]
-Slow = Literal["disconnect", "skip"]
+Slow = Literal["disconnect", "skip", "wait"]
 Eol = Literal["auto", "lf", "crlf"]
 Log = Literal["text", "json"]
 
 DESCRIPTOR_RESERVE = 64
 OWN_DESCRIPTORS = 24
-"""What a hub holds with nobody there: 18 with the page and both doors on IPv4 and IPv6, some to spare."""
+"""What a hub holds with nobody there: 18 with the page and both ports on IPv4 and IPv6, some to spare."""
 PAGE_CONNECTIONS = 256
 
 
@@ -62,8 +63,8 @@ def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
             group=group,
             metavar=kind.metavar,
             accepts_keys=False,
-            n_tokens=None if kind is FLAG or kind.many else 1,
-            negative=None if kind is FLAG else (),
+            n_tokens=None if kind in (FLAG, AUTO_FLAG) or kind.many else 1,
+            negative=None if kind in (FLAG, AUTO_FLAG) else (),
             show_default=kind.show,
             show_choices=False,
         )
@@ -94,8 +95,12 @@ class Settings:
     """Port of their WebSockets: one line, one text message. 0 picks a free one."""
     read_only_port: Annotated[int | None, _lines("--read-only-port", OPTIONAL_PORT)] = None
     """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
+    write_only_port: Annotated[int | None, _lines("--write-only-port", OPTIONAL_PORT)] = None
+    """A further port of lines, for programs that only send: they get nothing. 0 picks a free one."""
     mode: Annotated[Mode, _lines("--mode", choice(Mode))] = "chat"
-    """chat: rooms and commands, text cleaned. broadcast: lines to all, verbatim. echo: to the sender only."""
+    """chat: rooms, commands, text cleaned. broadcast: lines to all others, verbatim. echo: to the sender."""
+    self_echo: Annotated[bool | None, _lines("--self-echo", AUTO_FLAG)] = None
+    """A sender gets its own lines as well. auto: in chat and echo, not in broadcast."""
     eol: Annotated[Eol, _lines("--eol", choice(Eol))] = "auto"
     """Line end that clients get. auto: LF until a client sends CRLF itself."""
     telnet: Annotated[bool, _lines("--telnet", FLAG)] = True
@@ -125,11 +130,13 @@ class Settings:
     idle_counts: Annotated[IdleCounts, idle("--idle-counts", choice(IdleCounts))] = "rx+tx"
     """What counts as activity. rx: bytes received. rx+tx: lines delivered as well."""
     max_line_bytes: Annotated[int, _limit("--max-line", size(1, GIB, off=True))] = 8192
-    """A longer line ends its client. 0: no limit."""
+    """A longer line closes its client. 0: no limit."""
     max_lag_bytes: Annotated[int, _limit("--max-lag", size(64 * KIB, GIB))] = 1 << 20
     """How far a client may fall behind its room. Bounds what a room keeps in memory."""
     slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
-    """disconnect: it is closed. skip: it misses lines, and is told how many."""
+    """disconnect: it is closed. skip: it misses lines, and is told how many. wait: a broadcast waits."""
+    patience_s: Annotated[float, _limit("--patience", duration(0.01, HOUR_S, off=True))] = 4.0
+    """How long a broadcast waits for one client near --max-lag that still reads. 0: for none."""
     line_rate: Annotated[
         Rate | Literal["auto"], _limit("--line-rate", rate("50/s:200 in chat, none in relay modes"))
     ] = "auto"
@@ -142,8 +149,6 @@ class Settings:
     """A network to which --max-per-ip does not apply. May be repeated."""
     max_rooms: Annotated[int, _limit("--max-rooms", COUNT)] = 1000
     """Rooms at a time. 0: no limit."""
-    self_echo: Annotated[bool, _chat("--self-echo", FLAG)] = True
-    """Who says a line gets it as well, in chat and broadcast."""
     greeting: Annotated[str, _chat("--greeting", TEXT)] = ""
     """A line for everyone who connects."""
     history: Annotated[int, _chat("--history", number(1, 10_000, off=True))] = 20
@@ -154,6 +159,11 @@ class Settings:
     """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
     log: Annotated[Log, running("--log", choice(Log))] = "text"
     """Form of the records on stderr, one a line."""
+
+    @property
+    def hears_itself(self) -> bool:
+        """Whether a sender gets its own lines back."""
+        return self.mode != "broadcast" if self.self_echo is None else self.self_echo
 
 
 def affordable(settings: Settings, descriptors: int) -> Settings:
@@ -187,10 +197,20 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
     asked = settings.idle_warning_s not in (0, type(settings)().idle_warning_s)
     if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
-    if settings.mode == "echo" and not settings.self_echo:
+    if settings.mode == "echo" and not settings.hears_itself:
         raise Conflict("--self-echo", "on with --mode echo, where there is nothing else to hear")
+    if settings.mode == "echo" and settings.write_only_port is not None:
+        raise Conflict("--write-only-port", "none with --mode echo, where nobody would get the lines")
+    if settings.slow == "wait" and settings.mode != "broadcast":
+        raise Conflict(
+            "--slow", f"disconnect or skip with --mode {settings.mode}: people must not wait for one"
+        )
+    if settings.slow == "wait" and settings.patience_s not in (0, type(settings)().patience_s):
+        raise Conflict("--patience", "not given with --slow wait, which waits for as long as it takes")
     if settings.slow == "skip" and not settings.notices:
-        raise Conflict("--slow", "disconnect with --no-notices: who misses lines has to be told")
+        raise Conflict("--slow", "disconnect with --no-notices: a client that misses lines has to be told")
     if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
         half = show_size(settings.max_lag_bytes // 2)
-        raise Conflict("--max-line", f"at most half of --max-lag, {half}: one line must not cut its hearers")
+        raise Conflict(
+            "--max-line", f"at most half of --max-lag, {half}: one line must not close its subscribers"
+        )

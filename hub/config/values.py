@@ -31,7 +31,7 @@ _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of value: how its text is read, what is allowed, and how the default is shown.
+    """A kind of value: how its text is read, what is allowed, and how the default is shown.
 
     `read` raises ValueError for text that is not allowed. A kind of `many` takes a repeatable flag.
     """
@@ -166,7 +166,7 @@ def rate(auto: str) -> Kind:
 
 
 def choice(literal: object) -> Kind:
-    """One of the few words of a Literal type, exactly as written."""
+    """Any of the few words of a Literal type, exactly as written."""
     names: tuple[str, ...] = get_args(literal)
 
     def read(text: str) -> str:
@@ -222,6 +222,12 @@ def _show_many(values: Sequence[str]) -> str:
 
 
 FLAG = Kind("", "true or false", _read_flag, lambda value: "on" if value else "off")
+AUTO_FLAG = Kind(
+    "",
+    "true or false; auto in a variable or a file",
+    lambda text: None if text == "auto" else _read_flag(text),
+    lambda value: "auto" if value is None else FLAG.show(value),
+)
 PORT = number(0, 65535)
 OPTIONAL_PORT = Kind(
     "N",

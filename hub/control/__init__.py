@@ -1,4 +1,4 @@
 """All that crosses between the threads: the mailbox in, frozen snapshots out.
 
-It does not know what either side does with them.
+This package does not know what either side does with them.
 """

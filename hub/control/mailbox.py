@@ -1,4 +1,4 @@
-"""The one door into the loop's thread: a deque of commands, and an eventfd that is only the doorbell.
+"""The one way into the loop's thread: a deque of commands, and an eventfd that is only the doorbell.
 
 Other threads and signal handlers post; the loop takes everything at one fixed step of its turn. The
 eventfd carries no information: a thousand posts may ring once, and a ring may find nothing.
@@ -6,8 +6,8 @@ Source: eventfd(2); the queue must not be in the pipe, where it can overflow or 
 
 A signal needs a bell of its own. Python runs the handler between two instructions, so one that comes just
 before epoll_wait would wait as long as that does (seen: up to a second, 1 in 500). The interpreter's
-C-level handler writes a byte to the descriptor of signal.set_wakeup_fd at once, and that ends the wait. It
-must be a pipe: an eventfd refuses single bytes.
+C-level handler writes a byte to the descriptor of signal.set_wakeup_fd at once, and that ends the wait. The
+bell must be a pipe: an eventfd refuses single bytes.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hub.control.snapshots import ClientRow, Ending, RoomRow
+from hub.control.snapshots import ClientRow, ClosedClient, RoomRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,13 @@ class WantClient:
 
 
 @dataclass(frozen=True, slots=True)
-class WantEndings:
-    """`reply` gets at most `limit` endings, newest first, after skipping `offset`, and how many are kept."""
+class WantClosed:
+    """`reply` gets at most `limit` closed clients, newest first, after skipping `offset`, and how many are
+    kept."""
 
     offset: int
     limit: int
-    reply: Callable[[tuple[Sequence[Ending], int]], None]
+    reply: Callable[[tuple[Sequence[ClosedClient], int]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class WantRooms:
     reply: Callable[[tuple[Sequence[RoomRow], int]], None]
 
 
-Command = Stop | WantRows | WantClient | WantEndings | WantRooms
+Command = Stop | WantRows | WantClient | WantClosed | WantRooms
 
 
 class Mailbox:

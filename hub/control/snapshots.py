@@ -20,7 +20,7 @@ class ClientCounts(Record, frozen=True, kw_only=True):
 
 
 class InOut(Record, frozen=True, kw_only=True):
-    """One quantity in both directions, as the hub sees them: in from clients, out to clients."""
+    """A quantity in both directions, as the hub sees them: in from clients, out to clients."""
 
     in_: int = msgspec.field(name="in")
     out: int
@@ -46,7 +46,7 @@ class LoopTimes(Record, frozen=True, kw_only=True):
     busy_s: float
     """Since start."""
     turn_p99_ms: float
-    """Of the turns between the last two publications, 99 of 100 took no longer (rounded up by an eighth)."""
+    """99 of 100 turns between the last two publications took no longer (rounded up by an eighth)."""
     turn_max_ms: float
     """The longest turn between the last two publications."""
 
@@ -56,7 +56,7 @@ class Account(Record, frozen=True, kw_only=True):
 
     owed + replayed = delivered + skipped + unsent + queued at any moment. The left side is counted when
     a line is appended, the right side where bytes leave or a client ends; `queued` is worked out from
-    the positions on request, so it is null in the once-a-second totals.
+    the outboxes on request, so it is null in the once-a-second totals.
     """
 
     owed: int
@@ -86,28 +86,32 @@ class Summary(Record, frozen=True, kw_only=True):
     """The same of the port for browsers; empty where there is none."""
     read_only_listeners: tuple[str, ...] = ()
     """The same of the port for viewers."""
+    write_only_listeners: tuple[str, ...] = ()
+    """The same of the port for programs that only send."""
+    self_echo: bool = True
+    """Whether a sender gets its own lines back from its room."""
     max_clients: int
     clients: ClientCounts
     rooms: int
     lines: InOut
     lines_discarded: int = 0
-    """What viewers sent, in lines; they do not count as lines in."""
+    """Lines that nobody got: what viewers sent, and what a client could not say before its end."""
     bytes: InOut
     events: EventCounts
     syscalls: dict[str, int]
     turns: int
     loop: LoopTimes
     refused: int
-    """Connections turned away at the door; they count as accepted and closed as well."""
+    """Connections that were never let in; they count as accepted and closed as well."""
     lingering: int
-    """Ended connections whose descriptors are still open for a farewell to arrive."""
+    """Closed connections whose descriptors are still open for a farewell to arrive."""
     account: Account
     closed: dict[str, int]
     log_dropped: int
 
 
 class ClientRow(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """One open client."""
+    """An open client."""
 
     id: int
     peer: str
@@ -121,16 +125,16 @@ class ClientRow(Record, frozen=True, kw_only=True, omit_defaults=True):
     bytes_in: int
     bytes_out: int
     lag_bytes: int
-    private_bytes: int
+    outbox_bytes: int
     state: str
-    """reading, paused (the hub does not read it for now), throttled (the same, for --line-rate) or feed (it
-    sends and takes nothing)."""
+    """Both sides in words: reading; blocked for N s (its kernel refuses bytes); paused, and why the hub
+    does not read it (outbox, room, rate); opening; closing."""
     tag: str = ""
     """What a browser named itself by, so that its page knows its own row; left out of the JSON when empty."""
 
 
 class RoomRow(Record, frozen=True, kw_only=True):
-    """One room and what its log holds."""
+    """A room and what its log holds."""
 
     name: str
     clients: int
@@ -140,8 +144,8 @@ class RoomRow(Record, frozen=True, kw_only=True):
     log_bytes: int
 
 
-class Ending(Record, frozen=True, kw_only=True):
-    """One line of the ledger: a connection that has ended, and why."""
+class ClosedClient(Record, frozen=True, kw_only=True):
+    """An entry of the close log: a connection that has ended, and why."""
 
     id: int
     peer: str
@@ -150,7 +154,7 @@ class Ending(Record, frozen=True, kw_only=True):
     room: str
     reason: str
     detail: str
-    ended_wall_s: float
+    closed_wall_s: float
     age_s: float
     due_s: float | None
     """When a timer decided: the moment it was due, on the loop's clock, and when it was decided."""
@@ -162,8 +166,8 @@ class Ending(Record, frozen=True, kw_only=True):
     bytes_out: int
     unsent_bytes: int
     """Canonical bytes of lines that it was owed and did not get."""
-    unsent_private_bytes: int = 0
-    """The same of what only it was owed: answers, notices, the farewell."""
+    unsent_outbox_bytes: int = 0
+    """The same of what only it was to get: answers, notices, the farewell."""
     skipped_lines: int = 0
     skipped_bytes: int = 0
     """What it missed and was told of, in canonical bytes."""

@@ -1,4 +1,4 @@
 """The turn and its steps, in order.
 
-It knows everything below it; it must not know the page, the command line or signals.
+This package knows everything below it; it must not know the page, the command line or signals.
 """

@@ -1,16 +1,14 @@
-"""One turn after another: the order of the steps is the design.
+"""Turn after turn: the order of the steps is the design.
 
-    wait . sort events . accept . read . mailbox . expire . seal and flush . reap . let go on . observe
+    wait . sort events . accept . read . mailbox . expire . seal . write . close . resume senders . publish
 
 - The clock is read after each wait, before it, at step borders and between slices of sends. Activity is
   stamped with a reading taken after the read, so expiry is never early.
 - A batch never closes a descriptor. Python's epoll hands back only the number and numbers are reused at
-  once, so ending means recording a reason, and only the reap step, after the batch, closes.
+  once, so closing means recording a close reason, and only the close step, after the batch, closes.
 - Every step has a budget. What is left over stays marked, and the next wait does not wait.
 - The poller, the sockets and the clock are handed in, so the same loop runs on a simulated network.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,27 +19,24 @@ from hub.close_reasons import CloseReason
 from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox, Stop
 from hub.control.snapshots import Summary
-from hub.loop.acceptor import Door
-from hub.loop.assembly import make_hub
-from hub.loop.closer import Endings
-from hub.loop.context import Budgets, Log
-from hub.loop.expirer import Expirer
-from hub.loop.flow_control import Pacing
-from hub.loop.publisher import Observer
-from hub.loop.reader import Reader
-from hub.loop.timers import EVENT
-from hub.loop.writer import Sender
-from hub.modes.chat import announcement
-from hub.net import poller as ready
+from hub.loop.assembly import Hub
+from hub.loop.expiry import EVENT
+from hub.loop.faults import Log
+from hub.loop.limits import Budgets, Limits
+from hub.modes.chat import publish_notes
+from hub.net import poller as epoll
 from hub.net.poller import Poller
 from hub.net.sockets import Sockets
+from hub.rooms.registry import MakeRoom
+from hub.rooms.room import Room
 from hub.session.client import Client, Phase
+from hub.session.mode import Intake
 
-_END_OF_PEER: Final = ready.RDHUP | ready.HUP | ready.ERR
-_READABLE: Final = ready.IN | ready.PRI | _END_OF_PEER
+_END_OF_PEER: Final = epoll.RDHUP | epoll.HUP | epoll.ERR
+_READABLE: Final = epoll.IN | epoll.PRI | _END_OF_PEER
 
 
-class Loop:
+class EventLoop:
     """The conductor. `turn` is public so that a test can step it; `run` is only turns until it is drained."""
 
     def __init__(
@@ -57,24 +52,22 @@ class Loop:
         log_dropped: Callable[[], int] = lambda: 0,
         wall_clock: Callable[[], float] = time.time,
         budgets: Budgets | None = None,
+        limits: Limits | None = None,
+        intake: Intake | None = None,
+        make_room: MakeRoom = Room,
     ) -> None:
-        now = clock()
-        self.hub = make_hub(
-            settings, sockets, poller, log, clock, wall_clock(), log_dropped, budgets or Budgets()
-        )
+        self.hub = Hub(
+            settings, sockets, poller, log, clock, wall_clock(), on_summary, log_dropped,
+            budgets or Budgets(), limits, intake, make_room,
+        )  # fmt: skip
+        """All parts, for those who look at the loop from outside; only the loop's thread changes them."""
         self._clock = clock
         self._mailbox = mailbox
-        self._door = Door(self.hub)
-        self._pacing = Pacing(self.hub)
-        self._expirer = Expirer(self.hub, self._pacing)
-        self._reader = Reader(self.hub, self._pacing)
-        self._sender = Sender(self.hub, self._pacing)
-        self._endings = Endings(self.hub, self._pacing, self._sender)
-        self._observer = Observer(self.hub, on_summary, now)
         self._counts_tx = settings.idle_counts == "rx+tx"
         self._counts_events = self.hub.timers.idle.counts_events
-        self._drained_by: float | None = None
-        self._timers_due_at, self._known_until = -inf, now
+        self.drained_by: float | None = None
+        """When the drain is over whoever is still there; None while there is none, or it has no limit."""
+        self._timers_due_at, self._known_until = -inf, clock()
         self._rung = False
         self._woke_at: float | None = None
         for bell in mailbox.bells:
@@ -82,27 +75,27 @@ class Loop:
 
     def listen(self) -> list[str]:
         """Bind; returns where lines are heard. Raises OSError with the address in its message."""
-        self._door.open()
-        self._observer.publish(self._clock())
-        return list(self.hub.addresses)
+        self.hub.acceptor.open()
+        self.hub.publisher.publish(self._clock())
+        return list(self.hub.status.addresses["line"])
 
     def welcome_page(self, port: int) -> None:
         """From now on the page is served on this port: browsers that come from it are let in."""
-        self.hub.page_port = port
+        self.hub.status.page_port = port
 
     def run(self) -> None:
         """Turn until a Stop command came and everybody is gone or the drain is over."""
         while not self.is_drained:
             self.turn()
-        self._observer.publish(self._clock())
+        self.hub.publisher.publish(self._clock())
 
     @property
     def is_drained(self) -> bool:
         """Stopped, and nobody is left."""
-        return self.hub.draining and not self.hub.by_fd
+        return self.hub.status.draining and not self.hub.connections.by_fd
 
     def turn(self) -> None:
-        """One pass."""
+        """A turn: every step once."""
         hub = self.hub
         now = self._clock()
         if self._woke_at is not None:
@@ -113,97 +106,95 @@ class Loop:
             self._known_until = now
         hub.counters.turns += 1
         self._sort(events, now)
-        self._door.tend(now)
-        self._reader.step(now)
+        hub.acceptor.step(now)
+        hub.reader.step(now)
         now = self._stamp()
         self._read_mailbox(now)
         self._expire(now)
         self._seal()
-        now = self._flush(now)
-        self._endings.reap(now)
-        self._pacing.step()
-        self._observer.step(now)
+        now = self._write(now)
+        hub.closer.step(now)
+        hub.flow.step(now)
+        hub.publisher.step(now)
 
     def _timeout(self, now: float) -> float:
         """How long nothing will have to be done, in seconds; 0 while work is left over."""
-        marks = self.hub.marks
+        hub = self.hub
         self._timers_due_at = -inf  # Perhaps some are due.
-        if marks.readable or marks.noted or self._sender.has_work or self._endings.has_work:
+        if hub.ready.readable or hub.ready.notices or hub.writer.has_work or hub.closer.has_work:
             return 0.0
-        timeout = self._expirer.timeout(now)
-        if self._drained_by is not None:
-            timeout = min(timeout, max(0.0, self._drained_by - now))
+        timeout = hub.expirer.timeout(now)
+        if self.drained_by is not None:
+            timeout = min(timeout, max(0.0, self.drained_by - now))
         if timeout > 0:
             self._timers_due_at = now + timeout
-        return min(timeout, self._observer.timeout(now), self._door.timeout(now))
+        return min(timeout, hub.publisher.timeout(now), hub.acceptor.timeout(now))
 
     def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
-        """Events are hints about whom to look at: mark them, and let in who waits at the door."""
-        by_fd, doors, others, answers = self.hub.by_fd, [], 0, 0
+        """Events are hints about which clients to look at: mark them, and accept those who wait."""
+        hub = self.hub
+        by_fd, acceptor = hub.connections.by_fd, hub.acceptor
+        listeners, others, answers = [], 0, 0
         for fd, mask in events:
             client = by_fd.get(fd)
             if client is not None:
                 self._mark(client, mask, now)
-                answers += client.pinged  # Should it be more than a pong, reading it tells.
-            elif self._door.is_listener(fd):
-                doors.append(fd)
-                self.hub.counters.events_accept += 1
+                answers += client.inbox.pinged  # Should it be more than a pong, reading it tells.
+            elif acceptor.is_listener(fd):
+                listeners.append(fd)
+                hub.counters.events_accept += 1
             else:
                 others += 1  # the mailbox
         self._rung = others > 0
-        for fd in doors:
-            self._door.admit(fd, now)
+        for fd in listeners:
+            acceptor.accept(fd, now)
         if self._counts_events and len(events) > others + answers:
-            self.hub.timers.idle.touch(EVENT, now)
+            hub.timers.idle.touch(EVENT, now)
 
     def _mark(self, client: Client, mask: int, now: float) -> None:
         hub, counters = self.hub, self.hub.counters
-        if mask & ready.OUT:
+        if mask & epoll.OUT:
             counters.events_out += 1
-            hub.marks.flush[client.id] = client
-            if client.blocked and not client.deaf:  # Its peer took some, however late the hub looks.
-                self._pacing.took_some(client, now)
-                hub.marks.took.append(client)
+            hub.ready.writable[client.id] = client
+            if client.outbox.blocked:  # Its peer took some, however late the hub looks.
+                client.outbox.is_writable(now)
+                hub.flow.took(client, now)
+                hub.ready.took.append(client)
         if not mask & _READABLE:
             return
-        if mask & ready.IN:
+        if mask & epoll.IN:
             counters.events_in += 1
-        if mask & ready.PRI:
-            client.read_on = True
+        if mask & epoll.PRI:
+            client.inbox.read_until_eagain = True
         if mask & _END_OF_PEER:
-            client.read_on = True
-            counters.events_rdhup += bool(mask & ready.RDHUP)
-            counters.events_hup += bool(mask & ready.HUP)
-            counters.events_err += bool(mask & ready.ERR)
-        if client.reading or client.phase is Phase.LINGERING:
-            hub.marks.readable[client.id] = client
-        elif mask & (ready.HUP | ready.ERR):
+            client.inbox.read_until_eagain = True
+            counters.events_rdhup += bool(mask & epoll.RDHUP)
+            counters.events_hup += bool(mask & epoll.HUP)
+            counters.events_err += bool(mask & epoll.ERR)
+        if client.is_reading or client.phase is Phase.LINGERING:
+            hub.ready.readable[client.id] = client
+        elif mask & (epoll.HUP | epoll.ERR):
             self._peer_died_unread(client)
 
     def _peer_died_unread(self, client: Client) -> None:
-        """HUP or ERR of a client that is not read now: it takes nothing any more, so it owes us no pause."""
-        if client.gone is None:
-            self._pacing.gone(client, CloseReason.PEER_CLOSED)
-        if client.phase is Phase.FLUSHING:
-            self.hub.marks.finished[client.id] = client
-        self.hub.interest(client)
+        """HUP or ERR of a client that is not read now: it takes nothing any more, so nothing waits for it."""
+        if client.close.peer_error is None:
+            self.hub.connections.peer_is_gone(client, CloseReason.PEER_CLOSED)
+        else:
+            self.hub.connections.watch(client)
 
     def _stamp(self) -> float:
-        """Give everyone that did something the time of now, which is after it did it."""
-        marks, timers, now = self.hub.marks, self.hub.timers, self._clock()
-        if marks.heard:
-            for client in marks.heard:
-                client.heard_at = now
-                if client.bulk:
-                    timers.pause.touch(client.id, now)
-                if client.timed and client.deaf:
-                    timers.progress.touch(client.id, now)
-            self._touch(marks.heard, now)
-        if marks.took:
+        """Give every client that did something the time of now, which is after it did it."""
+        ready, now = self.hub.ready, self._clock()
+        if ready.received:
+            for client in ready.received:
+                client.inbox.heard_at = now
+            self._touch(ready.received, now)
+            ready.received.clear()
+        if ready.took:
             if self._counts_tx:
-                self._touch(marks.took, now)
-            marks.took.clear()
-        marks.heard.clear()
+                self._touch(ready.took, now)
+            ready.took.clear()
         return now
 
     def _touch(self, clients: Sequence[Client], now: float) -> None:
@@ -221,20 +212,20 @@ class Loop:
             if isinstance(command, Stop):
                 self._start_draining(now)
             else:
-                self._observer.answer(command, now)
+                self.hub.publisher.answer(command, now)
 
     def _start_draining(self, now: float) -> None:
         """Accept nobody, and give everybody the reason; the drain has its own limit."""
-        if self.hub.draining:
-            return
         hub, drain_s = self.hub, self.hub.settings.drain_s
-        hub.draining = True
-        self._drained_by = now + drain_s if drain_s else None
-        self._door.close()
-        hub.log("draining", clients=len(hub.clients), limit_s=drain_s)
-        for client in list(hub.clients.values()):
-            hub.marks.end(client, CloseReason.SERVER_SHUTDOWN)
-        self._observer.publish(now)
+        if hub.status.draining:
+            return
+        hub.status.draining = True
+        self.drained_by = now + drain_s if drain_s else None
+        hub.acceptor.close()
+        hub.log("draining", clients=len(hub.connections.clients), limit_s=drain_s)
+        for client in list(hub.connections.clients.values()):
+            hub.ready.end(client, CloseReason.SERVER_SHUTDOWN)
+        hub.publisher.publish(now)
 
     def _expire(self, now: float) -> None:
         """Activity only moves a deadline away, so before the earliest one nobody is asked.
@@ -242,26 +233,27 @@ class Loop:
         Judged is the time up to the last complete look at the kernel, since it may know of activity that came
         after: the process may have stood still since, and a full batch has no place for everybody.
         """
-        if self._known_until >= self._timers_due_at and self.hub.poller.round_ends:
-            self._expirer.step(self._known_until, now)
-        if self._drained_by is not None and now >= self._drained_by:
-            self.hub.marks.given_up += self.hub.ended.values()
+        hub = self.hub
+        if self._known_until >= self._timers_due_at and hub.poller.round_ends:
+            hub.expirer.step(self._known_until, now)
+        if self.drained_by is not None and now >= self.drained_by:
+            hub.ready.abort += hub.connections.closing.values()
 
     def _seal(self) -> None:
         """What the rooms got in this turn becomes one chunk each; the turn's notices are one line of it."""
-        marks = self.hub.marks
-        for room in marks.noted:
-            notes, room.notes = room.notes, []
-            room.append(announcement(notes), speaker=0)
-            marks.rooms[room] = None
-        marks.noted.clear()
-        for room in marks.rooms:
-            room.seal()
+        ready = self.hub.ready
+        for room in ready.notices:
+            if room.notes:
+                publish_notes(room)
+            ready.rooms[room] = None
+        ready.notices.clear()
+        for room in ready.rooms:
+            room.log.seal()
 
-    def _flush(self, now: float) -> float:
+    def _write(self, now: float) -> float:
         """Slices of sends, with a look at the clock between them, up to the turn's budget."""
-        left = self.hub.budgets.sends
-        while left > 0 and self._sender.has_work:
-            left -= max(1, self._sender.slice(now))
+        left, writer = self.hub.budgets.sends, self.hub.writer
+        while left > 0 and writer.has_work:
+            left -= max(1, writer.slice(now))
             now = self._stamp()
         return now

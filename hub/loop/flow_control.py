@@ -1,264 +1,247 @@
-"""Who waits for whom: back-pressure between those who send and those who hear.
+"""Flow control: five rules say who waits for whom, each with a bound, so that nobody holds others up.
 
-A hub that reads as fast as it can outruns every hearer, and one that waits for every hearer is held up by
-the slowest. Between the two stand these rules, each with a bound, so that nobody holds others up for good:
+A hub that reads as fast as it can outruns every subscriber, and one that waits for every subscriber is held
+up by the slowest. docs/design/flow-control.md tells why the rules are these, with measurements.
 
-- A client with too much private output is not read (*choked*) until half of it is gone.
-- While more than half of a room's hearers are *behind* (they lag by more than half of what is allowed), its
-  senders are not read (*held*); then until all but a few of those that take bytes have caught up. Going on
-  at half left the slowest of twenty equal readers hovering below the limit until it was cut.
-- A hearer that is about to be cut and does take bytes is *pressed*: its bulk senders wait, out of a patience
-  of its own. So equal hearers, which fall behind by turns, are not cut one after the other (of 200 that one
-  process read, 22 were: the buffers of the kernel hid how far the others were), and one that is slower than
-  all others soon is: patience goes while most of them have nothing left to take. Only who sends in bulk
-  waits for them; a single line never does.
-- Whoever holds others up must take something within ten seconds, or it ends.
-- Past the limit a hearer is cut. A *feed*, who sends and never listens, only stops hearing.
-- Under --slow skip it is not cut but goes on at the head of its room; so does who held others up and took
-  nothing. Both have a minute to take something.
+1. Outbox: a client with too much in its own outbox is not read until half of it is gone.
+2. Majority: while most subscribers of a room lag, its senders are not read, until at most one in eight does.
+3. Patience (broadcast): a room waits for a single subscriber near the limit that takes bytes, for --patience.
+4. Limit: a subscriber past --max-lag is closed, or skips lines; under --slow wait its room waits for it.
+5. Progress: a client that holds others up must take a byte within a time, or is closed, or skips.
+
+What the rules know of a room is its congestion record, made when a subscriber first lags. A record is
+looked at once a turn when something changed or its deadline passed, never for each event; so senders that
+wait are always resumed. A look costs the same however many lag: in overload every turn has one.
 """
 
-from __future__ import annotations
+from math import inf, nextafter
+from typing import Final
 
 from hub.close_reasons import CloseReason
-from hub.loop.context import Hub
+from hub.loop.congestion import Congestion
+from hub.loop.core import Core, Step
+from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from hub.rooms.skipping import skip
-from hub.session.client import Client, Phase
+from hub.session.client import Client
+from hub.session.read_gate import OUTBOX, ROOM
+
+CAUGHT_UP: Final = 8
+"""A congested room goes on when no more than one subscriber in so many lags."""
+RESUMES_A_TURN: Final = 256
+"""So many senders of a room are resumed in one turn: each costs a system call."""
 
 
-class Pacing:
-    """Decides who is not read for now, and who has had its chance."""
+def is_outbox_full(outbox: Outbox, limit_bytes: int) -> bool:
+    """Rule 1."""
+    return outbox.item_bytes > limit_bytes
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._eased: dict[str, Room] = {}
 
-    # Senders.
+def most_lag(record: Congestion, sender: int) -> bool:
+    """Rule 2, where congestion begins. The sender counts only where it is alone and hears itself."""
+    others = len(record.room.subscribers) - (sender in record.room.subscribers)
+    lagging = len(record.lagging) - (sender in record.lagging and others > 0)
+    return 2 * lagging > others
+
+
+def are_most_catching_up(record: Congestion, sender: int) -> bool:
+    """Rule 2, until congestion ends. A subscriber that has given no sign of life lately is not counted."""
+    others = len(record.room.subscribers) - (sender in record.room.subscribers)
+    return record.majority and CAUGHT_UP * (len(record.alive) - (sender in record.alive)) > others
+
+
+def is_somebody_waited_for(record: Congestion, sender: int) -> bool:
+    """Rule 3: somebody else near the limit is waited for. Under --slow wait a sender waits for itself too."""
+    return len(record.waited_for) > (not record.waits_for_all and sender in record.waited_for)
+
+
+def is_patience_spent_on_few(record: Congestion) -> bool:
+    """Rule 3: patience goes only while a sender waits and most others have nothing left to take.
+
+    Among twenty equal readers, the one of which the kernel happened to keep less looks slower. The one that
+    is waited for and the sender are not counted.
+    """
+    subscribers, trailing = record.room.subscribers, record.room.trailing
+    sender = next(iter(record.paused), 0)
+    others = len(subscribers) - 1 - (sender in subscribers)
+    busy = len(trailing) - 1 - (sender in trailing)
+    return bool(record.waited_for and record.paused) and not record.majority and 2 * busy < others
+
+
+def is_over(outbox: Outbox, limit_bytes: int) -> bool:
+    """Rule 4. 0 is no limit."""
+    return 0 < limit_bytes < outbox.lag_bytes
+
+
+def is_stuck(record: Congestion, outbox: Outbox, until: float) -> bool:
+    """Rule 5. A subscriber that left the room meanwhile holds nobody up."""
+    return outbox.log is record.room.log and record.stuck_after(outbox) <= until
+
+
+def holds(record: Congestion, sender: int) -> bool:
+    """Whether this sender has to wait for its room: rules 2 and 3."""
+    by_most = most_lag(record, sender) or are_most_catching_up(record, sender)
+    return by_most or is_somebody_waited_for(record, sender)
+
+
+def do_most_hold_all(record: Congestion) -> bool:
+    """Rule 2, where it holds every sender, even one that is itself among those that lag."""
+    most = 2 * (len(record.lagging) - 1)
+    if record.majority:
+        most = max(most, CAUGHT_UP * (len(record.alive) - 1))
+    return most >= len(record.room.subscribers) > 0
+
+
+def does_one_hold_all(record: Congestion) -> bool:
+    """Rule 3, where it holds every sender that waits already."""
+    return any(record.waits_for_all or id not in record.paused for id in record.waited_for)
+
+
+class FlowControl(Step):
+    """Decides which clients are not read for now, and which have had their chance."""
+
+    def __init__(self, core: Core, outbox_bytes: int) -> None:
+        super().__init__(core)
+        self._outbox_bytes = outbox_bytes
+        self._slow = self._settings.slow
+        has_patience = self._settings.mode == "broadcast" and self._slow != "wait"
+        self._patience_s = self._settings.patience_s if has_patience else 0.0
+        self.records: dict[Room, Congestion] = {}
+        """What the rules know of each room under pressure."""
+
+    def timeout(self, now: float) -> float:
+        """Seconds until a room under pressure has to be looked at; infinite while none has to."""
+        return max(0.0, min((record.deadline for record in self.records.values()), default=inf) - now)
 
     def must_wait(self, client: Client, now: float) -> bool:
-        """Whether this client is not to be read now; if so, it is choked or held from here on."""
-        hub, room = self._hub, client.room
-        if client.last is not None and not client.has_backlog:
+        """Whether this client is not to be read now; if so, its gate has the reason from here on."""
+        gate = client.gate
+        if client.close.pending is not None and not client.inbox.has_lines:
             return False
-        if client.private_bytes > hub.intake.private_bytes:
-            client.choked = True
-            self.must_progress(client, now)
-            if client.fresh:  # It waits for its own output, so that must not wait for it.
-                hub.start_output(client)
-        elif room is not None and room.behind and room.congested_for(client):
-            self._hold(client, room, now)
-        if client.choked or client.held:
-            hub.interest(client)
-            return True
-        return False
+        if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
+            self._timers.progress.touch(client.id, now)
+            self._connections.pause(client, OUTBOX)
+        record = self._record_of(client) if self.records else None
+        if record is not None and holds(record, client.id):
+            record.pause(client, now)
+            self._connections.pause(client, ROOM)
+        return gate.is_held
 
-    def relieve(self, client: Client) -> None:
-        """Read a choked client again once half of its private output is gone."""
-        if client.choked and client.private_bytes <= self._hub.intake.private_bytes // 2:
-            client.choked = False
-            self.need_not_progress(client)
-            self._hub.resume(client)
+    def took(self, client: Client, now: float) -> None:
+        """The kernel took bytes of this client."""
+        self._timers.progress.renew(client.id, now)
+        if client.gate.has(OUTBOX) and client.outbox.item_bytes <= self._outbox_bytes // 2:
+            self._timers.progress.forget(client.id)
+            self._connections.resume(client, OUTBOX)
+        record = self._record_of(client) if self.records else None
+        if record is not None:
+            record.is_stale = True
+            if client.id in record.lagging:
+                record.gave_sign(client.id, now)
 
-    def release(self, room: Room) -> None:
-        """Somebody has caught up or gone: `step` looks whether those who wait for this room may go on.
+    def judge(self, outbox: Outbox, room: Room, now: float) -> None:
+        """After a send, or when lines came that this subscriber could not be sent: does it lag?"""
+        record, limits = self.records.get(room), self._limits
+        if outbox.blocked and outbox.lag_bytes > limits.lagging_bytes:
+            if record is None:
+                record = Congestion(room, limits, self._patience_s, now, waits_for_all=self._slow == "wait")
+                self.records[room] = record
+            record.fell_behind(outbox, now, is_near=outbox.lag_bytes > limits.near_bytes)
+        elif record is not None and outbox.id in record.lagging:
+            record.caught_up(outbox.id)
 
-        They may be as many as those who catch up in one turn, so nobody looks at them for each of these.
-        """
-        if room.held or room.hurried:
-            self._eased[room.key] = room
-
-    def step(self) -> None:
-        """At the end of a turn: read the senders again that waited for a room which has caught up."""
-        while self._eased:
-            self._let_go_on(self._eased.popitem()[1])
-
-    def _let_go_on(self, room: Room) -> None:
-        if room.is_congested:
+    def refused(self, client: Client, room: Room, now: float) -> None:
+        """Rule 4, after a refused write."""
+        outbox, limit = client.outbox, self._limits.lag_bytes
+        self.judge(outbox, room, now)
+        if not is_over(outbox, limit) or client.close.reason is not None:
             return
-        for client in list(room.held.values()):
-            if not room.congested_for(client):
-                del room.held[client.id]
-                client.held = False
-                self._hub.resume(client)
-        if room.hurried and not room.held:  # Once, and not again for each that catches up.
-            room.hurried = False
-            for client in room.behind.values():
-                if not client.choked:
-                    self.need_not_progress(client)
+        if self._slow == "disconnect":
+            self._ready.end(client, CloseReason.SLOW_CONSUMER, f"lag={outbox.lag_bytes} limit={limit}")
+        elif self._slow == "skip":
+            self._skip(outbox, room, now)
 
-    def left_room(self, client: Client, room: Room) -> None:
-        """It holds nobody up in this room any more."""
-        if not client.choked:
-            self.need_not_progress(client)
-        self.release(room)
+    def expire(self, until: float, now: float) -> None:
+        """Rule 5, for those that held up a room: `until` is the last complete look at the kernel."""
+        for record in self.records.values():
+            if record.stuck_at > until:
+                continue
+            record.stuck_at = inf
+            for outbox in list(record.lagging.values()):
+                if not is_stuck(record, outbox, until):
+                    record.stuck_at = min(record.stuck_at, record.stuck_after(outbox))
+                elif self._slow == "skip":
+                    self._skip(outbox, record.room, now)
+                else:
+                    self.stuck(outbox.owner, record.stuck_after(outbox), now)
 
-    def _hold(self, client: Client, room: Room, now: float) -> None:
-        client.held = True
-        if not room.held:
-            room.hurried = True
-            for other in room.behind.values():
-                self.must_progress(other, now)
-        room.held[client.id] = client
+    def stuck(self, client: Client, due: float, now: float) -> None:
+        """Rule 5, where it closes."""
+        detail = f"stuck={self._limits.progress_s:g}s"
+        self._ready.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
 
-    # Hearers.
+    def step(self, now: float) -> None:
+        """At the end of a turn: look at the rooms under pressure in which something changed."""
+        for record in list(self.records.values()) if self.records else ():
+            if record.is_stale or record.changes != record.room.changes or now >= record.deadline:
+                self._look(record, now)
 
-    def judge(self, client: Client, room: Room, now: float) -> None:
-        """After a send, or when lines came that it could not be sent: is it behind?"""
-        hub, lag = self._hub, client.lag_bytes
-        if client.blocked and lag > hub.limits.behind_bytes:
-            if client.id not in room.behind:
-                room.behind[client.id] = client
-                hub.timers.stall.touch(client.id, now)
-                room.set_pace()
-            if lag > hub.limits.pressed_bytes:
-                self.press(client, room, now)
-            if room.held:
-                self.must_progress(client, now)
-        elif client.id in room.behind:
-            self._caught_up(client, room, now)
+    def _look(self, record: Congestion, now: float) -> None:
+        room, has_changed = record.room, record.changes != record.room.changes
+        record.is_stale, record.changes = False, room.changes
+        if has_changed:
+            for id in [id for id in record.lagging if id not in room.subscribers]:
+                record.caught_up(id)
+        record.forget_silent(now)
+        first = next(iter(record.paused), None)
+        if first is not None and most_lag(record, first):
+            record.majority = True
+        elif CAUGHT_UP * len(record.alive) <= len(room.subscribers):
+            record.majority = False
+        everybody = do_most_hold_all(record)
+        self._wait_for_those_near(record, now, everybody)
+        everybody = everybody or does_one_hold_all(record)
+        record.is_stale = (has_changed or not everybody) and not self._resume(record, everybody)
+        record.spends = record.patience_s > 0 and is_patience_spent_on_few(record)
+        record.deadline = now if record.is_stale else self._deadline(record, now)
+        is_rested = record.patience_s == self._patience_s or not room.members
+        if not record.lagging and not record.paused and is_rested:
+            del self.records[room]
+            self._ready.rooms.setdefault(room, None)  # A pass trims what was kept for those that lagged.
 
-    def took_some(self, client: Client, now: float) -> None:
-        """Its kernel took bytes, so it is not stuck and not stalled."""
-        hub, room = self._hub, client.room
-        if client.timed:
-            hub.timers.progress.touch(client.id, now)
-        if client.skipping:
-            client.skipping = False
-            hub.timers.skip.forget(client.id)
-        if room is not None and client.id in room.behind:
-            room.stalled.pop(client.id, None)
-            hub.timers.stall.touch(client.id, now)
-            if client.id in room.pressed and not self._may_press(client, room, now):
-                self.stop_pressing(client, room, now)
-
-    def stall(self, client: Client, room: Room, now: float) -> None:
-        """It is behind and took nothing for a moment: only a room most of which is behind waits for it."""
-        if client.id not in room.behind:  # It was behind in a room that it has left.
+    def _wait_for_those_near(self, record: Congestion, now: float, everybody: bool) -> None:
+        """Rule 3: wait for those near the limit that move, out of the patience that is left."""
+        if record.waits_for_all:
             return
-        room.stalled[client.id] = client
-        self.stop_pressing(client, room, now)
-        room.set_pace()
-        self.release(room)
+        passed, record.patience_at = now - record.patience_at, now
+        change = -passed if record.spends else passed * self._limits.patience_gain
+        record.patience_s = min(max(0.0, record.patience_s + change), self._patience_s)
+        record.waited_for = set() if everybody or not record.patience_s else record.near & record.alive
 
-    def press(self, client: Client, room: Room, now: float) -> None:
-        """It is about to be cut: its room waits for it while it moves, and while there is patience."""
-        if client.id not in room.stalled and self._may_press(client, room, now):
-            room.pressed[client.id] = client
+    def _resume(self, record: Congestion, everybody: bool) -> bool:
+        """Read the senders again that need not wait any more; whether the turn was enough for all of them."""
+        left = RESUMES_A_TURN
+        for client in list(record.paused.values()):
+            if client.room is record.room and (everybody or holds(record, client.id)):
+                continue
+            if not left:
+                return False
+            left -= 1
+            record.resume(client)
+            self._connections.resume(client, ROOM)
+        return True
 
-    def stop_pressing(self, client: Client, room: Room, now: float) -> None:
-        """The room waits for this client no longer."""
-        if client.id in room.pressed:
-            self._may_press(client, room, now)  # What it used up until now is counted.
-            del room.pressed[client.id]
-            self.release(room)
+    def _deadline(self, record: Congestion, now: float) -> float:
+        """When this room has to be looked at though nothing happens; later than now, or time stood still."""
+        times = [record.stuck_at, record.silent_at(now)]
+        if record.spends:
+            times.append(now + record.patience_s)
+        elif record.patience_s < self._patience_s and not record.waited_for:
+            times.append(now + (self._patience_s - record.patience_s) / self._limits.patience_gain)
+        return max(min(times), nextafter(now, inf))
 
-    def must_progress(self, client: Client, now: float) -> None:
-        """It holds others up: it has to take something within the limit, or it ends."""
-        if not client.timed:
-            client.timed = True
-            self._hub.timers.progress.touch(client.id, now)
+    def _record_of(self, client: Client) -> Congestion | None:
+        return None if client.room is None else self.records.get(client.room)
 
-    def need_not_progress(self, client: Client) -> None:
-        """It holds nobody up any more."""
-        if client.timed:
-            client.timed = False
-            self._hub.timers.progress.forget(client.id)
-
-    def _caught_up(self, client: Client, room: Room, now: float) -> None:
-        del room.behind[client.id]
-        room.stalled.pop(client.id, None)
-        self._hub.timers.stall.forget(client.id)
-        room.set_pace()
-        self.stop_pressing(client, room, now)
-        self.left_room(client, room)
-
-    def _may_press(self, client: Client, room: Room, now: float) -> bool:
-        """Whether patience is left with this hearer.
-
-        It goes while the room waits for it alone, and comes back while it does not. A room that would wait
-        anyway does not wait for it alone, nor do hearers that still take what they are owed: of twenty that
-        read alike, one was cut of which the kernel happened to keep less than of the others.
-        """
-        limits, passed = self._hub.limits, now - client.patience_at
-        alone = not (room.most_are_behind or room.most_are_slow)
-        waiting = client.id in room.pressed and alone
-        spent = passed if waiting else -passed * limits.patience_gain
-        client.patience_s, client.patience_at = min(client.patience_s - spent, limits.patience_s), now
-        return client.patience_s > 0
-
-    # Whoever does not keep up.
-
-    def cut(self, client: Client, room: Room, now: float) -> None:
-        """Too far behind. Who only talks and never listens is not cut while it talks."""
-        if self._hub.skips:
-            self.skip(client, room, now)
-        elif self.is_feeding(client, now):
-            self.make_feed(client, now)
-        else:
-            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, f"lag={client.lag_bytes}")
-
-    def skip(self, client: Client, room: Room, now: float) -> None:
-        """Under --slow skip: it goes on at the head. From the first gap on it has to take something."""
-        skip(client, room, self._hub.account)
-        if not client.skipping:
-            client.skipping = True
-            self._hub.timers.skip.touch(client.id, now)
-        self.judge(client, room, now)
-
-    def end_skipping(self, client: Client, due: float, now: float) -> None:
-        """It missed lines and took nothing since, for a long time: it is not slow, it is dead or a feed."""
-        client.skipping = False
-        if self.is_feeding(client, now):
-            self.make_feed(client, now)
-        else:
-            detail = f"stuck={self._hub.limits.skip_s:g}s"
-            self._hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
-
-    def end_stuck(self, client: Client, due: float, now: float) -> None:
-        """It held others up and took nothing in time; or it is a feed and sent nothing."""
-        hub = self._hub
-        client.timed = False
-        if client.deaf and client.kept_waiting:  # It is the hub that does not read the feed.
-            self.must_progress(client, now)
-        elif hub.skips and client.room is not None and client.id in client.room.behind and not client.choked:
-            self.skip(client, client.room, now)
-        elif not client.deaf and self.is_feeding(client, now):
-            self.make_feed(client, now)
-        else:
-            detail = "feed=yes" if client.deaf else f"stuck={hub.limits.progress_s:g}s"
-            hub.marks.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
-
-    def is_feeding(self, client: Client, now: float) -> bool:
-        """It sends lines: it did just now, or it waits for the hub to let it."""
-        recent = client.kept_waiting or client.heard_at >= now - self._hub.limits.feed_s
-        return client.phase is Phase.OPEN and client.lines_in > 0 and recent and not client.choked
-
-    def make_feed(self, client: Client, now: float) -> None:
-        """From here on it is only listened to, for as long as it sends something."""
-        self.need_not_progress(client)
-        self.stop_hearing(client)
-        self.must_progress(client, now)
-        self._hub.resume(client)
-
-    def gone(self, client: Client, reason: CloseReason) -> None:
-        """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
-        client.gone = reason
-        client.read_on = True
-        self.need_not_progress(client)
-        self.stop_hearing(client)
-        if client.phase is Phase.OPEN:
-            self._hub.resume(client)
-
-    def stop_hearing(self, client: Client) -> None:
-        """Nothing more goes to this client; what it was owed is unsent. What it sends is still read."""
-        if client.deaf:
-            return
-        self._hub.drop_output(client)
-        client.deaf = True
-        client.blocked = client.choked = client.skipping = False
-        self._hub.timers.skip.forget(client.id)
-        self._hub.marks.flush.pop(client.id, None)
-        if client.room is not None:
-            client.room.stop_hearing(client)
-            self.release(client.room)
+    def _skip(self, outbox: Outbox, room: Room, now: float) -> None:
+        outbox.skip()
+        self.judge(outbox, room, now)

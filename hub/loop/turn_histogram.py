@@ -6,8 +6,6 @@ those of an HDR histogram: one for each microsecond up to 15, then eight for eac
 of a turn is at most an eighth more than it was.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 _STEPS: Final = 8
@@ -16,21 +14,21 @@ _PLACES: Final = 2 * _STEPS + _STEPS * (50 - _STEP_BITS - 1)
 """Up to 2^50 us, which is thirty-five years."""
 
 
-class TurnTimes:
+class TurnHistogram:
     """Times of turns, in seconds. An interval ends when `close_interval` is called."""
 
     def __init__(self) -> None:
         self.busy_s = 0.0
         """All turns since start."""
         self.p99_s = 0.0
-        """Of the last interval that was closed: 99 of 100 turns took no longer. 0 when there was none."""
+        """99 of 100 turns of the last closed interval took no longer. 0 when there was none."""
         self.max_s = 0.0
         """The longest turn of that interval."""
         self._counts = [0] * _PLACES
         self._longest_s = 0.0
 
     def add(self, turn_s: float) -> None:
-        """One more turn."""
+        """Add a turn."""
         self.busy_s += turn_s
         if turn_s > self._longest_s:
             self._longest_s = turn_s

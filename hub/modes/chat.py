@@ -1,103 +1,147 @@
-"""Chat: everyone in the room, the sender included, sees `<nick> text`; `/` starts a command.
+"""Chat: everyone in the room sees `<nick> text`; `/` starts a command.
 
 Every byte that one client sends is cleaned before it reaches another person (hub/modes/sanitize.py), and the
-hub writes the nick itself, so nobody can speak in another's name. The only lines of the hub's own begin
-with `* `. Join, leave and nick notices are gathered and become one line a turn, in small rooms only.
+hub writes the nick itself, so nobody can speak in another's name. The only lines of the hub's own begin with
+`* `. Notices of joining, leaving and nicks are gathered and become one line a turn, in small rooms only.
+Joining and leaving are told of a client only from its first line on: a connection that says nothing is no
+event.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from sys import maxsize
+from typing import Final
 
-from hub.modes.commands import run_command
-from hub.modes.queries import Facts
-from hub.modes.relay import Intake
+from hub.config.settings import Settings
+from hub.control.snapshots import Summary
 from hub.modes.sanitize import NameRefused, check_name, clean, may_be_name, name_key
-from hub.rooms.outbox import rest_for
-from hub.rooms.room import Room, Rooms, RoomsFull
+from hub.rooms.registry import LOBBY, Registry, RoomsFull
+from hub.rooms.room import Room
 from hub.session.client import Client
-from hub.session.ready_sets import Marks
+from hub.session.mode import Intake
+from hub.session.ready_sets import ReadySets
+from hub.session.turn_budget import TurnBudget
 
 _RESERVED = re.compile(r"guest-\d+|hubbub|you")
+_NAMES: Final = 20
+"""So many names stand in one notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What chat may know of the hub around it, for reading only."""
+
+    clock: Callable[[], float]
+    """Seconds on the loop's clock."""
+    totals: Callable[[], Summary]
+
+
+class Person:
+    """What chat knows of one client."""
+
+    __slots__ = ("client", "has_spoken", "nick", "prefix")
+
+    def __init__(self, client: Client, nick: str) -> None:
+        self.client = client
+        self.has_spoken = False
+        """The client has sent a line, so the room is told of its coming and going."""
+        self.rename(nick)
+
+    def rename(self, nick: str) -> None:
+        """Another nick. `prefix` is made here, so that a line costs one concatenation."""
+        self.nick = nick
+        self.prefix = f"<{nick}> ".encode()
 
 
 class Chat:
-    """Rooms, nicks and commands."""
+    """Rooms, nicks and commands. `run_command` does what a line behind its slash says, and tells its cost."""
+
+    opens_late = True
 
     def __init__(
         self,
-        rooms: Rooms,
-        marks: Marks,
+        settings: Settings,
+        rooms: Registry,
+        ready: ReadySets,
+        budget: TurnBudget,
         intake: Intake,
-        *,
-        history: int,
         history_bytes: int,
-        announce: int,
-        greeting: str,
-        notices: bool,
         facts: Facts,
+        run_command: Callable[[Chat, Client, str], int],
     ) -> None:
         self.rooms = rooms
-        self.marks = marks
+        self.ready = ready
+        self._budget = budget
         self._intake = intake
-        self.history = history
+        self.history = settings.history
         self.history_bytes = history_bytes
         self.facts = facts
-        self._announce = announce
-        self._greeting = greeting
-        self._notices = notices
-        self._by_nick: dict[str, Client] = {}
+        self._settings = settings
+        self._run_command = run_command
+        self._people: dict[int, Person] = {}
+        self._by_nick: dict[str, Person] = {}
 
     # What the loop calls.
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
-        client.fresh = client.websocket is None  # A handshake has told already what it is.
-        self._name(client, f"guest-{client.id}")
-        greeting = self._greeting or "welcome to hubbub"
-        where = f"you are {client.nick} in {Rooms.LOBBY}, with {_company(self.rooms.lobby)}"
+        person = self._people[client.id] = Person(client, f"guest-{client.id}")
+        self._by_nick[name_key(person.nick)] = person
+        greeting = self._settings.greeting or "welcome to hubbub"
+        where = f"you are {person.nick} in {LOBBY}, with {_company(self.rooms.lobby)}"
         self.tell(client, f"{greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
-    def lines(self, client: Client, most: int = maxsize) -> int:
-        """Say or do each line, until the backlog is empty or this turn has had its share."""
-        intake, used = self._intake, 0
-        stop = min(len(client.backlog), client.backlog_at + most)
-        while client.backlog_at < stop and used < intake.client_lines and client.reason is None:
-            room, line = client.room, client.backlog[client.backlog_at]
-            full = room is not None and room.intake and room.intake + len(line) >= intake.room_bytes
-            if full or client.private_bytes > intake.private_bytes:
+    def lines(self, client: Client, most: int = maxsize) -> None:
+        """Say or do each line, until there are no more or this turn has had its share."""
+        intake, inbox, used = self._intake, client.inbox, 0
+        stop = min(len(inbox.lines), inbox.next + most)
+        while inbox.next < stop and used < intake.client_lines and client.close.reason is None:
+            room, line = client.room, inbox.lines[inbox.next]
+            full = room is not None and room.log.intake and room.log.intake + len(line) >= intake.room_bytes
+            if full or client.outbox.item_bytes > intake.outbox_bytes:
                 break
-            client.backlog_at += 1
+            inbox.next += 1
             used += self._line(client, line)
-        return used * intake.line_bytes
+        inbox.drop_taken()
+        self._budget.charge(used * intake.line_bytes)
 
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
         self._leave(client)
-        self._by_nick.pop(name_key(client.nick), None)
+        person = self._people.pop(client.id, None)
+        if person is not None:
+            del self._by_nick[name_key(person.nick)]
+
+    def nick(self, client: Client) -> str:
+        """The client's nick; empty before it has joined."""
+        person = self._people.get(client.id)
+        return person.nick if person else ""
 
     # What commands call.
 
     def tell(self, client: Client, *lines: str) -> None:
         """Lines of the hub's own to one client, each with the mark `* ` in front."""
-        if self._notices:
-            self.marks.put(client, "".join(f"* {line}\n" for line in lines).encode())
+        if self._settings.notices:
+            self.ready.put(client, "".join(f"* {line}\n" for line in lines).encode())
 
     def rename(self, client: Client, wanted: str) -> None:
         """Give the client another nick; NameRefused says why not."""
-        nick = check_name(wanted, "nick")
+        nick, person = check_name(wanted, "nick"), self._people[client.id]
         if _RESERVED.fullmatch(name_key(nick)):
             raise NameRefused(f"the nick {nick} is kept for the hub's own use")
-        if self._by_nick.get(name_key(nick), client) is not client:
+        if self._by_nick.get(name_key(nick), person) is not person:
             raise NameRefused(f"the nick {nick} is taken")
-        before = client.nick
+        before = person.nick
         if nick == before:
             self.tell(client, f"you are {nick} already")
             return
         del self._by_nick[name_key(before)]
-        self._name(client, nick)
+        person.rename(nick)
+        self._by_nick[name_key(nick)] = person
         self.tell(client, f"you are now {nick}")
         self._note(client.room, before, f"is now {nick}")
 
@@ -111,84 +155,93 @@ class Chat:
         if room is client.room:
             self.tell(client, f"you are in {room.name} already")
             return
-        pieces = rest_for(client)
         self._leave(client)
-        client.private = pieces
-        client.private_bytes = sum(len(piece.data) for piece in pieces)
-        self.marks.flush[client.id] = client
         self.tell(client, f"you are now in {room.name}, with {_company(room)}")
         self._enter(client, room)
 
     def find(self, nick: str) -> Client | None:
-        """Who has this nick, whatever its case."""
-        return self._by_nick.get(name_key(nick)) if may_be_name(nick) else None
+        """The client with this nick, whatever its case."""
+        person = self._by_nick.get(name_key(nick)) if may_be_name(nick) else None
+        return person.client if person else None
+
+    def nicks(self, room: Room, most: int) -> list[str]:
+        """The nicks of the first members of a room, at most so many."""
+        return [self._people[id].nick for id, _ in zip(room.members, range(most), strict=False)]
 
     def say(self, client: Client, text: bytes) -> None:
         """A line to everyone in the client's room."""
         room = client.room
         if room is not None:
-            room.append(client.prefix + text, client.id)
-            self.marks.rooms[room] = None
+            if room.notes:
+                publish_notes(room)
+            room.append(self._people[client.id].prefix + text, client.id)
+            self.ready.rooms[room] = None
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
         """A line to one person, who must be taking what is sent; the sender sees it too."""
-        if target.private_bytes > self._intake.private_bytes or target.deaf:
-            self.tell(sender, f"{target.nick} is not reading now; nothing was sent")
+        sender_nick, nick = self.nick(sender), self.nick(target)
+        if target.outbox.item_bytes > self._intake.outbox_bytes or target.outbox.closed:
+            self.tell(sender, f"{nick} is not reading now; nothing was sent")
             return
-        self.marks.put(target, f"<{sender.nick} to you> ".encode() + text + b"\n", owed=False)
-        self.marks.put(sender, f"<you to {target.nick}> ".encode() + text + b"\n", owed=False)
+        self.ready.put(target, f"<{sender_nick} to you> ".encode() + text + b"\n")
+        self.ready.put(sender, f"<you to {nick}> ".encode() + text + b"\n")
 
     # Inside.
 
     def _line(self, client: Client, line: bytes) -> int:
         """Say or do one line; returns what it cost, in lines."""
+        person = self._people[client.id]
+        if not person.has_spoken:
+            person.has_spoken = True
+            self._note(client.room, person.nick, "joined")
         if line.startswith(b"/") and not line.startswith(b"//"):
-            if client.gone is not None:
-                return 0  # Nobody is left to be answered. What it said still counts.
-            return run_command(self, client, clean(line[1:]).decode()) * self._intake.command_lines
+            if client.close.peer_error is not None:
+                return 0  # Nobody is left to be answered. What the client said still counts.
+            return self._run_command(self, client, clean(line[1:]).decode()) * self._intake.command_lines
         if line:
             self.say(client, clean(line[1:] if line.startswith(b"//") else line))
         return 1
 
-    def _name(self, client: Client, nick: str) -> None:
-        client.nick = nick
-        client.prefix = f"<{nick}> ".encode()
-        self._by_nick[name_key(nick)] = client
-
     def _enter(self, client: Client, room: Room) -> None:
-        room.enter(client, self.history, self.history_bytes)
-        self.marks.flush[client.id] = client  # for the history: a pass under way does not know it
-        self._note(room, client.nick, "joined")
+        client.room = room
+        room.join(client.outbox, self.history, self.history_bytes)
+        self.ready.writable[client.id] = client  # For the history.
+        person = self._people[client.id]
+        if person.has_spoken:
+            self._note(room, person.nick, "joined")
 
     def _leave(self, client: Client) -> None:
         room = client.room
-        if room is not None:
-            room.leave(client)
-            self._note(room, client.nick, "left")
-            self.rooms.discard_if_empty(room)
+        if room is None:
+            return
+        room.leave(client.outbox)
+        client.room = None
+        self.ready.writable[client.id] = client  # For what it was owed there.
+        person = self._people[client.id]
+        if person.has_spoken:
+            self._note(room, person.nick, "left")
+        self.rooms.discard_if_empty(room)
 
     def _note(self, room: Room | None, who: str, what: str) -> None:
         """Announce it with the others of this turn, where the room is small enough to care."""
-        if room is not None and self._notices and 0 < len(room.members) <= self._announce:
+        if room is not None and self._settings.notices and 0 < len(room.members) <= self._settings.announce:
             room.notes.append((who, what))
-            self.marks.noted[room] = None
+            self.ready.notices[room] = None
 
 
-def _company(room: Room) -> str:
-    others = len(room.members)
-    return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"
-
-
-def announcement(notes: list[tuple[str, str]]) -> bytes:
-    """One line for all announcements of a turn: `* ann, bob joined; cy left`."""
+def publish_notes(room: Room) -> None:
+    """Append one line for all notices of a turn: `* ann, bob joined; cy left`."""
     by_what: dict[str, list[str]] = {}
-    for who, what in notes:
+    for who, what in room.notes:
         by_what.setdefault(what, []).append(who)
     shown = []
     for what, names in by_what.items():
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         shown.append(f"{', '.join(names[:_NAMES])}{more} {what}")
-    return f"* {'; '.join(shown)}".encode()
+    room.notes = []
+    room.append(f"* {'; '.join(shown)}".encode(), sender=0)
 
 
-_NAMES = 20
+def _company(room: Room) -> str:
+    others = len(room.members)
+    return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"

@@ -1,23 +1,19 @@
 """The commands of chat, as one table: name, arguments, help, what it does. /help is built from it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from hub.close_reasons import CloseReason
-from hub.modes import queries as answers
+from hub.modes import queries
+from hub.modes.chat import Chat
 from hub.modes.sanitize import NameRefused
-from hub.rooms.room import Rooms
+from hub.rooms.registry import LOBBY
 from hub.session.client import Client
-
-if TYPE_CHECKING:
-    from hub.modes.chat import Chat
 
 
 class Command(NamedTuple):
-    """One row. `words` is how many arguments it takes; the last one takes the rest of the line."""
+    """A row of the table. `words` is how many arguments it takes; the last one takes the rest of the line."""
 
     name: str
     arguments: str
@@ -71,13 +67,13 @@ def _join(chat: Chat, client: Client, words: list[str]) -> None:
 
 
 def _leave(chat: Chat, client: Client, words: list[str]) -> None:
-    chat.move(client, Rooms.LOBBY)
+    chat.move(client, LOBBY)
 
 
 def _msg(chat: Chat, client: Client, words: list[str]) -> None:
     target = chat.find(words[0])
     if target is None:
-        raise NameRefused(answers.nobody(words[0]))
+        raise NameRefused(queries.nobody(words[0]))
     chat.whisper(client, target, words[1].encode())
 
 
@@ -87,20 +83,20 @@ def _me(chat: Chat, client: Client, words: list[str]) -> None:
 
 
 def _quit(chat: Chat, client: Client, words: list[str]) -> None:
-    chat.marks.end(client, CloseReason.QUIT)
+    chat.ready.end(client, CloseReason.QUIT)
 
 
 TABLE: Final = (
     Command("help", "[COMMAND]", range(2), "these lines", _help),
     Command("nick", "NAME", range(1, 2), "change your name", _nick),
-    Command("who", "", range(1), "who is in this room", answers.who),
+    Command("who", "", range(1), "who is in this room", queries.who),
     Command(
         "rooms",
         "",
         range(1),
         "which rooms there are, the largest first",
-        answers.rooms,
-        answers.cost_of_rooms,
+        queries.rooms,
+        queries.cost_of_rooms,
     ),
     Command(
         "join",
@@ -108,9 +104,9 @@ TABLE: Final = (
         range(1, 2),
         "go to another room; it is made if need be",
         _join,
-        answers.cost_of_history,
+        queries.cost_of_history,
     ),
-    Command("leave", "", range(1), "go back to the lobby", _leave, answers.cost_of_history),
+    Command("leave", "", range(1), "go back to the lobby", _leave, queries.cost_of_history),
     Command("msg", "NAME TEXT", range(2, 3), "say something to one person", _msg),
     Command("me", "TEXT", range(1, 2), "say what you do: <you> *TEXT*", _me),
     Command(
@@ -118,11 +114,11 @@ TABLE: Final = (
         "[N]",
         range(2),
         "the last lines of this room once more",
-        answers.history,
-        answers.cost_of_history,
+        queries.history,
+        queries.cost_of_history,
     ),
-    Command("whois", "NAME", range(1, 2), "how and since when somebody is here", answers.whois),
-    Command("stats", "", range(1), "how the hub is doing", answers.stats),
+    Command("whois", "NAME", range(1, 2), "how and since when somebody is here", queries.whois),
+    Command("stats", "", range(1), "how the hub is doing", queries.stats),
     Command("quit", "", range(1), "end the connection", _quit),
 )
 _BY_NAME: Final = {command.name: command for command in TABLE}

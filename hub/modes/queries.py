@@ -1,25 +1,17 @@
 """The commands of chat that ask: who is here, which rooms, what was said, how the hub is, who somebody is.
 
-An answer is a screenful at most, whatever there is: it goes into the private output of whoever asked, and
+An answer is a screenful at most, whatever there is: it goes into the outbox of the client that asked, and
 asking must not cost the others anything. What it tells is what everybody here may know: names, rooms and
 how much was said. A peer's address is not among it, nor is how far somebody else is behind.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from hub.control.snapshots import Summary
+from hub.modes.chat import Chat
 from hub.modes.sanitize import NameRefused
-
-if TYPE_CHECKING:
-    from hub.modes.chat import Chat
-    from hub.rooms.room import Room
-    from hub.session.client import Client
+from hub.rooms.room import Room
+from hub.session.client import Client
 
 NAMES_SHOWN: Final = 100
 """/who in a room of ten thousand must not cost ten thousand."""
@@ -35,21 +27,12 @@ HISTORY_FOR_ONE_COMMAND: Final = 512
 """Looking back, in a room where each turn had one line, is work for each line: 3 ms for ten thousand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What chat may know of the hub around it. It only reads."""
-
-    clock: Callable[[], float]
-    """Seconds on the loop's clock."""
-    totals: Callable[[], Summary]
-
-
 def who(chat: Chat, client: Client, words: list[str]) -> None:
     """Names in the client's own room."""
     room = client.room
     if room is None:
         return
-    names = sorted(member.nick for member in islice(room.members.values(), NAMES_SHOWN))
+    names = sorted(chat.nicks(room, NAMES_SHOWN))
     more = f" and {len(room.members) - len(names)} more" if len(room.members) > len(names) else ""
     chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
 
@@ -75,12 +58,12 @@ def history(chat: Chat, client: Client, words: list[str]) -> None:
     if words and not (words[0].isascii() and words[0].isdigit() and int(words[0][:9])):
         raise NameRefused("usage: /history [N], N lines from 1 on")
     wanted = int(words[0][:9]) if words else chat.history
-    lines = room.tail(min(wanted, chat.history), min(HISTORY_BYTES, chat.history_bytes))
+    lines = room.log.tail(min(wanted, chat.history), min(HISTORY_BYTES, chat.history_bytes))
     count = lines.count(b"\n")
     chat.tell(
         client, f"the last {count} line{'s' if count != 1 else ''} of {room.name}:" if count else NO_HISTORY
     )
-    chat.marks.put(client, lines)
+    chat.ready.put(client, lines)
 
 
 def cost_of_history(chat: Chat) -> int:
@@ -90,10 +73,10 @@ def cost_of_history(chat: Chat) -> int:
 
 def stats(chat: Chat, client: Client, words: list[str]) -> None:
     """The hub's totals, and how far behind the asker is."""
-    all_, lag = chat.facts.totals(), client.lag_bytes
+    all_, lag = chat.facts.totals(), client.outbox.lag_bytes
     clients, lines, sizes = all_.clients, all_.lines, all_.bytes
-    endings = sorted(all_.closed.items(), key=lambda item: (-item[1], item[0]))
-    listed = ", ".join(f"{reason} {count}" for reason, count in endings if count)
+    closed = sorted(all_.closed.items(), key=lambda item: (-item[1], item[0]))
+    listed = ", ".join(f"{reason} {count}" for reason, count in closed if count)
     chat.tell(
         client,
         f"up {span(all_.uptime_s)}, {all_.turns} turns",
@@ -101,7 +84,7 @@ def stats(chat: Chat, client: Client, words: list[str]) -> None:
         f"rooms: {all_.rooms}",
         f"lines: {lines.in_} in, {lines.out} out",
         f"bytes: {sizes.in_} in, {sizes.out} out",
-        f"endings: {listed or 'none'}",
+        f"closed: {listed or 'none'}",
         f"you are {lag} byte{'s' if lag != 1 else ''} behind your room",
     )
 
@@ -111,12 +94,12 @@ def whois(chat: Chat, client: Client, words: list[str]) -> None:
     target = chat.find(words[0])
     if target is None:
         raise NameRefused(nobody(words[0]))
-    now, room = chat.facts.clock(), target.room
+    now, room, inbox = chat.facts.clock(), target.room, target.inbox
     chat.tell(
         client,
-        f"{target.nick} is in {room.name if room else 'no room'}, by {target.transport}; "
-        f"here for {span(now - target.joined_at)}, silent for {span(now - target.heard_at)}; "
-        f"lines: {target.lines_in} in, {target.lines_out} out",
+        f"{chat.nick(target)} is in {room.name if room else 'no room'}, by {target.transport}; "
+        f"here for {span(now - target.accepted_at)}, silent for {span(now - inbox.heard_at)}; "
+        f"lines: {inbox.lines_in} in, {target.outbox.lines_out} out",
     )
 
 

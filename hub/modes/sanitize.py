@@ -6,7 +6,7 @@ every such character becomes U+FFFD, visibly: the reader sees that something was
 out silently, and ordinary text of any script passes unchanged, with the joiners, variation selectors and
 direction marks (ZWJ, ZWNJ, LRM, RLM) that it cannot be written without.
 
-One compiled character class does the replacing. `str.translate` with a table of the same characters gives
+A compiled character class does the replacing. `str.translate` with a table of the same characters gives
 the same answer and costs five to seven times as much for text beyond ASCII (10 us against 1.4 us for 80
 characters), because a table is asked about each character, and answers most of them with an exception.
 """
@@ -28,7 +28,7 @@ _FORBIDDEN: Final = re.compile(
     "\x7f-\x9f"  # DEL and C1: to many a terminal U+009B is ESC [, and U+0085 a line end
     "\u2028\u2029"  # line and paragraph separator: line ends to logs and to JavaScript
     "\u202a-\u202e\u2066-\u2069"  # direction embeddings, overrides and isolates (UAX #9)
-    "\ud800-\udfff"  # lone surrogates, which UTF-8 cannot carry (RFC 3629, section 3)
+    r"\ud800-\udfff"  # lone surrogates, which UTF-8 cannot carry (RFC 3629, section 3)
     "\ufffe\uffff"  # a byte order mark the wrong way round, and what many programs take for "no character"
     "\U000e0000-\U000e007f"  # tags: ASCII that nobody sees
     "]"

@@ -1,4 +1,4 @@
 """The kernel behind plain verbs: epoll and TCP sockets.
 
-It knows descriptors and bytes; it must not know a client, a line or a room.
+This package knows descriptors and bytes; it must not know a client, a line or a room.
 """

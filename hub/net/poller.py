@@ -23,7 +23,7 @@ ERR = select.EPOLLERR
 
 
 class Poller:
-    """One epoll instance. `trigger` is "level" or "edge"; `epoll` is given where the network is simulated."""
+    """An epoll instance. `trigger` is "level" or "edge"; `epoll` is given where the network is simulated."""
 
     EVENTS_PER_WAIT = 1024
 
@@ -36,7 +36,7 @@ class Poller:
         self.round_begins = self.round_ends = True
         """What the last wait was of a round: at its end, all that was ready at its beginning is reported.
 
-        One wait is a round; where batches are full, as many as take the ready list round once.
+        A wait is a round; where batches are full, as many as take the ready list round once.
         """
         self._untold = 0
 

@@ -36,6 +36,8 @@ _TIMED_OUT = frozenset(
     {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 )
 
+Socket = socket.socket
+"""The type of a socket, for those who only hold one."""
 Address = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -88,7 +90,7 @@ class Sockets:
         return SpareDescriptor()
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
-        """One waiting connection, non-blocking, with the address that accept itself reported.
+        """A waiting connection, non-blocking, with the address that accept itself reported.
 
         Asking again with getpeername would fail for a peer that has reset already.
         """
@@ -161,7 +163,7 @@ class Sockets:
 
 
 class SpareDescriptor:
-    """One descriptor kept back, so that with none left a waiting peer can still be told so."""
+    """A descriptor kept back, so that with none left a waiting peer can still be told so."""
 
     def __init__(self) -> None:
         self._fd: int | None = None

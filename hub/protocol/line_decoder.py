@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 _LINE_END = re.compile(rb"\r\n|\r\0|\n")
 
 
-class LineBuffer:
+class LineDecoder:
     """The unfinished input of one client.
 
     `max_line_bytes` limits a line's content, without its end; 0 means no limit. Between two feeds the buffer

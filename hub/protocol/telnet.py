@@ -43,7 +43,7 @@ class TelnetFilter:
         self.are_you_there = 0
         """How many ARE YOU THERE came since the last `take_are_you_there`."""
         self.commands = 0
-        """IACs read so far. Each costs work, so the caller charges them."""
+        """IACs read since the last `take_work`."""
         self._state = _TEXT
         self._sub_bytes = 0
         # A bit set of 512: one bit for each option that was asked of us (DO) and offered to us (WILL).
@@ -72,12 +72,18 @@ class TelnetFilter:
         return bytes(text)
 
     def take_replies(self) -> bytes:
-        """What has to be sent back, in order; each reply is given out once. It is not to be escaped."""
+        """What has to be sent back, in order; each reply is given out once. The replies are not to be
+        escaped."""
         if self._replies is None:
             return b""
         replies = bytes(self._replies)
         self._replies = None
         return replies
+
+    def take_work(self) -> int:
+        """How many commands came since the last call: each costs work, so the caller charges them."""
+        count, self.commands = self.commands, 0
+        return count
 
     def take_are_you_there(self) -> int:
         """How many ARE YOU THERE wait for an answer. RFC 854 wants it visible to a person."""
@@ -115,7 +121,7 @@ class TelnetFilter:
             self._state = _VIOLATED
 
     def _take_byte(self, byte: int, text: bytearray) -> None:
-        """One byte where bytes have meanings: after an IAC, or after a verb."""
+        """A byte where bytes have meanings: after an IAC, or after a verb."""
         if self._state == _COMMAND:
             self._take_command(byte, text)
         elif self._state == _SUBNEGOTIATION_IAC:

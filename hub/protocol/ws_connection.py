@@ -1,18 +1,18 @@
-"""One WebSocket without its socket: bytes in; lines, replies and one end out (RFC 6455).
+"""A WebSocket without its socket: bytes in; lines, replies and one end out (RFC 6455).
 
 Framing is the Sans-I/O layer of `websockets`. What that leaves to its caller is here: joining fragments and
 limiting the message, not only the frame; checking that text is UTF-8; and the end. The library echoes a
 Close, and fails a connection with one, the moment it reads the cause. Here the Close frame goes out only
 through `close_frame`, because the lines that a client is still owed go before it.
 
-Of what one feed made the library answer, only the pongs up to the frame that ended the connection count. That
+Only the pongs that one feed made the library answer up to the frame that ended the connection count. That
 is what makes the result the same however the bytes were cut.
 
-No extension is accepted: compression costs 56 KiB a connection, and without it one frame serves every hearer.
+No extension is accepted: compression costs 56 KiB a connection, and without it one frame serves every
+subscriber.
 """
 
 import struct
-from codecs import IncrementalDecoder, getincrementaldecoder
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Final
@@ -24,8 +24,9 @@ from websockets.protocol import Protocol
 from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
 from hub.protocol.sniff import http_answer
-from hub.protocol.ws_frames import frame, is_utf8
+from hub.protocol.ws_frames import frame
 from hub.protocol.ws_handshake import Handshake, Refused, Terms, let_go
+from hub.protocol.ws_message import Message
 
 MAX_FRAGMENTS: Final = 1024
 """Frames that one message may come in."""
@@ -43,14 +44,9 @@ _CODES: Final = {
     CloseReason.QUIT: 1000,
     CloseReason.IDLE: 1000,
     CloseReason.SERVER_SHUTDOWN: 1001,
-    CloseReason.HANDED_OVER: 1001,
     CloseReason.PROTOCOL_ERROR: 1002,
     CloseReason.WRONG_PROTOCOL: 1002,
     CloseReason.INVALID_UTF8: 1007,
-    CloseReason.RATE_LIMITED: 1008,
-    CloseReason.DENIED: 1008,
-    CloseReason.KICKED: 1008,
-    CloseReason.AUTH_FAILED: 1008,
     CloseReason.ORIGIN_REFUSED: 1008,
     CloseReason.HANDSHAKE_TIMEOUT: 1008,
     CloseReason.LINE_TOO_LONG: 1009,
@@ -58,39 +54,6 @@ _CODES: Final = {
     CloseReason.SERVER_FULL: 1013,
     CloseReason.PER_IP_LIMIT: 1013,
 }
-
-_UTF8: Final = getincrementaldecoder("utf-8")
-
-
-class _Message:
-    """The fragments of one message so far (RFC 6455 section 5.4)."""
-
-    __slots__ = ("_decoder", "opcode", "parts", "size")
-
-    def __init__(self, opcode: Opcode) -> None:
-        self.opcode = opcode
-        self.parts: list[bytes] = []
-        self.size = 0
-        self._decoder: IncrementalDecoder | None = None
-
-    def add(self, data: bytes, fin: bool) -> bool:
-        """Append one frame's data; False where text cannot become UTF-8 any more."""
-        self.parts.append(data)
-        self.size += len(data)
-        if self.opcode is not Opcode.TEXT:
-            return True
-        if fin and len(self.parts) == 1:
-            return is_utf8(data)
-        return self._decodes(data, fin)
-
-    def _decodes(self, data: bytes, fin: bool) -> bool:
-        if self._decoder is None:
-            self._decoder = _UTF8()
-        try:
-            self._decoder.decode(data, fin)
-        except UnicodeDecodeError:
-            return False
-        return True
 
 
 class WebSocket:
@@ -102,9 +65,12 @@ class WebSocket:
     are those of `handshake.Terms`.
     """
 
+    has_events = True
+    """Its frames are always looked at besides the lines."""
+
     __slots__ = (
-        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_peer_code", "_protocol", "_whole",
-        "data_bytes", "frames", "offence", "opened", "peer_closed", "replies", "tag",
+        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_peer_code", "_protocol",
+        "_whole", "data_bytes", "frames", "offence", "opened", "peer_closed", "replies", "tag",
     )  # fmt: skip
 
     def __init__(
@@ -120,13 +86,14 @@ class WebSocket:
         hint: str,
     ) -> None:
         self.opened = False
-        """The handshake is done. It stays so to the end."""
+        """The handshake is done. The flag stays so to the end."""
         self.tag = ""
         """What the client called itself in the target, `/?tag=...`: 1 to 32 of [0-9A-Za-z_-], or nothing."""
         self.frames = 0
-        """Frames read so far, control frames included. Each costs work, so the caller charges them."""
+        """Frames read since the last `take_work`, control frames included."""
         self.data_bytes = 0
-        """Payload bytes of data frames so far: unlike control frames they are activity."""
+        """Payload bytes of data frames since the last `take_has_data`: unlike control frames they are
+        activity."""
         self.replies = b""
         """What has to go out, in order: the answer to the handshake, then pongs. See `take_replies`."""
         self.offence: tuple[CloseReason, str] | None = None
@@ -142,7 +109,7 @@ class WebSocket:
         self._handshake: Handshake | None = Handshake(terms, max_frame_bytes)
         self._protocol: Protocol | None = None
         """None before the handshake is done, and again once nothing more is to be read."""
-        self._message: _Message | None = None
+        self._message: Message | None = None
         self._code = 0
         self._peer_code = 0
 
@@ -159,6 +126,25 @@ class WebSocket:
         replies, self.replies = self.replies, b""
         return replies
 
+    def take_work(self) -> int:
+        """How many frames came since the last call: each costs work, so the caller charges them."""
+        count, self.frames = self.frames, 0
+        return count
+
+    def take_has_data(self) -> bool:
+        """Whether data frames with a payload came since the last call."""
+        size, self.data_bytes = self.data_bytes, 0
+        return size > 0
+
+    def finish(self) -> list[bytes]:
+        """At the end of the stream: an unfinished message is no line."""
+        return []
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Input that waits here for the end of its message."""
+        return 0 if self._message is None else self._message.size
+
     def ping(self, payload: bytes) -> bytes:
         """A Ping frame (at most 125 bytes of payload); nothing where none may be sent."""
         return b"" if self._protocol is None else frame(payload, Opcode.PING)
@@ -166,8 +152,8 @@ class WebSocket:
     def close_frame(self, reason: CloseReason, detail: str) -> bytes:
         """The Close frame: the last thing that goes out, once.
 
-        An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1). Who is still
-        at its handshake gets an answer to that, if it is there to get one.
+        An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1). A client
+        still at its handshake gets an answer to that, if it is there to get one.
         """
         code, is_unanswered = self._code_for(reason), self._handshake is not None
         self._handshake = None
@@ -226,7 +212,7 @@ class WebSocket:
         return lines
 
     def _take(self, event: Frame, lines: list[bytes]) -> None:
-        """One frame that is well formed and in its place."""
+        """A frame that is well formed and in its place."""
         if event.opcode is Opcode.CLOSE:
             self._close_by_peer(int.from_bytes(bytes(event.data[:2]), "big") or _NO_STATUS)
         elif event.opcode not in (Opcode.PING, Opcode.PONG):
@@ -238,7 +224,7 @@ class WebSocket:
         if message is None:
             if event.opcode is Opcode.BINARY and not self._whole:
                 return self._offend(CloseReason.PROTOCOL_ERROR, "binary=not here", _UNSUPPORTED_DATA)
-            message = self._message = _Message(event.opcode)
+            message = self._message = Message(event.opcode)
         data = bytes(event.data)
         self.data_bytes += len(data)
         if self._limit_bytes and message.size + len(data) > self._limit_bytes:
@@ -252,12 +238,12 @@ class WebSocket:
             self._finish(message, lines)
         return None
 
-    def _finish(self, message: _Message, lines: list[bytes]) -> None:
+    def _finish(self, message: Message, lines: list[bytes]) -> None:
         payload = b"".join(message.parts)
         if self._whole:
             lines.append(frame(payload, message.opcode))
             return
-        # Of bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
+        # For bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
         found, limit = payload.splitlines() or [b""], self._line_bytes
         if limit and len(payload) > limit:
             good = list(takewhile(lambda line: len(line) <= limit, found))

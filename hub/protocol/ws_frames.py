@@ -4,7 +4,7 @@ A server's frames are unmasked and, without extensions, the same for everybody, 
 chunk and shared like any other form; that is why compression stays off. A line is a text message where it
 is UTF-8, as text messages must be; relay modes pass content verbatim, so a line that is not becomes a
 binary message. Borders in the wire cannot be searched as a LF can: `Framed` finds them from a table that
-is made when the first hearer needs it.
+is made when the first subscriber needs it.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def _payload(wire: bytes, at: int) -> tuple[int, int]:
 class Framed:
     """A chunk's lines as frames, with the borders of both when somebody needs them.
 
-    Who is in the middle of a chunk gets a part of the same wire, not frames made anew: a crowd of browsers
-    that fell behind must not cost lines x clients.
+    A subscriber in the middle of a chunk gets a part of the same wire, not frames made anew: a crowd of
+    browsers that fell behind must not cost lines x clients.
     """
 
     __slots__ = ("_lines", "_tables", "wire")

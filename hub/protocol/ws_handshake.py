@@ -33,7 +33,7 @@ _TAG = re.compile(r"(?:^|&)tag=([0-9A-Za-z_-]{1,32})(?:&|\Z)")
 
 _MAX_SHOWN_CHARS: Final = 100
 
-# One that is in no tree and logs nothing: the library would write a line for every connection.
+# A logger that is in no tree and logs nothing: the library would write a line for every connection.
 _QUIET: Final = logging.Logger("hub.protocol.ws_handshake", logging.CRITICAL + 1)
 
 
@@ -58,11 +58,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which names and for whose pages a WebSocket opens: one for all connections of a door.
+    """Under which names and for whose pages a WebSocket opens: one for all connections of a port.
 
     A page is let in when `page_hosts` knows its Origin as served on `page_port`; with 0 there is no page, and
-    only the names that the user added count. Who sends no Origin is no browser and is let in. `hint` is one
-    line that says where to go instead.
+    only the names that the user added count. A peer that sends no Origin is no browser and is let in.
+    `hint` is one line that says where to go instead.
     """
 
     hosts: Hosts
@@ -85,7 +85,8 @@ class Handshake:
         self._searched = 0
 
     def feed(self, data: bytes) -> Opened | Refused | None:
-        """The verdict, or None while more has to come. It keeps at most `MAX_REQUEST_BYTES` and `data`."""
+        """The verdict, or None while more has to come. The handshake keeps at most `MAX_REQUEST_BYTES` and
+        `data`."""
         self._head += data
         if not self._first_line_seen and (refused := self._look_at_first_line()):
             return refused
@@ -146,7 +147,7 @@ class Handshake:
         return Opened(frames, answer, tag[1] if tag else "", rest)
 
     def _wrong_host(self, request: Request) -> Refused | None:
-        """Who asked under a name that is not ours may be a page whose name was made to point here."""
+        """A page that asked under a name that is not ours may be a page whose name was made to point here."""
         names = request.headers.get_all("Host")
         if len(names) != 1:
             text = "A request names one Host (RFC 9112, 3.2)."
@@ -185,8 +186,9 @@ class Handshake:
 def let_go(protocol: Protocol) -> None:
     """Nothing more will be asked of it: its memory is free as soon as nobody holds it.
 
-    It refers to itself, by the generator that parses and by the traces of what went wrong. The collector
-    would find it, but not for hours: while a connection is open its objects grow old (hub/cli/main.py).
+    The protocol refers to itself, by the generator that parses and by the traces of what went wrong. The
+    collector would find it, but not for hours: while a connection is open its objects grow old
+    (hub/cli/main.py).
     """
     protocol.parser.close()
     for first in (protocol.parser_exc, protocol.handshake_exc):
@@ -218,7 +220,7 @@ def _malformed(protocol: ServerProtocol) -> Refused:
 def _fault(protocol: ServerProtocol) -> str:
     """What the library has against a request; the text may quote the client."""
     fault: BaseException | None = protocol.handshake_exc
-    if isinstance(fault, InvalidMessage):  # It could not be parsed; the cause says why.
+    if isinstance(fault, InvalidMessage):  # The request could not be parsed; the cause says why.
         fault = fault.__cause__
     return f"handshake={_shown(str(fault))}"
 

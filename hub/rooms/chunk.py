@@ -1,69 +1,65 @@
-"""What a room got in one turn: canonical bytes, and each form of them that somebody needed.
+"""A chunk: what a room received in one turn, as canonical bytes and in each encoding that somebody needed.
 
-A chunk is what everybody who is in step is handed, so each form is made at most once, by whoever needs it
-first, and is the same object for all.
+Every subscriber that is in step is handed the same chunk, so each encoding is made at most once, by the first
+subscriber that needs it, and is the same object for all.
 """
 
-from __future__ import annotations
-
-from hub.protocol.encoding import Form, cut, encode
+from hub.protocol.encoding import Encoding, cut, encode
 from hub.protocol.ws_frames import Cut, Framed
-from hub.rooms.sender_runs import Runs
+from hub.rooms.sender_runs import SenderRuns
 
 
 class Chunk:
-    """What a room got in one turn, in each form that somebody needed."""
+    """The lines that a room received in one turn."""
 
-    __slots__ = ("_crlf", "_framed", "_telnet", "count", "first", "lf", "own", "start", "talk")
+    __slots__ = ("_crlf", "_framed", "_telnet", "count", "end", "first_line", "lf", "runs", "start", "talk")
 
     def __init__(
-        self, lf: bytes, first: int, start: int, count: int, talk: bool, own: Runs | None = None
+        self, lf: bytes, first_line: int, start: int, count: int, talk: bool, runs: SenderRuns | None = None
     ) -> None:
         self.lf = lf
-        self.first = first
+        self.first_line = first_line
         self.start = start
+        self.end = start + len(lf)
+        """The offset in the log just behind this chunk."""
         self.count = count
         self.talk = talk
-        self.own = own or None
-        """Who said what, where those who said it do not get it back."""
+        """Whether a client said any of it: the hub's own notices are no activity."""
+        self.runs = runs or None
+        """Which lines are whose, where a sender does not get its own lines back."""
         self._crlf: bytes | None = None
         self._telnet: bytes | None = None
         self._framed: Framed | None = None
 
-    @property
-    def end(self) -> int:
-        """The room offset just behind this chunk."""
-        return self.start + len(self.lf)
-
     def lines(self, start: int, end: int) -> int:
-        """How many lines stand between two offsets of the room."""
+        """How many lines stand between two offsets of the log."""
         return self.lf.count(b"\n", start - self.start, end - self.start)
 
-    def wire(self, form: Form) -> bytes:
-        """The whole chunk in this form: made at most once, the same object for everyone."""
-        if form is Form.LF:
+    def encoded(self, encoding: Encoding) -> bytes:
+        """The whole chunk in this encoding: made at most once, the same object for every subscriber."""
+        if encoding is Encoding.LF:
             return self.lf
-        if form is Form.FRAMES:
+        if encoding is Encoding.FRAMES:
             return self._frames().wire
         if self._crlf is None:
-            self._crlf = encode(self.lf, Form.CRLF)
-        if form is Form.CRLF or b"\xff" not in self.lf:
+            self._crlf = encode(self.lf, Encoding.CRLF)
+        if encoding is Encoding.CRLF or b"\xff" not in self.lf:
             return self._crlf
         if self._telnet is None:
-            self._telnet = encode(self.lf, Form.TELNET)
+            self._telnet = encode(self.lf, Encoding.TELNET)
         return self._telnet
 
-    def part(self, form: Form, start: int, stop: int) -> bytes:
-        """The lines between two borders, counted from the chunk's first byte, in this form."""
-        if form is Form.FRAMES:
+    def part(self, encoding: Encoding, start: int, stop: int) -> bytes:
+        """The lines between two borders, counted from the chunk's first byte, in this encoding."""
+        if encoding is Encoding.FRAMES:
             return self._frames().part(start, stop)
-        return encode(self.lf[start:stop], form)
+        return encode(self.lf[start:stop], encoding)
 
-    def cut(self, form: Form, start: int, wire: bytes, taken: int) -> Cut:
+    def cut(self, encoding: Encoding, start: int, wire: bytes, taken: int) -> Cut:
         """Where the kernel stopped in the part that begins at the border `start`, `taken` bytes into it."""
-        if form is Form.FRAMES:
+        if encoding is Encoding.FRAMES:
             return self._frames().cut(start, taken)
-        return cut(wire, taken, form)
+        return cut(wire, taken, encoding)
 
     def _frames(self) -> Framed:
         if self._framed is None:

@@ -1,241 +1,300 @@
-"""What a client gets next, and what of it the kernel took.
+"""The outbox: what one client will receive, its offset in its room, and what of it the kernel took.
 
-The order on one wire: the rest of the line already begun, then private output and room lines by the
-offset that each piece of private output precedes. Whatever the kernel takes, the client is left at a
-line border plus the rest of one line, so that its form may change and a farewell may enter there.
+Modes and flow control use put, join, leave and skip;
+the writer uses segments, advance and took_chunk; nobody else writes output state. Whatever the kernel takes,
+the outbox stands at a line border plus one partial line, so that its encoding may change and a farewell may
+enter there. Everything but room lines enters at a line border, at the place in the log where it happened.
 
-Delivered bytes are counted here, from what the kernel says; what was owed is counted in the room, when
-a line is appended. That the two agree is a promise, and the reason why they are counted apart.
+Delivered bytes are counted here, from what the kernel says; what was owed is counted in the room, when a line
+is appended. That the two agree is a promise, and the reason why they are counted apart.
+
+Under --slow skip a stream may have a gap: the outbox goes on at the head of its log, and before anything else
+its client gets one line, `* skipped N lines`, behind the partial line. N is exact. While that line has not
+begun to go out, a further gap only makes N larger, so a client that never reads is owed one such line, not
+many.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
-from hub.protocol.encoding import Form, canonical_left, cut, encode
+from hub.protocol.encoding import Encoding, canonical_left, cut
 from hub.rooms.accounting import Account
 from hub.rooms.chunk import Chunk
-from hub.rooms.room import Room
-from hub.rooms.sender_runs import Own, spans
-from hub.rooms.skipping import tell_skipped
-from hub.session.client import Client, Piece
-
-BATCH_BYTES = 256 * 1024
-"""At most about this much is offered to the kernel at once; with a 64 KiB send buffer it takes less."""
-BATCH_PARTS = 256
-"""IOV_MAX is 1024; a client that misses this many chunks gets the others in its next send."""
+from hub.rooms.log import Log
+from hub.rooms.segments import Item, Partial, Segment, batch, upcoming
+from hub.rooms.sender_runs import OwnLines
+from hub.rooms.subscriber import Subscriber
 
 
-class Part(NamedTuple):
-    """Bytes for the wire, and where they come from: a piece, a chunk, or (None) the rest of a line.
+class Outbox(Subscriber):
+    """The output of one client. Sizes are bytes, times are seconds on the loop's clock."""
 
-    Lines that are the client's own, where it does not get those, are a part without bytes.
-    """
+    __slots__ = (
+        "_account", "_unreported_skips", "blocked", "blocked_at", "bytes_out", "closed", "encoding",
+        "farewell_sent", "item_bytes", "items", "lines_out", "partial", "skipped_bytes", "skipped_lines",
+        "took_at", "unsent_bytes", "unsent_item_bytes", "write_only",
+    )  # fmt: skip
 
-    wire: bytes
-    source: Piece | Chunk | Own | None
-    size: int
-    """Canonical bytes."""
+    def __init__(self, id: int, owner: Any, account: Account, encoding: Encoding, write_only: bool = False):
+        super().__init__(id, owner)
+        self.encoding = encoding
+        self.write_only = write_only
+        """The client receives nothing at all, and so is owed nothing."""
+        self.closed = write_only
+        """Nothing goes out any more: the client receives nothing, or a send failed."""
+        self.partial: Partial | None = None
+        self.items: list[Item] = []
+        self.item_bytes = 0
+        self.blocked = False
+        """The kernel refused bytes: write interest is armed."""
+        self.blocked_at = 0.0
+        self.took_at = 0.0
+        """When the kernel last took bytes of a client that was blocked or had several segments."""
+        self.lines_out = self.bytes_out = 0
+        self.unsent_bytes = self.unsent_item_bytes = 0
+        """What the client did not get: owed lines, in canonical bytes; answers, notices and the farewell."""
+        self.skipped_lines = self.skipped_bytes = 0
+        self.farewell_sent = False
+        self._account = account
+        self._unreported_skips = 0
+
+    # What waits.
 
     @property
-    def counts(self) -> bool:
-        """Whether these bytes are what a client said: only they are activity, the hub's own words are not."""
-        if isinstance(self.source, Chunk):
-            return self.source.talk
-        if isinstance(self.source, Piece):
-            return self.source.owed
-        return self.size > 0
+    def is_empty(self) -> bool:
+        """Nothing waits: no partial line, no item, no room line."""
+        return self.partial is None and not self.items and self.owed_bytes == 0
 
+    @property
+    def queued_bytes(self) -> int:
+        """Canonical bytes of the account that wait here."""
+        partial = self.partial.owed if self.partial else 0
+        return self.owed_bytes + partial + sum(len(item.data) for item in self.items if item.owed)
 
-def next_parts(client: Client) -> list[Part]:
-    """The next batch for this client, in order; empty when there is nothing."""
-    parts: list[Part] = []
-    size = 0
-    for part in _upcoming(client):
-        parts.append(part)
-        size += len(part.wire)
-        if size >= BATCH_BYTES or len(parts) >= BATCH_PARTS:
-            break
-    return parts
+    # Verbs of modes and flow control.
 
-
-def take(client: Client, parts: list[Part], taken: int, account: Account) -> None:
-    """Move the client past the first `taken` bytes of these parts."""
-    client.bytes_out += taken
-    whole_pieces = 0
-    for part in parts:
-        size = len(part.wire)
-        if taken < size:
-            if taken:
-                _take_some(client, part, whole_pieces, taken, account)
-            break
-        taken -= size
-        _take_whole(client, part, account)
-        whole_pieces += isinstance(part.source, Piece)
-    del client.private[:whole_pieces]
-
-
-def rest_for(client: Client) -> list[Piece]:
-    """Everything still waiting for this client, as private output that needs no room any more.
-
-    Called before it leaves a room; the begun line stays with the client itself.
-    """
-    room, at = client.room, client.offset
-    if room is None or client.deaf:
-        return client.private
-    room.seal()
-    if client.untold_lines:  # The gap is before the lines that are to become private output now.
-        tell_skipped(client)
-    pieces: list[Piece] = []
-    for piece in client.private:
-        if piece.at > at:
-            pieces += room.lines_between(at, piece.at, client.id)
-            at = piece.at
-        pieces.append(piece._replace(at=-1))
-    return pieces + room.lines_between(at, room.end, client.id)
-
-
-def _upcoming(client: Client) -> Iterator[Part]:
-    if client.rest:
-        yield Part(client.rest, None, client.rest_owed)
-    room = None if client.deaf else client.room
-    at = client.offset
-    for piece in client.private:
-        if room is not None and piece.at > at:
-            yield from _room_parts(client, room, at, piece.at)
-            at = piece.at
-        wire = piece.data if piece.raw else encode(piece.data, piece.form or client.form)
-        yield Part(wire, piece, len(piece.data))
-    if room is not None:
-        yield from _room_parts(client, room, at, room.end)
-
-
-def _room_parts(client: Client, room: Room, at: int, stop: int) -> Iterator[Part]:
-    """The chunks between two offsets; the whole ones as the object that everyone shares."""
-    for index in range(room.index(at), len(room.chunks)):
-        chunk = room.chunks[index]
-        if chunk.start >= stop:
+    def put(
+        self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False, messages: int = 0
+    ) -> None:
+        """Queue what this client alone gets, before its room's next line. The caller marks it."""
+        if self.closed:
+            self._lose(len(data), owed)
             return
-        if chunk.own is not None and client.id in chunk.own:
-            yield from _parts_of_others(client, chunk, max(at, chunk.start), min(stop, chunk.end))
-        elif chunk.start >= at and chunk.end <= stop:
-            yield Part(chunk.wire(client.form), chunk, len(chunk.lf))
+        at = -1 if self.log is None else self.log.head
+        self.items.append(Item(at, data, owed, raw, farewell, messages=messages))
+        self.item_bytes += len(data)
+
+    def join(self, log: Log, history: int, most_bytes: int) -> None:
+        """Receive the lines of this log from its head on, and before them the end of its history."""
+        self.enter(log)
+        start = max(log.back(history, most_bytes), self.left_at(log))
+        for data in log.lines_between(start, log.head, self.id):
+            self.items.append(Item(log.head, data, owed=True))
+            self.item_bytes += len(data)
+            self._account.replayed += len(data)
+
+    def leave(self) -> None:
+        """Receive nothing more of this log; lines that are owed already become items."""
+        log = self.log
+        if log is None:
+            return
+        log.seal()
+        if self._unreported_skips:  # The gap is before the lines that become items now.
+            self._report_skips()
+        self._set_items(self._without_log(log))
+        self.exit(log)
+
+    def skip(self) -> None:
+        """Go on at the head of the log; what the client misses is counted, and reported to it."""
+        log = self.log
+        assert log is not None
+        lines, size = log.next_line - self.next_line - self.own_lines, self.owed_bytes
+        self._account.skipped += size
+        self.skipped_bytes += size
+        self.skipped_lines += lines
+        self._unreported_skips += lines
+        self.go_to_head(log)
+
+    def drop(self, *, keep_partial: bool = False) -> None:
+        """Count what waits as unsent and let it go; perhaps but for the line that was begun."""
+        owed = self.owed_bytes + sum(len(item.data) for item in self.items if item.owed)
+        if self.partial is not None and not keep_partial:
+            owed += self.partial.owed
+            self.partial = None
+        self.unsent_bytes += owed
+        self.unsent_item_bytes += sum(len(item.data) for item in self.items if not item.owed)
+        self._account.unsent += owed
+        if self.log is not None:
+            self.go_to_head(self.log)
+        self._set_items(())
+
+    def close(self) -> None:
+        """Nothing goes out any more; what waited is unsent."""
+        self.drop()
+        self.closed, self.blocked, self.log = True, False, None
+
+    def speak(self, encoding: Encoding) -> None:
+        """From the next line on the client gets this encoding."""
+        self.encoding = encoding
+
+    def fix_encoding(self) -> None:
+        """What waits keeps the present encoding, whatever the client's becomes."""
+        self.items = [item._replace(encoding=self.encoding) for item in self.items]
+
+    # Verbs of the writer.
+
+    def segments(self) -> list[Segment]:
+        """The next batch, in order; empty when there is nothing."""
+        if self._unreported_skips:
+            self._report_skips()
+        if self.own_bytes:
+            self.pass_own()
+        return batch(upcoming(self.id, self.encoding, self.partial, self.items, self.log, self.offset))
+
+    def advance(self, segments: Iterable[Segment], taken: int, now: float) -> None:
+        """Move past the first `taken` bytes of these segments."""
+        self.bytes_out += taken
+        if taken:
+            self.took_at = now
+        whole_items = 0
+        for segment in segments:
+            size = len(segment.wire)
+            if taken < size:
+                if taken:
+                    self._take_some(segment, whole_items, taken)
+                break
+            taken -= size
+            self._take_whole(segment)
+            whole_items += isinstance(segment.source, Item)
+        del self.items[:whole_items]
+
+    def took_chunk(self, chunk: Chunk, taken: int) -> None:
+        """The common case: the kernel took the whole newest chunk, the only thing that waited."""
+        self.offset = chunk.end
+        self.next_line += chunk.count
+        self.lines_out += chunk.count
+        self.bytes_out += taken
+        self._account.delivered += len(chunk.lf)
+
+    def refused(self, now: float) -> None:
+        """The kernel took less than it was offered."""
+        if not self.blocked:
+            self.blocked, self.blocked_at = True, now
+
+    def refused_with(self, size: int, taken: int) -> None:
+        """The client was not let in, and of the one line that says so the kernel took this much."""
+        self.bytes_out, self.farewell_sent = taken, taken == size
+
+    def accepted(self) -> None:
+        """The kernel took all that it was offered."""
+        self.blocked = False
+
+    def is_writable(self, now: float) -> None:
+        """The kernel called the client writable, so its peer took bytes."""
+        self.took_at = now
+
+    # Inside.
+
+    def _lose(self, size: int, owed: bool) -> None:
+        """Count what a closed outbox was to get; a write-only client is meant to get nothing but is not
+        owed."""
+        if owed:
+            self._account.unsent += size
+            self.unsent_bytes += size
+        elif not self.write_only:
+            self.unsent_item_bytes += size
+
+    def _set_items(self, items: Iterable[Item]) -> None:
+        self.items = list(items)
+        self.item_bytes = sum(len(item.data) for item in self.items)
+
+    def _without_log(self, log: Log) -> Iterable[Item]:
+        """All that waits, as items that need no log any more."""
+        at, found = self.offset, list[Item]()
+        for item in self.items:
+            if item.at > at:
+                found += (Item(-1, data, owed=True) for data in log.lines_between(at, item.at, self.id))
+                at = item.at
+            found.append(item._replace(at=-1))
+        found += (Item(-1, data, owed=True) for data in log.lines_between(at, log.head, self.id))
+        return found
+
+    def _report_skips(self) -> None:
+        """Put the notice where the gap is, or bring the one that waits there up to date.
+
+        The gap is before all that waits, but for lines of a room that became items: these were owed earlier.
+        """
+        items = self.items
+        place = max((index + 1 for index, item in enumerate(items) if item.owed), default=0)
+        waiting = items[place] if place < len(items) and items[place].skipped else None
+        if waiting is not None:
+            self.item_bytes -= len(waiting.data)
+            del items[place]
+        count = self._unreported_skips + (waiting.skipped if waiting else 0)
+        self._unreported_skips = 0
+        notice = Item(-1, f"* skipped {count} lines\n".encode(), skipped=count)
+        items.insert(place, notice)
+        self.item_bytes += len(notice.data)
+
+    def _take_whole(self, segment: Segment) -> None:
+        source = segment.source
+        if isinstance(source, Chunk):
+            start = self.offset - source.start
+            whole = segment.size == len(source.lf)
+            lines = source.count if whole else source.lf.count(b"\n", start, start + segment.size)
+            self.lines_out += lines
+            self.next_line += lines
+            self.offset += segment.size
+            self._account.delivered += segment.size
+        elif isinstance(source, OwnLines):
+            self._pass(source)
         else:
-            start, end = max(0, at - chunk.start), min(len(chunk.lf), stop - chunk.start)
-            yield Part(chunk.part(client.form, start, end), chunk, end - start)
+            self.farewell_sent |= source.farewell
+            self.lines_out += source.lines
+            self._account.delivered += segment.size if source.owed else 0
+            if isinstance(source, Partial):
+                self.partial = None
+            else:
+                self.item_bytes -= len(source.data)
 
+    def _take_some(self, segment: Segment, index: int, taken: int) -> None:
+        """The kernel cut this segment: go on to the end of the cut line, and keep that line's rest."""
+        source, wire = segment.source, segment.wire
+        if isinstance(source, Partial):
+            left = canonical_left(wire[taken:], source.encoding, source.owed)
+            self._account.delivered += source.owed - left
+            self.partial = source._replace(wire=wire[taken:], owed=left)
+        elif isinstance(source, Chunk):
+            place = source.cut(self.encoding, self.offset - source.start, wire, taken)
+            self.lines_out += place.lines - (place.left > 0)
+            self.next_line += place.lines
+            self.offset += place.size
+            self._account.delivered += place.size - place.left
+            self._keep(wire[taken : place.border], place.left, 1, self.encoding)
+        elif isinstance(source, Item):
+            self._take_some_of_item(source, wire, index, taken)
 
-def _parts_of_others(client: Client, chunk: Chunk, at: int, stop: int) -> Iterator[Part]:
-    """The same in a chunk with lines of the client's own, which it passes."""
-    for start, end, own in spans(chunk.own, client.id, at, stop):
-        if own:
-            yield Part(b"", Own(chunk.lines(start, end), end - start), 0)
+    def _take_some_of_item(self, item: Item, wire: bytes, index: int, taken: int) -> None:
+        """The same for an item. Raw bytes have no lines: the rest of them is one thing."""
+        encoding = Encoding.FRAMES if item.raw else item.encoding or self.encoding
+        if item.raw:
+            size, border, left = len(item.data), len(wire), len(wire) - taken
         else:
-            lines = chunk.part(client.form, start - chunk.start, end - chunk.start)
-            yield Part(lines, chunk, end - start)
+            place = cut(wire, taken, encoding)
+            size, border, left = place.size, place.border, place.left
+            self.lines_out += place.lines - (left > 0)
+        self.item_bytes -= size
+        self._account.delivered += size - left if item.owed else 0
+        whole = size == len(item.data)
+        lines = item.messages if item.raw else 1
+        owed = left if item.owed else 0
+        self._keep(wire[taken:border], owed, lines, encoding, farewell=item.farewell and whole)
+        if whole:
+            del self.items[index]
+        else:
+            self.items[index] = item._replace(data=item.data[size:])
 
-
-def pass_own(client: Client) -> None:
-    """Move the client past lines of its own that come next, so that what comes then has bytes to send."""
-    room = client.room
-    if room is None:
-        return
-    for index in range(room.index(client.offset), len(room.chunks)):
-        chunk = room.chunks[index]
-        for start, end, own in spans(chunk.own, client.id, max(client.offset, chunk.start), chunk.end):
-            if not own:
-                return
-            _pass(client, Own(chunk.lines(start, end), end - start))
-
-
-def _pass(client: Client, own: Own) -> None:
-    client.position += own.lines
-    client.offset += own.size
-    client.own_lines -= own.lines
-    client.own_bytes -= own.size
-
-
-def _take_whole(client: Client, part: Part, account: Account) -> None:
-    source = part.source
-    if source is None:
-        account.delivered += client.rest_owed
-        client.farewell_sent |= client.rest_farewell
-        client.lines_out += client.rest_lines
-        _keep_rest(client, b"")
-    elif isinstance(source, Piece):
-        client.private_bytes -= len(source.data)
-        client.farewell_sent |= source.farewell
-        client.lines_out += source.lines
-        if source.owed:
-            account.delivered += part.size
-    elif isinstance(source, Own):
-        _pass(client, source)
-    else:
-        start = client.offset - source.start
-        whole = part.size == len(source.lf)
-        lines = source.count if whole else source.lf.count(b"\n", start, start + part.size)
-        client.lines_out += lines
-        client.position += lines
-        client.offset += part.size
-        account.delivered += part.size
-
-
-def _take_some(client: Client, part: Part, index: int, taken: int, account: Account) -> None:
-    """The kernel cut this part: go on to the end of the line that it cut, and keep that line's rest."""
-    source, wire = part.source, part.wire
-    if source is None:
-        form = Form.FRAMES if client.rest_is_raw else client.form
-        left = canonical_left(wire[taken:], form, client.rest_owed)
-        account.delivered += client.rest_owed - left
-        client.rest, client.rest_owed = wire[taken:], left
-    elif isinstance(source, Chunk):
-        place = source.cut(client.form, client.offset - source.start, wire, taken)
-        client.lines_out += place.lines - (place.left > 0)
-        client.position += place.lines
-        client.offset += place.size
-        account.delivered += place.size - place.left
-        _keep_rest(client, wire[taken : place.border], owed=place.left)
-    elif isinstance(source, Piece):
-        _take_some_private(client, source, wire, index, taken, account)
-
-
-def _take_some_private(
-    client: Client, piece: Piece, wire: bytes, index: int, taken: int, account: Account
-) -> None:
-    """The same for private output. Raw bytes have no lines: the rest of them is one thing."""
-    if piece.raw:
-        size, border, left = len(piece.data), len(wire), len(wire) - taken
-    else:
-        place = cut(wire, taken, piece.form or client.form)
-        size, border, left = place.size, place.border, place.left
-        client.lines_out += place.lines - (left > 0)
-    client.private_bytes -= size
-    if piece.owed:
-        account.delivered += size - left
-    whole = size == len(piece.data)
-    owed = left if piece.owed else 0
-    _keep_rest(
-        client,
-        wire[taken:border],
-        owed=owed,
-        lines=piece.messages if piece.raw else 1,
-        raw=piece.raw,
-        farewell=piece.farewell and whole,
-    )
-    if whole:
-        del client.private[index]
-    else:
-        client.private[index] = piece._replace(data=piece.data[size:])
-
-
-def _keep_rest(
-    client: Client,
-    rest: bytes,
-    *,
-    owed: int = 0,
-    lines: int = 1,
-    raw: bool = False,
-    farewell: bool = False,
-) -> None:
-    """What the client gets before anything else."""
-    client.rest, client.rest_owed, client.rest_farewell = rest, owed, farewell
-    client.rest_lines, client.rest_is_raw = lines if rest else 0, raw
+    def _keep(
+        self, wire: bytes, owed: int, lines: int, encoding: Encoding, *, farewell: bool = False
+    ) -> None:
+        self.partial = Partial(wire, owed, lines, encoding, farewell) if wire else None

@@ -1,37 +1,37 @@
-"""Who said what, for --no-self-echo: nobody gets its own lines back.
+"""Which lines of a chunk are whose, where a sender does not get its own lines back.
 
-A chunk then keeps for each speaker the runs of its lines, as offsets of the room. Whoever said nothing in a
-chunk, and that is nearly everybody, is handed the shared bytes as ever; only a speaker gets the parts between
-its runs. It is not owed its own lines, so they are in no side of the account, and its position passes them
-without anything being sent. Without the flag no runs are kept and nothing here is called.
+A chunk then keeps for each sender the runs of its lines, as offsets of the log. A subscriber that said
+nothing in a chunk, and that is nearly every one, is handed the shared bytes as ever; only a sender gets the
+parts between its runs. A sender is not owed its own lines, so they are on no side of the account, and its
+offset passes them without anything being sent. Under --self-echo no runs are kept and nothing here is
+called.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-Runs = dict[int, list[tuple[int, int]]]
-"""By the id of the speaker, where its lines begin and end, in order."""
+SenderRuns = dict[int, list[tuple[int, int]]]
+"""By the id of the sender, where its lines begin and end, in order."""
 
 
-class Own(NamedTuple):
-    """Lines that their speaker passes without getting them."""
+class OwnLines(NamedTuple):
+    """Lines that their sender passes without getting them."""
 
     lines: int
     size: int
 
 
-def note(runs: Runs, speaker: int, start: int, end: int) -> None:
-    """These lines are this speaker's; what follows on from its last run makes that longer."""
-    mine = runs.setdefault(speaker, [])
+def note(runs: SenderRuns, sender: int, start: int, end: int) -> None:
+    """Record that these lines are this sender's; lines right behind its last run make that run longer."""
+    mine = runs.setdefault(sender, [])
     if mine and mine[-1][1] == start:
         start = mine.pop()[0]
     mine.append((start, end))
 
 
-def spans(runs: Runs | None, client_id: int, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
-    """All from `start` to `stop`, in order: where it begins and ends, and whether it is the client's own."""
+def spans(runs: SenderRuns | None, client_id: int, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
+    """All from `start` to `stop`, in order: where a span begins and ends, and whether it is the client's
+    own."""
     for first, end in runs.get(client_id, ()) if runs else ():
         if end <= start or stop <= max(start, first):
             continue

@@ -1,4 +1,4 @@
 """A client as data, the ready sets of a turn, and the protocol that a mode implements.
 
-It makes no system call.
+This package makes no system call.
 """

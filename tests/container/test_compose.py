@@ -86,7 +86,7 @@ def test_a_script_talks_through_the_published_port(container: Container) -> None
     assert b"* bye reason=quit" in printed
 
 
-def test_the_page_is_served_under_the_published_name_and_no_foreign_one(container: Container) -> None:
+def test_the_page_is_served_under_the_published_name_only(container: Container) -> None:
     assert b"hubbub" in get("/")
     assert json.loads(get("/readyz")) == {"ready": True, "alive": True, "draining": False}
     assert get("/livez", host="127.0.0.1:8080")
@@ -153,7 +153,7 @@ def test_many_clients_of_one_address_are_let_in(container: Container) -> None:
 
 
 @pytest.mark.promise("container-rights")
-def test_stop_says_goodbye_and_ends_within_the_drain_with_exit_code_0(container: Container) -> None:
+def test_stop_says_goodbye_and_ends_with_exit_code_0(container: Container) -> None:
     with closing([Peer(LINES) for _ in range(5)]) as peers, WsPeer(WEBSOCKETS) as browser:
         for peer in peers:
             peer.send(b"hello\n")
@@ -174,7 +174,7 @@ def test_the_engine_finds_it_healthy_while_it_turns(container: Container) -> Non
 
 
 @pytest.mark.promise("container-rights")
-def test_a_loop_that_hangs_makes_it_unhealthy_while_the_page_still_answers(container: Container) -> None:
+def test_a_loop_that_hangs_is_unhealthy_though_the_page_answers(container: Container) -> None:
     container.wait_until("healthy")
     with held_still(container.inspect("State.Pid")):  # The main thread alone, seen from outside.
         container.wait_until("unhealthy")

@@ -95,7 +95,7 @@ def test_the_hub_listens_on_all_addresses_of_the_container(service: dict[str, An
     }
 
 
-def test_the_engine_waits_longer_for_the_end_than_the_drain_lasts(service: dict[str, Any]) -> None:
+def test_the_engine_waits_longer_than_the_drain_lasts(service: dict[str, Any]) -> None:
     grace_s = TIMEOUT.read(service["stop_grace_period"])
     assert isinstance(grace_s, float)
     assert grace_s >= DEFAULTS.drain_s + 5
@@ -129,7 +129,7 @@ def test_a_check_has_more_time_than_the_question_takes(service: dict[str, Any]) 
 
 
 @pytest.mark.promise("container-restart")
-def test_the_engine_asks_every_ten_seconds_and_starts_anew_what_ended_by_itself(
+def test_the_engine_asks_every_ten_seconds_and_restarts_failures(
     service: dict[str, Any],
 ) -> None:
     check = service["healthcheck"]
@@ -142,14 +142,13 @@ def test_the_engine_asks_every_ten_seconds_and_starts_anew_what_ended_by_itself(
 
 
 @pytest.mark.promise("cli-precedence")
-def test_a_file_mounted_at_etc_hubbub_is_where_the_hub_looks_for_one(service: dict[str, Any]) -> None:
+def test_the_hub_looks_for_a_file_mounted_at_etc_hubbub(service: dict[str, Any]) -> None:
     assert str(PurePosixPath(instructions("WORKDIR")[-1], CONFIG_FILE)) == "/etc/hubbub/hubbub.toml"
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert "WORKDIR /etc/hubbub" in last, "it is that of the stage that runs"
     assert "working_dir" not in service and "HUBBUB_CONFIG" not in {*service["environment"], *last.split()}
-    assert (
-        "A hubbub.toml mounted at /etc/hubbub/hubbub.toml is read" in (ROOT / "docs/behaviour.md").read_text()
-    )
+    told = (ROOT / "docs/operate/run.md").read_text()
+    assert "A hubbub.toml mounted at /etc/hubbub/hubbub.toml is read" in told
 
 
 def test_the_image_runs_as_a_number_that_is_not_root() -> None:
@@ -168,7 +167,7 @@ def test_what_builds_stays_in_the_first_stage() -> None:
     assert re.findall(r"^COPY (.*)", last, re.MULTILINE) == ["--from=build /opt/hubbub /opt/hubbub"]
 
 
-def test_everything_that_the_wheel_is_made_of_reaches_the_builder(project: dict[str, Any]) -> None:
+def test_everything_that_the_wheel_needs_reaches_the_builder(project: dict[str, Any]) -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     wanted = {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "constraints.txt"}
     wanted |= {project["project"]["readme"], *project["project"]["license-files"]}
@@ -189,7 +188,7 @@ def test_no_file_names_a_registry_or_a_secret(name: str) -> None:
 
 
 @pytest.mark.promise("container-builds")
-def test_every_dependency_has_one_exact_version_and_it_is_one_that_is_allowed(
+def test_every_dependency_has_one_exact_allowed_version(
     project: dict[str, Any],
 ) -> None:
     exact = requirements((ROOT / "constraints.txt").read_text())

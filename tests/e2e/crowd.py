@@ -8,8 +8,8 @@ The hub has to be in broadcast mode. It ends with 0 and a line of JSON when ever
 every speaker, once, in that speaker's order, and all in the same order. WebSocket clients run on the client
 side of the `websockets` library; a message is a line.
 
-Nobody keeps what it heard. Who gets further than everyone before writes the story on, and everyone else must
-hear what is written; so the first byte that differs is found when it comes, in memory for one.
+Nobody keeps what it heard. The client that is furthest writes the story on, and everyone else must hear
+what is written; so the first byte that differs is found when it comes, in memory for one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Load for the overload tests: many readers in one epoll loop, and what they must have got.
 
-The lines of a feed are one block repeated, so that what arrived can be compared with what was sent at
+The lines of a sender are one block repeated, so that what arrived can be compared with what was sent at
 memory speed, at any offset, without keeping it.
 """
 
@@ -97,7 +97,7 @@ class Readers:
                 self._read(fd)
                 if self.got[fd] >= total:
                     waiting.discard(fd)
-                assert fd not in self.ended, f"a reader was cut after {self.got[fd]} bytes"
+                assert fd not in self.ended, f"a reader was closed after {self.got[fd]} bytes"
 
     def _may_read(self, fd: int, start: float) -> bool:
         return self.got[fd] < (time.monotonic() - start) * self._rates[fd]
@@ -227,7 +227,7 @@ def queues(port: int) -> dict[int, Queues]:
 
 
 @contextmanager
-def feed(port: int, size: int) -> Iterator[None]:
+def pushing(port: int, size: int) -> Iterator[None]:
     """A client of ours that pushes so many bytes of `block()` and reads nothing; it stays to the end."""
     data = block()
     with socket.create_connection(("127.0.0.1", port)) as sock:

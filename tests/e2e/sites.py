@@ -49,7 +49,7 @@ def fill(host: str, inside: Sequence[Sequence[str]]) -> None:
 
 def answer(sock: socket.socket) -> bytes:
     """What a line of this client brings."""
-    with suppress(OSError):  # Who is refused may be gone already.
+    with suppress(OSError):  # A refused client may be gone already.
         sock.sendall(b"hello\n")
     return sock.makefile("rb").readline()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from hub.control.mailbox import Stop
-from tests.e2e.choir import WIRES, Choir, Voice, assert_same_story
-from tests.hub.test_sockets import needs_ipv6
+from tests.e2e.recording_clients import WIRES, Choir, Voice, assert_same_story
 from tests.support import HubProcess, Peer, ThreadHub, closing, until
+from tests.unit.net.test_sockets import needs_ipv6
 
 Record = Callable[[str, object], None]
 HEARD_ON = {"127.0.0.1": "127.0.0.1", "::ffff:127.0.0.1": "127.0.0.1", "::1": "::1"}
@@ -29,16 +29,15 @@ def small_talk(host: str) -> tuple[bytes, ...]:
     with ThreadHub(host=HEARD_ON[host], mode="chat") as hub:
         ann = Peer(hub.port, host)
         ann.send(b"/nick ann\n/who\n")
-        heard = ann.read_until(b"ann")
+        heard = ann.read_until(b"is now ann\n")
         bob = Peer(hub.port, host)
         with closing([ann, bob]):
-            heard += ann.read_until(b"joined\n")
             bob.send(b"/nick bob\nhello\n")
             heard += ann.read_until(b"hello\n")
             ann.send(b"hi\n/quit\n")
             ours = ann.rest()
-            theirs = bob.read_until(b"left\n")
-            assert set(hub.loop.hub.per_address) == {HEARD_ON[host]}
+            theirs = bob.read_until(b"ann left\n")
+            assert set(hub.loop.hub.connections.per_address) == {HEARD_ON[host]}
             hub.mailbox.post(Stop())
             theirs += bob.rest()
         until(lambda: len(hub.endings()) == 2)
@@ -48,7 +47,7 @@ def small_talk(host: str) -> tuple[bytes, ...]:
 
 @pytest.mark.promise("network-addresses")
 @needs_ipv6
-def test_a_chat_is_the_same_to_the_byte_over_ipv4_ipv6_and_ipv4_in_ipv6() -> None:
+def test_a_chat_is_the_same_to_the_byte_over_every_loopback() -> None:
     told = {small_talk(host) for host in HEARD_ON}
     assert len(told) == 1, told
     assert all(b"bye reason=" in part for part in told.pop()[1:])
@@ -57,7 +56,7 @@ def test_a_chat_is_the_same_to_the_byte_over_ipv4_ipv6_and_ipv4_in_ipv6() -> Non
 @pytest.mark.promise("network-addresses")
 @needs_ipv6
 @pytest.mark.parametrize("host", HEARD_ON)
-def test_lines_and_browsers_hear_the_same_on_every_kind_of_loopback(host: str) -> None:
+def test_all_transports_hear_the_same_on_every_loopback(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ThreadHub(host=HEARD_ON[host], max_per_ip=2) as hub, Choir() as choir:
         ports = {"lines": hub.port, "websocket": hub.ws_port}
@@ -68,9 +67,9 @@ def test_lines_and_browsers_hear_the_same_on_every_kind_of_loopback(host: str) -
                 for n in range(4)
             ]
         )
-        choir.until(lambda: sum(len(room.hearers) for room in hub.loop.hub.rooms.all()) == len(voices))
+        choir.until(lambda: sum(len(room.subscribers) for room in hub.loop.hub.rooms.all()) == len(voices))
         # Counted as one address, whichever way it is written; as loopback it is exempt from the limit.
-        assert hub.loop.hub.per_address == {HEARD_ON[host]: len(voices)}
+        assert hub.loop.hub.connections.per_address == {HEARD_ON[host]: len(voices)}
         choir.talk(voices, 20)
         choir.until_heard(voices, 20 * len(voices))
         assert_same_story(voices, voices)
@@ -93,7 +92,7 @@ def time_waits(host: str, port: int) -> int:
 
 
 @pytest.mark.promise("close-listener")
-def test_a_hub_comes_back_at_once_on_a_port_with_five_hundred_sockets_in_time_wait(
+def test_a_hub_comes_back_on_a_port_with_500_in_time_wait(
     record_property: Record,
 ) -> None:
     host = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.7"  # Nobody else takes a port of this one.
@@ -121,7 +120,7 @@ def test_a_hub_comes_back_at_once_on_a_port_with_five_hundred_sockets_in_time_wa
 @pytest.mark.promise("close-reset")
 @pytest.mark.long
 @pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_a_thousand_resets_at_once_are_a_thousand_ends_and_the_others_hear_on(
+def test_a_thousand_resets_at_once_are_closed_and_others_hear_on(
     trigger: str, record_property: Record
 ) -> None:
     with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub, Choir() as choir:
@@ -133,7 +132,7 @@ def test_a_thousand_resets_at_once_are_a_thousand_ends_and_the_others_hear_on(
         ]
         choir.join(doomed)
         others = choir.join([Voice(("127.0.0.1", hub.port), f"other-{number}") for number in range(10)])
-        # Who has heard a line of each of the others is in the room, and so are they.
+        # A client that heard a line of each other one is in the room, and so are they.
         choir.talk(others, 1)
         choir.until_heard(others[-1:], 1)
         choir.talk(others, 20)
@@ -158,6 +157,6 @@ def test_a_thousand_resets_at_once_are_a_thousand_ends_and_the_others_hear_on(
 
 
 def closed_so_far(hub: HubProcess, count: int) -> dict[str, int]:
-    """The endings by reason, once there are so many."""
+    """The closed clients by reason, once there are so many."""
     closed = Counter(hub.get("/api/summary")["closed"])
     return {reason: times for reason, times in closed.items() if times} if closed.total() >= count else {}

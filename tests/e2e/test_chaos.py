@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.chaos import Proxy
-from tests.e2e.choir import WIRES, Choir, Voice, assert_same_story
+from tests.e2e.recording_clients import WIRES, Choir, Voice, assert_same_story
 from tests.e2e.toxics import Toxic
 from tests.support import ThreadHub
 
@@ -52,14 +52,14 @@ class Stage:
 
     def join_behind(self, count: int, name: str = "behind") -> list[Voice]:
         """Some more behind the link, in the room when this returns."""
-        before = self._hearers()
+        before = self._subscribers()
         address = ("127.0.0.1", self.proxy.port)
         made = self.choir.join([self.voice(address, f"{name}-{number:02}") for number in range(count)])
-        self.choir.until(lambda: self._hearers() == before + count)
+        self.choir.until(lambda: self._subscribers() == before + count)
         return made
 
-    def _hearers(self) -> int:
-        return sum(len(room.hearers) for room in self.hub.loop.hub.rooms.all())
+    def _subscribers(self) -> int:
+        return sum(len(room.subscribers) for room in self.hub.loop.hub.rooms.all())
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def stage(wire: str, **changes: Any) -> Iterator[Stage]:
             made.direct = choir.join(
                 [made.voice(("127.0.0.1", port), f"direct-{number:02}") for number in range(DIRECT)]
             )
-            choir.until(lambda: made._hearers() == BEHIND + DIRECT)
+            choir.until(lambda: made._subscribers() == BEHIND + DIRECT)
             yield made
 
 
@@ -115,9 +115,7 @@ SLOW = {
 
 @pytest.mark.promise("network-bad-link")
 @both_wires
-def test_over_a_link_that_cuts_everything_into_bits_everyone_hears_the_same(
-    wire: str, record_property: Record
-) -> None:
+def test_over_a_link_that_cuts_into_bits_all_hear_the_same(wire: str, record_property: Record) -> None:
     with stage(wire) as act:
         took_s = everyone_talks_over(act, *BITS, lines=FEW)
         record_property(f"1,000 lines in bits, {wire}", f"{took_s:.1f} s")
@@ -138,9 +136,7 @@ def test_over_a_slow_link_everyone_hears_the_same(wire: str, toxic: str, record_
 @pytest.mark.promise("network-bad-link")
 @pytest.mark.long
 @both_wires
-def test_over_a_link_so_narrow_that_the_kernel_refuses_bytes_everyone_hears_the_same(
-    wire: str, record_property: Record
-) -> None:
+def test_over_a_narrow_link_all_hear_the_same(wire: str, record_property: Record) -> None:
     narrow = Toxic(bytes_per_s=200_000)
     with stage(wire) as act:
         took_s = everyone_talks_over(act, narrow, narrow, filler=b"x" * 400)
@@ -204,7 +200,7 @@ def assert_part_of_the_story(act: Stage, cut: list[Voice]) -> None:
 @pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
-def test_links_reset_amid_the_talk_end_as_peer_reset_and_the_others_hear_on(wire: str) -> None:
+def test_links_reset_amid_talk_are_peer_reset_and_others_hear_on(wire: str) -> None:
     with stage(wire) as act:
         act.choir.talk(act.all, LINES // 2)
         act.proxy.reset()
@@ -254,7 +250,7 @@ def got_through(voice: Voice, limit: int) -> list[bytes]:
 @pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
-def test_a_link_that_stays_down_ends_its_clients_and_they_may_come_back(wire: str) -> None:
+def test_clients_of_a_link_that_went_down_may_come_back(wire: str) -> None:
     with stage(wire) as act:
         act.choir.talk(act.all, LINES // 2)
         act.choir.until_heard(act.all, LINES // 2 * len(act.all))
@@ -279,9 +275,7 @@ def test_a_link_that_stays_down_ends_its_clients_and_they_may_come_back(wire: st
 @pytest.mark.promise("network-broken-link")
 @pytest.mark.long
 @both_wires
-def test_who_is_behind_a_link_that_stopped_for_good_is_cut_as_slow_and_the_others_hear_on(
-    wire: str, record_property: Record
-) -> None:
+def test_clients_behind_a_stopped_link_are_closed_as_slow(wire: str, record_property: Record) -> None:
     stop = Toxic(stopped=True)
     with stage(wire) as act:
         act.choir.talk(act.all, LINES // 2)

@@ -68,7 +68,7 @@ def echo(peer: Peer) -> None:
 
 @pytest.mark.promise("idle-wall-clock")
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_nothing_but_the_stamps_of_the_log_follows_the_time_of_day(strategy: str, tmp_path: Path) -> None:
+def test_only_the_stamps_of_the_log_follow_the_time_of_day(strategy: str, tmp_path: Path) -> None:
     clocks = FakeClocks(tmp_path, monotonic=False)
     flags = ("--mode", "echo", "--log", "json", "--idle-timeout", "1m", "--idle-strategy", strategy)
     steps = [0, HOUR_S, -HOUR_S, DAY_S, -DAY_S, 0]
@@ -80,7 +80,7 @@ def test_nothing_but_the_stamps_of_the_log_follows_the_time_of_day(strategy: str
             with hub.peer() as leaves:
                 echo(leaves)
             newest = endings(hub, count)[0]
-            assert abs(newest["ended_wall_s"] - time.time()) < 5
+            assert abs(newest["closed_wall_s"] - time.time()) < 5
             for peer in peers:
                 echo(peer)
             rows = hub.get("/api/clients")["clients"]
@@ -95,17 +95,15 @@ def test_nothing_but_the_stamps_of_the_log_follows_the_time_of_day(strategy: str
         assert hub.stop() == 0
         assert hub.process.stderr is not None
         log = [json.loads(line) for line in hub.process.stderr.read().splitlines()]
-    ends = [entry for entry in log if entry["event"] == "end"][: len(steps)]
+    ends = [entry for entry in log if entry["event"] == "closed"][: len(steps)]
     stamps = [datetime.fromisoformat(entry["time"]).timestamp() - real_s for entry in ends]
     assert [round(stamp / HOUR_S) for stamp in stamps] == [offset_s // HOUR_S for offset_s in steps]
-    assert {entry["event"] for entry in log} == {"end", "draining"}
+    assert {entry["event"] for entry in log} == {"closed", "draining"}
 
 
 @pytest.mark.promise("pause-active")
 @pytest.mark.parametrize("strategy", ["sweep", "deadline"])
-def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_idle(
-    strategy: str, tmp_path: Path
-) -> None:
+def test_after_a_leap_of_an_hour_input_counts_before_idleness(strategy: str, tmp_path: Path) -> None:
     """As after a laptop's sleep: more input than one wait reports, so some is unseen at first."""
     clocks = FakeClocks(tmp_path, monotonic=True)
     flags = ("--mode", "echo", "--idle-timeout", "5m", "--idle-strategy", strategy, "--sweep-interval", "1s")
@@ -136,7 +134,7 @@ def test_after_a_leap_of_an_hour_what_came_meanwhile_is_read_before_anybody_is_i
 
 
 @pytest.mark.promise("pause-active")
-def test_after_a_leap_of_an_hour_who_has_taken_its_lines_meanwhile_stays(tmp_path: Path) -> None:
+def test_after_a_leap_of_an_hour_a_client_that_took_lines_stays(tmp_path: Path) -> None:
     """The process stands still in its wait, which then ends by a signal, and its time is over."""
     clocks = FakeClocks(tmp_path, monotonic=True)
     lines = b"".join(b"line %06d\n" % number for number in range(60_000))

@@ -49,7 +49,7 @@ def closed(hub: HubProcess, accepted: int, still_open: int = 0) -> dict[str, int
 
 @pytest.mark.promise("close-half-close")
 @triggers
-def test_who_half_closes_after_a_hundred_lines_gets_all_echoes_and_then_the_end(trigger: str) -> None:
+def test_a_half_close_after_100_lines_gets_all_echoes(trigger: str) -> None:
     lines = b"".join(b"line %d\n" % number for number in range(100))
     long_lines = b"".join(b"%02000d\n" % number for number in range(100))
     with (
@@ -69,7 +69,7 @@ def test_who_half_closes_after_a_hundred_lines_gets_all_echoes_and_then_the_end(
 
 @pytest.mark.promise("close-reset")
 @triggers
-def test_a_thousand_that_reset_before_they_are_accepted_are_a_thousand_ends(
+def test_a_thousand_resets_before_accept_are_a_thousand_closes(
     trigger: str, tmp_path: Path, record_property: Record
 ) -> None:
     log = tmp_path / "log"
@@ -90,7 +90,7 @@ def test_a_thousand_that_reset_before_they_are_accepted_are_a_thousand_ends(
 
 @pytest.mark.promise("close-reset")
 @triggers
-def test_whoever_is_gone_when_a_line_is_sent_to_it_ends_once_and_the_process_lives(trigger: str) -> None:
+def test_a_peer_gone_when_a_line_is_sent_is_closed_once(trigger: str) -> None:
     with HubProcess("--mode", "broadcast", "--trigger", trigger) as hub, closing(_joined(hub, 61)) as peers:
         speaker, stays, *gone = peers[0], peers[1:21], *peers[21:]
         with standing_still(hub):
@@ -133,7 +133,7 @@ def test_of_fifty_too_many_each_is_told_so_again_and_again(record_property: Reco
 
 
 @pytest.mark.promise("admission-full")
-def test_each_address_and_each_ipv6_site_has_two_places_of_its_own() -> None:
+def test_each_address_and_each_ipv6_site_has_its_own_two_places() -> None:
     """In a network namespace, because the addresses of loopback are exempt; tests/e2e/sites.py looks."""
     require_namespaces(["ip"])
     command = [require("unshare"), "--net", sys.executable, "-m", "tests.e2e.sites"]
@@ -143,9 +143,7 @@ def test_each_address_and_each_ipv6_site_has_two_places_of_its_own() -> None:
 
 @pytest.mark.promise("cli-log")
 @pytest.mark.long
-def test_ten_thousand_bad_connections_leave_a_short_log_that_counts_them_all(
-    tmp_path: Path, record_property: Record
-) -> None:
+def test_ten_thousand_bad_connections_leave_a_short_log(tmp_path: Path, record_property: Record) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance, path = random.Random(seed), tmp_path / "log"
@@ -163,7 +161,7 @@ def test_ten_thousand_bad_connections_leave_a_short_log_that_counts_them_all(
         assert hub.stop() == 0
         written = path.stat().st_size - before
     records = [json.loads(line) for line in path.read_bytes().splitlines()]
-    ends = [record for record in records if record["event"] == "end"]
+    ends = [record for record in records if record["event"] == "closed"]
     told = [record for record in ends if "repeated" not in record]
     assert len(told) + sum(record["repeated"] for record in ends if "repeated" in record) == 10_000
     # A second of the log begins with its first record, so one of the clock's has parts of two.

@@ -7,12 +7,11 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support import HubProcess, until
+from tests.support import ROOT, HubProcess, until
 
 ALIVE_WITHIN_S = 2.0
 OWN_ENDINGS = {"idle", "line_too_long", "slow_consumer", "wrong_protocol", "protocol_error"}
@@ -56,7 +55,7 @@ def is_alive_soon() -> bool:
 
 
 def test_the_page_is_alive_within_two_seconds() -> None:
-    """One of three times at least: a machine that is busy otherwise is no fault of the demo's."""
+    """At least once of three times: a machine that is busy otherwise is no fault of the demo's."""
     assert any(is_alive_soon() for _ in range(3))
 
 
@@ -68,7 +67,7 @@ def test_rooms_have_names_that_say_something() -> None:
 
 
 @pytest.mark.promise("demo-closes")
-def test_several_kinds_of_endings_come_soon_and_the_books_balance() -> None:
+def test_several_close_reasons_come_soon_and_all_is_balanced() -> None:
     with demo("--idle-timeout", "2s") as hub:
         until(lambda: "idle" in reasons(hub))
         seen_by(hub, OWN_ENDINGS | {"quit", "peer_closed", "peer_reset"}, 4, 60)
@@ -177,6 +176,6 @@ def test_it_says_what_to_open_and_what_to_type() -> None:
 def test_a_setting_of_the_user_beats_the_demo_s_own() -> None:
     with demo() as hub:
         assert hub.get("/api/summary")["idle_timeout_s"] == 20
-    environment = {**os.environ, "HUBBUB_IDLE_TIMEOUT": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "HUBBUB_IDLE_TIMEOUT": "7", "PYTHONPATH": str(ROOT)}
     with demo(env=environment) as hub:
         assert hub.get("/api/summary")["idle_timeout_s"] == 7

@@ -32,7 +32,7 @@ from tests.e2e.test_quiet import assert_hub_rests, newest
 from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, until
 from tests.support import closing as closing_all
 from tests.support_ws import WsPeer
-from tests.web.support import LiveTab
+from tests.unit.web.support import LiveTab
 
 Record = Callable[[str, object], None]
 
@@ -81,7 +81,7 @@ def is_served(hub: HubProcess) -> bool:
 
 
 @pytest.mark.promise("resources-no-descriptor")
-def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
+def test_without_descriptors_all_are_told_and_clients_go_on(
     record_property: Record,
 ) -> None:
     hub = HubProcess("--mode", "echo", "--log", "json", stderr=subprocess.PIPE)
@@ -129,7 +129,7 @@ def test_without_descriptors_all_are_told_and_who_is_inside_and_the_page_go_on(
 
 
 @pytest.mark.promise("admission-reserve")
-def test_a_crowd_on_the_page_takes_no_descriptor_that_the_clients_were_promised() -> None:
+def test_a_crowd_on_the_page_takes_no_descriptor_of_the_clients() -> None:
     with HubProcess("--mode", "echo", prefix=("prlimit", "--nofile=64:64")) as hub, ExitStack() as stack:
         port = urlsplit(hub.url).port
         assert port is not None
@@ -147,7 +147,7 @@ def test_a_crowd_on_the_page_takes_no_descriptor_that_the_clients_were_promised(
             assert late.line() == b"* bye reason=server_full limit=32\r\n"
 
 
-# What is left of those who went.
+# What is left of closed clients.
 
 
 def come_and_go(hub: HubProcess | ThreadHub, cycles: int) -> None:
@@ -178,7 +178,7 @@ def everyone_is_gone(page: http.client.HTTPConnection, accepted: int) -> bool:
 @pytest.mark.promise("resources-given-back")
 @pytest.mark.long
 @each_pair
-def test_4000_connections_that_end_in_three_ways_give_every_descriptor_back(trigger: str, read: str) -> None:
+def test_4000_connections_give_every_descriptor_back(trigger: str, read: str) -> None:
     flags = ("--mode", "echo", "--trigger", trigger, "--read", read)
     with HubProcess(*flags) as hub, page_of(hub) as page:
         ask(page, "/api/clients")
@@ -199,7 +199,7 @@ def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
     try:
         with ThreadHub(mode="echo", trigger=trigger, read=read) as hub, hub.peer() as stays:
             come_and_go(hub, 60)
-            until(lambda: hub.loop.hub.counters.accepted == 61 and len(hub.loop.hub.by_fd) == 1)
+            until(lambda: hub.loop.hub.counters.accepted == 61 and len(hub.loop.hub.connections.by_fd) == 1)
             echo(stays)  # The turn that saw the last of them is over.
             left = Counter(type(each) for each in gc.get_objects())
             assert left[Client] - before[Client] == 1
@@ -226,7 +226,7 @@ def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property
 
 
 @pytest.mark.promise("resources-websocket")
-def test_the_memory_of_a_visit_to_the_page_does_not_wait_for_many_more(record_property: Record) -> None:
+def test_the_memory_of_a_visit_to_the_page_is_freed_soon(record_property: Record) -> None:
     """Each visit leaves a knot of asyncio's objects, which only the garbage collector frees."""
     with HubProcess("--mode", "echo") as hub:
         visit(hub, 800)
@@ -286,9 +286,7 @@ def descriptor_flags(entry: Path) -> int:
 @pytest.mark.promise("resources-exec")
 @each_pair
 @pytest.mark.parametrize("ends", ["peer", "hub"])
-def test_a_descriptor_that_a_child_still_holds_makes_no_events_once_the_hub_closed_its_own(
-    trigger: str, read: str, ends: str
-) -> None:
+def test_a_descriptor_held_by_a_child_makes_no_more_events(trigger: str, read: str, ends: str) -> None:
     """epoll watches what is behind a descriptor, and that lives as long as anybody holds it: epoll(7), Q6."""
     with ThreadHub(mode="chat", trigger=trigger, read=read) as hub, hub.peer() as peer, ExitStack() as stack:
         client = newest(hub, 1)
@@ -332,9 +330,7 @@ def log_sink(kind: str) -> Iterator[int]:
 
 @pytest.mark.promise("resources-log")
 @pytest.mark.parametrize("kind", ["full", "gone", "stalls"])
-def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
-    kind: str, record_property: Record
-) -> None:
+def test_a_log_that_takes_nothing_costs_no_client_anything(kind: str, record_property: Record) -> None:
     with (
         log_sink(kind) as sink,
         HubProcess("--mode", "echo", stderr=sink) as hub,
@@ -347,7 +343,7 @@ def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
                 slowest_s = max(slowest_s, seconds(partial(echo, peer)))
             echo(stays)
         record_property(f"slowest echo, {kind}", f"{slowest_s * 1000:.0f} ms")
-        if kind != "stalls":  # Who stalls may go on, and is given what waits, up to ten thousand records.
+        if kind != "stalls":  # A stalled one may go on, and is given what waits, up to ten thousand records.
             until(lambda: ask(page, "/api/summary")["log_dropped"] >= 20)
         assert slowest_s < 5.0
         stays.close()
@@ -362,7 +358,7 @@ def test_a_log_that_takes_nothing_costs_no_client_anything_and_is_counted(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mode", ["echo", "chat"])
 def test_5000_idle_clients_cost_little_and_later_crowds_no_more(mode: str, record_property: Record) -> None:
-    """The ledger keeps the last ten thousand endings, so that is filled before anything is compared."""
+    """The close log keeps the last ten thousand, so it is filled before anything is compared."""
     with HubProcess("--mode", mode) as hub, page_of(hub) as page:
         empty, *_ = crowd_of(hub, page, 1)
         levels = [crowd_of(hub, page, 5000) for _ in range(5)]

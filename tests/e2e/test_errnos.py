@@ -186,7 +186,7 @@ def test_a_running_hub_outlives_forty_failed_calls(tmp_path: Path, record_proper
 @pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("error", PLAUSIBLE["accept4"])
-def test_an_accept_that_fails_three_times_costs_nobody_else_anything(error: str, tmp_path: Path) -> None:
+def test_an_accept_that_fails_three_times_costs_nobody_else(error: str, tmp_path: Path) -> None:
     """Only a lack of resources shuts the door for a moment; a peer that went away is passed over."""
     with watched(tmp_path / "run", f"accept4:error={error}:when=2..{1 + REPEATED}") as run:
         with Peer(run.hub.port) as there:

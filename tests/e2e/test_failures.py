@@ -41,15 +41,15 @@ jinja2.Template.render = render
 """
 LOOP_THAT_FAILS = """
 import threading
-from hub.loop.event_loop import Loop
+from hub.loop.event_loop import EventLoop
 told = threading.Event()
 threading.Thread(target=lambda: sys.stdin.readline() and told.set(), daemon=True).start()
-turn = Loop.turn
+turn = EventLoop.turn
 def failing(self):
     if told.is_set():
         raise RuntimeError("made to fail")
     turn(self)
-Loop.turn = failing
+EventLoop.turn = failing
 """
 RUN = """
 from hub.cli import main as cli
@@ -89,7 +89,7 @@ def assert_echo(peer: Peer) -> None:
 
 
 @pytest.mark.promise("process-page-dies")
-def test_clients_do_not_notice_the_death_of_the_page_and_health_does() -> None:
+def test_the_death_of_the_page_is_noticed_by_health_only() -> None:
     with hub_with(PAGE_THAT_DIES) as hub, hub.peer() as peer:
         assert_echo(peer)
         page = split_url(hub.url)
@@ -108,7 +108,7 @@ def test_clients_do_not_notice_the_death_of_the_page_and_health_does() -> None:
 
 
 @pytest.mark.promise("process-page-dies")
-def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
+def test_a_template_that_fails_is_a_500_and_a_log_record() -> None:
     with hub_with(TEMPLATE_THAT_FAILS) as hub, hub.peer() as peer:
         assert_echo(peer)
         with pytest.raises(urllib.error.HTTPError) as failure:
@@ -124,7 +124,7 @@ def test_a_template_that_fails_is_an_answer_of_500_and_a_log_record() -> None:
 
 
 @pytest.mark.promise("calls-fatal")
-def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_property: Record) -> None:
+def test_a_loop_that_fails_ends_with_code_70_and_its_trace(record_property: Record) -> None:
     begun_s = time.monotonic()
     with hub_with(LOOP_THAT_FAILS) as hub, hub.peer() as peer:
         start_s = time.monotonic() - begun_s
@@ -146,7 +146,7 @@ def test_a_loop_that_fails_ends_the_process_with_code_70_and_its_trace(record_pr
 
 @pytest.mark.promise("health-hang")
 @pytest.mark.long
-def test_a_loop_that_stands_still_for_five_seconds_is_told_and_no_line_is_lost(
+def test_a_loop_still_for_five_seconds_is_told_and_loses_no_line(
     record_property: Record,
 ) -> None:
     with HubProcess("--mode", "echo", "--host", "127.0.0.1") as hub, hub.peer() as peer:

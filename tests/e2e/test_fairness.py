@@ -54,9 +54,7 @@ def test_a_flooder_costs_fifty_polite_clients_little_and_gets_on(
 @pytest.mark.promise("fair-flood")
 @pytest.mark.long
 @triggers
-def test_a_burst_of_ten_megabytes_keeps_no_line_of_the_same_instant_waiting(
-    trigger: str, record_property: Record
-) -> None:
+def test_a_burst_of_10_mb_holds_up_no_line_of_the_same_instant(trigger: str, record_property: Record) -> None:
     """The process stands still while all of it arrives, so that one wait reports everybody."""
     with HubProcess("--mode", "echo", "--trigger", trigger) as hub, ExitStack() as stack:
         big = stack.enter_context(hub.peer())
@@ -110,7 +108,7 @@ class Newcomers:
         return self._began == self._count and all(got.endswith(b"\n") for got in self.got.values())
 
     def look(self) -> None:
-        """Whoever is due connects; whoever has an answer keeps it."""
+        """Connect the clients that are due; those with an answer keep it."""
         due = min(self._count, int((time.monotonic() - self._start_s) * self._per_s), self._began + AT_ONCE)
         while self._began < due:
             self._connect()
@@ -130,9 +128,7 @@ class Newcomers:
 @pytest.mark.promise("fair-flood")
 @pytest.mark.long
 @triggers
-def test_five_thousand_who_come_in_five_seconds_are_served_or_told_no_and_hold_nobody_up(
-    trigger: str, record_property: Record
-) -> None:
+def test_5000_in_five_seconds_are_served_or_refused(trigger: str, record_property: Record) -> None:
     full = ("--max-clients", "4100")
     with (
         HubProcess("--mode", "echo", "--trigger", trigger, *full) as hub,
@@ -169,9 +165,7 @@ class Stop:
 @pytest.mark.promise("pause-active")
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["poll", "sweep", "deadline"])
-def test_who_talks_while_the_process_stands_still_stays_and_all_is_steady_a_second_later(
-    strategy: str, record_property: Record
-) -> None:
+def test_a_talker_stays_while_the_process_stands_still(strategy: str, record_property: Record) -> None:
     idle = ("--idle-strategy", strategy, "--idle-timeout", "2s", "--sweep-interval", "100ms")
     with HubProcess("--mode", "echo", *idle) as hub, Echoers(hub.port, 50, every_s=0.5) as talkers:
         stop, allowed = Stop(hub, 3.0), Allowance(hub)
@@ -224,7 +218,7 @@ def busy_page(url: str, count: int) -> Iterator[None]:
 
 @pytest.mark.promise("fair-page")
 @pytest.mark.long
-def test_twenty_open_pages_and_a_busy_page_thread_hardly_delay_an_echo(record_property: Record) -> None:
+def test_twenty_pages_and_a_busy_thread_hardly_delay_an_echo(record_property: Record) -> None:
     with HubProcess("--mode", "echo") as hub:
         crowd = ("--lines", f"127.0.0.1:{hub.port}", "--clients", "200", "--talk-every", "1")
         with company("bench.crowd", *crowd):

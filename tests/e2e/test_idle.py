@@ -1,4 +1,4 @@
-"""Who goes when: the three idle strategies on real sockets and the real clock, with short timeouts.
+"""When clients are closed: the three idle strategies on real sockets and the real clock, with short timeouts.
 
 Lateness is read twice: in the records of the ends (due, decided), and from outside, from the moment just
 before a client's last byte to its farewell. The second can only be longer, so it may prove "never early".
@@ -125,7 +125,7 @@ def converse(talkers: Sequence[Talker]) -> None:
 
 
 def endings(hub: ThreadHub | HubProcess, count: int) -> list[dict[str, Any]]:
-    """The ledger, once it has so many lines; of a process at most the newest thousand."""
+    """The close log, once it has so many entries; of a process at most the newest thousand."""
 
     def look() -> list[dict[str, Any]]:
         ledger = hub.endings() if isinstance(hub, ThreadHub) else hub.get("/api/closed?limit=1000")["closed"]
@@ -182,7 +182,7 @@ def late_at_99_percent_ms(strategy: str, chance: random.Random) -> tuple[float, 
 
 @pytest.mark.promise("idle-exact")
 @each_strategy
-def test_of_200_that_fall_silent_none_goes_early_and_none_later_than_promised(
+def test_of_200_silent_clients_none_is_closed_early_or_too_late(
     strategy: str, record_property: Callable[[str, object], None]
 ) -> None:
     seed = random.randrange(1 << 32)
@@ -205,13 +205,13 @@ def test_only_poll_lets_one_busy_client_keep_an_idle_one_alive(strategy: str) ->
         converse([busy, idle])
         assert_idle_and_not_early(hub, [busy, idle], TIMEOUT_S)
         assert idle.outlived(busy) == (strategy == "poll")
-        if strategy == "poll":  # One due for all: a whole timeout in which nothing came from anybody.
+        if strategy == "poll":  # The same due for all: a whole timeout in which nothing came from anybody.
             assert len({ending["due_s"] for ending in hub.endings()}) == 1
 
 
 @pytest.mark.promise("idle-tx")
 @each_exact_strategy
-def test_hearing_others_keeps_a_client_alive_only_where_tx_counts(strategy: str) -> None:
+def test_hearing_others_keeps_a_client_only_where_tx_counts(strategy: str) -> None:
     hubs = [ThreadHub(idle_strategy=strategy, idle_counts=counts, **SHORT) for counts in ("rx+tx", "rx")]
     with hubs[0], hubs[1]:
         pairs = [(join(hub), join(hub, *every_tenth(2.0, b"news\n"))) for hub in hubs]
@@ -221,10 +221,10 @@ def test_hearing_others_keeps_a_client_alive_only_where_tx_counts(strategy: str)
         assert [listener.outlived(speaker) for listener, speaker in pairs] == [True, False]
 
 
-def test_a_listener_is_not_slow_for_a_line_that_comes_with_its_deadline() -> None:
+def test_a_line_that_comes_with_the_deadline_makes_nobody_slow() -> None:
     hub = ThreadHub(idle_timeout_s=0.05, idle_counts="rx", drain_s=0.1)
     with hub.peer(), hub.peer() as speaker:
-        clients = hub.loop.hub.clients
+        clients = hub.loop.hub.connections.clients
         while len(clients) < 2:
             hub.loop.turn()
         due_s = time.monotonic() + hub.settings.idle_timeout_s
@@ -282,7 +282,7 @@ def test_the_warning_comes_in_time_and_puts_nothing_off(strategy: str) -> None:
 def test_who_is_owed_lines_at_its_deadline_is_a_slow_consumer(strategy: str) -> None:
     talk = (b"x" * 999 + b"\n") * 400
     with ThreadHub(idle_strategy=strategy, **SHORT) as hub, hub.peer(receive_buffer=4096) as stuck:
-        until(lambda: hub.loop.hub.clients)
+        until(lambda: hub.loop.hub.connections.clients)
         speaker = join(hub, (0.0, talk))
         converse([speaker])
         assert_idle_and_not_early(hub, [speaker], TIMEOUT_S)
@@ -312,7 +312,7 @@ def stopped_crowd(hub: HubProcess, count: int) -> list[Peer]:
 
 
 @pytest.mark.promise("pause-active")
-def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() -> None:
+def test_a_client_that_sent_to_a_stopped_process_loses_no_line() -> None:
     """More clients than one epoll_wait reports, so some input is still unseen when the first are judged."""
     with ExitStack() as stack:
         hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", f"{STOPPED_S:g}s", "--no-web")
@@ -333,7 +333,7 @@ def test_whoever_sent_while_the_process_was_stopped_stays_and_loses_no_line() ->
 
 
 @pytest.mark.promise("pause-silent")
-def test_whoever_was_silent_while_the_process_was_stopped_goes_in_slices() -> None:
+def test_clients_silent_during_a_stop_are_closed_in_slices() -> None:
     with ExitStack() as stack:
         hubs = start_all(stack, EACH_STRATEGY, "--idle-timeout", f"{STOPPED_S:g}s")
         crowds = [stack.enter_context(closing(stopped_crowd(hub, 1000))) for hub in hubs]

@@ -7,7 +7,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from tests.support import HubProcess
-from tests.web.support import LiveTab
+from tests.unit.web.support import LiveTab
 
 
 @pytest.mark.promise("page-shows")
@@ -38,7 +38,7 @@ def test_a_browser_that_chats_finds_its_own_row_by_its_tag() -> None:
             assert [row["tag"] for row in update["clients"]["clients"]] == ["k3j9"]
 
 
-def test_a_page_that_is_watched_by_hostile_tabs_does_not_keep_the_hub_from_its_end() -> None:
+def test_hostile_tabs_do_not_keep_the_hub_from_its_end() -> None:
     with HubProcess("--mode", "echo") as hub, hub.peer() as peer:
         tabs = [LiveTab(hub.url) for _ in range(20)]
         for number, tab in enumerate(tabs):

@@ -21,18 +21,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from hub.config.values import NO_RATE, Rate
-from hub.loop.counters import queued_bytes
+from hub.control.mailbox import Stop
+from hub.loop.snapshot_maker import queued_bytes
 from hub.net.sockets import Sockets
+from hub.rooms.accounting import Account
+from hub.rooms.log import Log
 from hub.rooms.room import Room
 from hub.session.client import Client, Phase
-from tests.hub.support_turns import SMALL_LAG, SteppedHub
-from tests.hub.support_websocket import close, masked, more, request_to, text
+from tests.loop.support import SMALL_LAG, SteppedHub
 from tests.support import PAIRS, PATIENCE_S
+from tests.unit.protocol.support import close, masked, more, request_to, text
 
 TELNET = re.compile(rb"\xff(\xff|[\xfb-\xfe].)", re.DOTALL)
 GAP = re.compile(rb"\* skipped (\d+) lines")
 STEPS = int(os.environ.get("HUBBUB_TEST_STEPS", "200"))
-KINDS = ("line", "crlf", "telnet", "websocket", "read-only")
+KINDS = ("line", "crlf", "telnet", "websocket", "read-only", "write-only")
 
 
 class Frame(NamedTuple):
@@ -130,11 +133,14 @@ class Storm:
         self.hub, self.random = hub, random_
         self.actors: list[Actor] = []
         self.names = 0
-        self.viewers_port = int(hub.hub.read_only_addresses[0].rsplit(":", 1)[1])
+        self.ports = {
+            "websocket": hub.ws_port, "read-only": hub.read_only_port, "write-only": hub.write_only_port
+        }  # fmt: skip
+        self.kinds = [kind for kind in KINDS if self.ports.get(kind, hub.port)]
 
     def come(self, kind: str | None = None) -> None:
-        hub, kind = self.hub, kind or self.random.choice(KINDS)
-        port = {"websocket": hub.ws_port, "read-only": self.viewers_port}.get(kind, hub.port)
+        hub, kind = self.hub, kind or self.random.choice(self.kinds)
+        port = self.ports.get(kind, hub.port)
         sock = socket.socket()
         if self.random.random() < 0.7:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
@@ -142,7 +148,9 @@ class Storm:
         sock.setblocking(False)
         number = sock.getsockname()[1]
         client = hub.turns_until(
-            lambda: next((c for c in hub.hub.by_fd.values() if c.peer.endswith(f":{number}")), None)
+            lambda: next(
+                (c for c in hub.hub.connections.by_fd.values() if c.peer.endswith(f":{number}")), None
+            )
         )
         self.names += 1
         lazy = self.random.random() < 0.4
@@ -291,16 +299,16 @@ class Storm:
 
     def assert_books(self) -> None:
         hub = self.hub.hub
-        books, queued = hub.account, queued_bytes(hub.by_fd.values())
+        books, queued = hub.account, queued_bytes(hub.connections.by_fd.values())
         assert books.owed + books.replayed == books.delivered + books.skipped + books.unsent + queued
-        open_ = len(hub.clients)
+        open_ = len(hub.connections.clients)
         assert hub.counters.accepted == open_ + sum(hub.counters.closed.values())
-        for client in hub.by_fd.values():
-            assert client.private_bytes == sum(len(piece.data) for piece in client.private)
-            assert client.own_bytes >= 0 and client.own_lines >= 0
+        for client in hub.connections.by_fd.values():
+            assert client.outbox.item_bytes == sum(len(piece.data) for piece in client.outbox.items)
+            assert client.outbox.own_bytes >= 0 and client.outbox.own_lines >= 0
         for room in hub.rooms.all():
-            if client_lag := max((c.lag_bytes for c in room.hearers.values()), default=0):
-                assert client_lag < 4 * SMALL_LAG, "lag is bounded"
+            lag = max((outbox.lag_bytes for outbox in room.subscribers.values()), default=0)
+            assert lag < 4 * SMALL_LAG, "lag is bounded"
 
     def end(self) -> None:
         """Everybody reads all there is, and the hub drains."""
@@ -311,7 +319,7 @@ class Storm:
             self.hub.now_s += 0.02
             self.hub.turns()
         self.assert_books()
-        self.hub.loop._start_draining(self.hub.now_s)
+        self.hub.mailbox.post(Stop())
         while not self.hub.loop.is_drained:
             for actor in self.actors:
                 self.take(actor, 1 << 30)
@@ -340,7 +348,9 @@ def assert_heard(actor: Actor, log: list[tuple[int, bytes]], self_echo: bool) ->
         else:
             assert line == due[at]
             at += 1
-    if actor.client.reason == "server_shutdown" and not (actor.spoiled or actor.client.unsent_bytes):
+    if actor.client.close.reason == "server_shutdown" and not (
+        actor.spoiled or actor.client.outbox.unsent_bytes
+    ):
         assert at == len(due), "nothing is missing at the end"
 
 
@@ -356,24 +366,46 @@ def assert_heard_in_chat(actor: Actor, logs: dict[bytes, tuple[int, int]]) -> No
             assert line.startswith(b"* "), line
 
 
-def play(monkeypatch: pytest.MonkeyPatch, seed: int, **settings: Any) -> None:
+class Journal:
+    """What every room got, by the number of its log: lines, and who said each."""
+
+    def __init__(self) -> None:
+        self.logs: dict[int, list[tuple[int, bytes]]] = {}
+
+    def make_room(self, name: str, key: str, account: Account, log: Log) -> Room:
+        """A room that keeps what it gets."""
+        made = JournalRoom(name, key, account, log)
+        made.lines = self.logs[log.number] = []
+        return made
+
+
+class JournalRoom(Room):
+    """A room that keeps what it gets."""
+
+    lines: list[tuple[int, bytes]]
+
+    def extend(self, lines: Iterable[bytes], size: int, sender: int) -> None:
+        """Add lines of one sender."""
+        lines = list(lines)
+        self.lines += ((sender, line) for line in lines)
+        super().extend(lines, size, sender)
+
+
+def play(seed: int, **settings: Any) -> None:
     """One storm, and what everybody got."""
     print(f"seed {seed} {settings}")
-    random_, logs = random.Random(seed), dict[int, list[tuple[int, bytes]]]()
-    extend = Room.extend
-
-    def logged(room: Room, lines: Iterable[bytes], size: int, speaker: int) -> None:
-        lines = list(lines)
-        logs.setdefault(room.number, []).extend((speaker, line) for line in lines)
-        extend(room, lines, size, speaker)
-
-    monkeypatch.setattr(Room, "extend", logged)
+    random_, journal = random.Random(seed), Journal()
     sockets = Grudging(random_) if settings["trigger"] == "level" and seed % 4 else Sockets()
     usual = {"max_lag_bytes": SMALL_LAG, "read_only_port": 0, "history": 7, "idle_timeout_s": 100}
-    with SteppedHub(sockets=sockets, **(usual | settings)) as hub, ExitStack() as stack:
+    if settings["mode"] != "echo":
+        usual["write_only_port"] = 0
+    with (
+        SteppedHub(sockets=sockets, make_room=journal.make_room, **(usual | settings)) as hub,
+        ExitStack() as stack,
+    ):
         storm = Storm(hub, random_)
         stack.callback(lambda: [actor.sock.close() for actor in storm.actors])
-        for kind in KINDS:
+        for kind in storm.kinds:
             storm.come(kind)
         for _ in range(STEPS):
             storm.step()
@@ -382,7 +414,7 @@ def play(monkeypatch: pytest.MonkeyPatch, seed: int, **settings: Any) -> None:
             sockets.generous = seed % 4 == 1
         storm.end()
         for actor in storm.actors:
-            check(actor, hub, logs)
+            check(actor, hub, journal.logs)
         faults = [fields for event, fields in hub.log if event == "fault"]
         assert not faults, faults
         print(dict(hub.hub.counters.closed), hub.hub.account)
@@ -391,11 +423,13 @@ def play(monkeypatch: pytest.MonkeyPatch, seed: int, **settings: Any) -> None:
 def check(actor: Actor, hub: SteppedHub, logs: dict[int, list[tuple[int, bytes]]]) -> None:
     client = actor.client
     assert client.phase is Phase.CLOSED
-    if client.farewell_sent and not actor.spoiled:
-        end = f"reason={client.reason}".encode()
+    if actor.kind == "write-only":
+        assert not actor.got
+    if client.outbox.farewell_sent and not actor.spoiled:
+        end = f"reason={client.close.reason}".encode()
         assert end in bytes(actor.got[-200:]) or not actor.lines(), bytes(actor.got[-200:])
     if hub.settings.mode == "broadcast":
-        assert_heard(actor, logs.get(0, []), hub.settings.self_echo)
+        assert_heard(actor, logs[hub.hub.rooms.lobby.log.number], hub.settings.hears_itself)
     elif hub.settings.mode == "chat":
         places = {
             line: (room, at)
@@ -410,24 +444,27 @@ def check(actor: Actor, hub: SteppedHub, logs: dict[int, list[tuple[int, bytes]]
         assert numbers == list(range(1, len(numbers) + 1))
 
 
+RATES = (NO_RATE, Rate(200, "s", 20))
 MIXTURES = [
     (mode, slow, self_echo, rate)
     for mode, slow, self_echo, rate in product(
-        ("broadcast", "chat", "echo"), ("disconnect", "skip"), (True, False), (NO_RATE, Rate(200, "s", 20))
+        ("broadcast", "chat", "echo"),
+        ("disconnect", "skip", "wait"),
+        (True, False),
+        (NO_RATE, Rate(200, "s", 20)),
     )
-    if self_echo or mode != "echo"
+    if (self_echo or mode != "echo") and (slow != "wait" or mode == "broadcast")
 ]
 
 
 @pytest.mark.promise("order-balance")
 @pytest.mark.parametrize(("mode", "slow", "self_echo", "rate"), MIXTURES, ids=str)
-def test_whatever_everybody_does_each_stream_is_whole_and_the_books_balance(
-    mode: str, slow: str, self_echo: bool, rate: Rate, monkeypatch: pytest.MonkeyPatch
+def test_any_mixture_leaves_whole_streams_and_a_balanced_account(
+    mode: str, slow: str, self_echo: bool, rate: Rate
 ) -> None:
     seed = int(os.environ.get("HUBBUB_TEST_SEED", random.randrange(1 << 32)))
     trigger, read = PAIRS[seed % len(PAIRS)]
     play(
-        monkeypatch,
         seed,
         mode=mode,
         slow=slow,

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.programs import ENVIRONMENT, command_of, converse, require
-from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, until
-
-T = TypeVar("T")
+from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, closing, until
 
 BROADCAST = ("--mode", "broadcast", "--no-web")
-SMALL_FEED = b"".join(b"reading %d\n" % number for number in range(3000))
+SMALL = b"".join(b"reading %d\n" % number for number in range(3000))
 """About what one TCP connection takes at once, without waiting for its reader."""
-LARGE_FEED = b"".join(b"%078d\n" % number for number in range(100_000))
+SENDERS = ["ncat --send-only", "socat -u"]
+SIZES = [pytest.param(25_000, id="2MB"), pytest.param(375_000, id="30MB", marks=pytest.mark.long)]
 
-FEEDS = ["ncat --send-only", "socat -u"]
 
-
-def feed_command(program: str, port: int) -> list[str]:
+def sender_command(program: str, port: int) -> list[str]:
     """A program that sends its input, and never reads what comes back."""
     if program == "ncat --send-only":
         return [require("ncat"), "--send-only", "127.0.0.1", str(port)]
@@ -39,7 +37,7 @@ def rows(hub: HubProcess) -> list[dict[str, Any]]:
     return clients
 
 
-def endings(hub: HubProcess) -> list[dict[str, Any]]:
+def closed_clients(hub: HubProcess) -> list[dict[str, Any]]:
     """The connections that have ended, newest first."""
     closed: list[dict[str, Any]] = hub.get("/api/closed")["closed"]
     return closed
@@ -97,93 +95,150 @@ def test_a_piped_line_prints_its_answer_and_the_client_ends(
         assert bool(greeting) == (mode == "chat")
 
 
-@pytest.mark.parametrize("program", FEEDS)
-def test_a_feed_that_is_piped_in_reaches_every_reader(program: str) -> None:
+@pytest.mark.parametrize("program", SENDERS)
+def test_lines_that_are_piped_in_reach_every_reader(program: str) -> None:
     with HubProcess(*BROADCAST) as hub, hub.peer() as ann, hub.peer() as ben:
         prove_admitted(ann, ben)
-        converse(feed_command(program, hub.port), [SMALL_FEED])
-        assert ann.read(len(SMALL_FEED)) == ben.read(len(SMALL_FEED)) == SMALL_FEED
+        converse(sender_command(program, hub.port), [SMALL])
+        assert ann.read(len(SMALL)) == ben.read(len(SMALL)) == SMALL
 
 
-@pytest.mark.parametrize("program", FEEDS)
-def test_a_large_feed_that_never_reads_its_own_lines_is_delivered_while_it_stays(program: str) -> None:
-    with HubProcess(*BROADCAST) as hub, hub.peer() as reader:
-        prove_admitted(reader)
-        with (
-            subprocess.Popen(
-                feed_command(program, hub.port), stdin=subprocess.PIPE, env=ENVIRONMENT, bufsize=0
-            ) as feed,
-            ThreadPoolExecutor(1) as side,
-        ):
-            assert feed.stdin is not None
-            writing = side.submit(feed.stdin.write, LARGE_FEED)
-            assert reader.read(len(LARGE_FEED)) == LARGE_FEED
-            assert writing.result(PATIENCE_S) == len(LARGE_FEED)
-            feed.stdin.write(b"still here\n")
-            assert reader.line() == b"still here\n"
-            feed.stdin.close()
-            assert feed.wait(PATIENCE_S) == 0
+@pytest.mark.parametrize("program", SENDERS)
+def test_lines_of_a_program_that_stays_are_delivered_meanwhile(program: str) -> None:
+    with HubProcess(*BROADCAST) as hub, hub.peer() as ann, hub.peer() as ben:
+        prove_admitted(ann, ben)
+        with subprocess.Popen(
+            sender_command(program, hub.port), stdin=subprocess.PIPE, env=ENVIRONMENT, bufsize=0
+        ) as process:
+            assert process.stdin is not None
+            for line in (b"first\n", b"still here\n"):
+                process.stdin.write(line)
+                assert ann.line() == ben.line() == line
+            process.stdin.close()
+            assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_sender_that_reads_too_gets_all_of_its_own_lines(large: Path) -> None:
+    with ThreadHub() as hub, hub.peer() as reader:
+        reader.send(b"here\n")
+        assert reader.line() == b"here\n"
+        command = command_of("socat", hub.port)
+        heard, printed = hear_while(hub, reader, command, large)
+        assert heard == printed == large.read_bytes()
 
 
 @pytest.mark.promise("limits-file-whole")
-@pytest.mark.parametrize("program", FEEDS)
-def test_a_large_file_is_delivered_though_the_feed_closes_with_its_own_lines_unread(program: str) -> None:
-    assert LARGE_FEED in tries(lambda: feed_large_file(lambda port: feed_command(program, port))[0])
+@pytest.mark.parametrize("lines", SIZES)
+def test_a_file_into_a_broadcast_by_socat_is_delivered_whole(lines: int, tmp_path: Path) -> None:
+    file = numbered(tmp_path, lines)
+    with ThreadHub(self_echo=None) as hub, closing(hub.peers(1)) as (reader,):
+        heard, _ = hear_while(hub, reader, socat_u(file, hub.port))
+        assert heard == file.read_bytes()
+        assert hub.endings()[0]["reason"] == "peer_closed"
 
 
-def test_who_feeds_a_large_file_and_reads_knows_of_every_line_of_its_own() -> None:
-    heard, feed = feed_large_file(lambda port: command_of("socat", port))
-    assert heard == LARGE_FEED
-    own = re.sub(rb"(?m)^\* skipped \d+ lines\n", b"", feed.stdout).splitlines()
-    skipped = re.findall(rb"(?m)^\* skipped (\d+) lines$", feed.stdout)
-    assert own == sorted(set(own))
-    assert len(own) + sum(map(int, skipped)) == LARGE_FEED.count(b"\n")
+@pytest.mark.promise("limits-file-whole")
+@pytest.mark.parametrize("mode", ["broadcast", "chat"])
+@pytest.mark.parametrize("lines", SIZES)
+def test_a_file_into_the_write_only_port_is_whole_amid_talk(lines: int, mode: str, tmp_path: Path) -> None:
+    file = numbered(tmp_path, lines)
+    with ThreadHub(mode=mode, write_only_port=0) as hub, hub.peer() as reader, hub.peer() as talker:
+        talker.send(b"ready\n")
+        reader.read_until(b"ready\n")
+        with ThreadPoolExecutor(1) as side:
+            talking = side.submit(talk, talker, hub, until_closed=1)
+            heard, _ = hear_while(hub, reader, socat_u(file, hub.write_only_port))
+            said = talking.result(PATIENCE_S)
+        of_file, of_talk = list[bytes](), list[bytes]()
+        for line in heard.splitlines(keepends=True):
+            text = line.partition(b"> ")[2] if mode == "chat" else line
+            if not line.startswith(b"* "):
+                (of_talk if text.startswith(b"talk ") else of_file).append(text)
+        assert b"".join(of_file) == file.read_bytes()
+        assert of_talk == [b"talk %d\n" % number for number in range(len(of_talk))]
+        assert 0 < len(of_talk) <= said
+        assert hub.endings()[0]["transport"] == "write-only"
+        assert (hub.endings()[0]["reason"], hub.endings()[0]["bytes_out"]) == ("peer_closed", 0)
 
 
-def test_a_large_file_is_delivered_in_chat_though_the_feed_leaves_the_greeting_unread() -> None:
-    def feed() -> int:
-        with ThreadHub(mode="chat") as hub, hub.peer() as reader:
-            reader.read_until(b"* guest-1 joined\n")
-            heard, _ = hear_while_fed(hub, reader, feed_command("socat -u", hub.port))
-            return heard.count(b"<guest-2> ")
+@pytest.mark.promise("viewer-receives")
+@pytest.mark.parametrize("program", ["ncat", "socat"])
+def test_a_viewer_whose_stdin_is_at_its_end_gets_all_lines(program: str) -> None:
+    with (
+        HubProcess(*BROADCAST, "--read-only-port", "0") as hub,
+        hub.peer() as talker,
+        subprocess.Popen(
+            command_of(program, hub.read_only_port),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=ENVIRONMENT,
+        ) as viewer,
+    ):
+        assert viewer.stdout is not None
+        until(partial(is_half_closed, hub.read_only_port))
+        for number in range(100):
+            talker.send(b"line %d\n" % number)
+            assert viewer.stdout.readline() == b"line %d\n" % number
+        assert hub.stop() == 0
+        assert viewer.stdout.read() == b"* bye reason=server_shutdown\n"
+        assert viewer.wait(PATIENCE_S) == 0
 
-    assert LARGE_FEED.count(b"\n") in tries(feed)
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Two megabytes."""
+    return numbered(tmp_path, 25_000)
 
 
-def tries(feed: Callable[[], T]) -> Iterator[T]:
-    """Three of them: a feed that a busy machine holds up for 50 ms has paused, and is sent its own lines."""
-    return (feed() for _ in range(3))
+def numbered(directory: Path, lines: int) -> Path:
+    """A file of so many numbered lines, 80 bytes each."""
+    file = directory / "lines"
+    file.write_bytes(b"".join(b"%079d\n" % number for number in range(lines)))
+    return file
 
 
-def feed_large_file(
-    command: Callable[[int], list[str]],
-) -> tuple[bytes, subprocess.CompletedProcess[bytes]]:
-    """Let a program send LARGE_FEED to a broadcast; what a reader heard of it, and the ended program."""
-    with ThreadHub() as hub, hub.peer() as reader:
-        prove_admitted(reader)
-        return hear_while_fed(hub, reader, command(hub.port))
+def socat_u(file: Path, port: int) -> list[str]:
+    """socat as people use it to send a file: it never reads."""
+    return [require("socat"), "-u", f"FILE:{file}", f"TCP:127.0.0.1:{port}"]
 
 
-def hear_while_fed(
-    hub: ThreadHub, reader: Peer, command: list[str]
-) -> tuple[bytes, subprocess.CompletedProcess[bytes]]:
-    """Read all along while the program sends LARGE_FEED, up to its end."""
-    with ThreadPoolExecutor(1) as side:
+def hear_while(
+    hub: ThreadHub, reader: Peer, command: list[str], stdin: Path | None = None
+) -> tuple[bytes, bytes]:
+    """Read all along while a program sends, up to its end; what was heard, and what the program printed."""
+    with ThreadPoolExecutor(1) as side, open(stdin or os.devnull, "rb") as given:
         hearing = side.submit(reader.rest)
-        feed = subprocess.run(
-            command, input=LARGE_FEED, stdout=subprocess.PIPE, env=ENVIRONMENT, timeout=PATIENCE_S
+        done = subprocess.run(
+            command, stdin=given, stdout=subprocess.PIPE, env=ENVIRONMENT, timeout=PATIENCE_S
         )
+        assert done.returncode == 0
         hub.ending()
         reader.half_close()
-        return hearing.result(PATIENCE_S), feed
+        return hearing.result(PATIENCE_S), done.stdout
 
 
-def test_the_json_door_tells_the_same_story_as_the_sockets() -> None:
+def talk(talker: Peer, hub: ThreadHub, until_closed: int) -> int:
+    """Say a line, see it come back behind whatever others said, and so on; how many lines."""
+    said = 0
+    while len(hub.endings()) < until_closed:
+        talker.send(b"talk %d\n" % said)
+        talker.read_until(b"talk %d\n" % said)
+        said += 1
+    return said
+
+
+def is_half_closed(port: int) -> bool:
+    """Whether a peer of this port of loopback has sent its end of stream: /proc/net/tcp, state CLOSE_WAIT."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "08" for row in rows)
+
+
+def test_the_json_api_tells_the_same_story_as_the_sockets() -> None:
     with HubProcess() as hub, hub.peer() as ann, hub.peer() as ben:
-        heard = ann.read_until(b"guest-2 joined\n")
+        heard = ann.read_until(b"/help lists commands\n")
         ben.send("/nick Бен\nпривет\n".encode())
         heard += ann.read_until("<Бен> привет\n".encode())
-        heard += ann.read_until("guest-2 is now Бен\n".encode())
+        assert "* guest-2 joined; guest-2 is now Бен\n".encode() in heard
         first, second = rows(hub)
         assert [(row["id"], row["nick"], row["room"]) for row in (first, second)] == [
             (1, "guest-1", "lobby"),
@@ -195,7 +250,11 @@ def test_the_json_door_tells_the_same_story_as_the_sockets() -> None:
         assert (second["lines_in"], second["bytes_in"]) == (2, len("/nick Бен\nпривет\n".encode()))
         assert hub.get("/api/clients/2")["peer"] == second["peer"]
         assert hub.get("/api/rooms")["rooms"][0]["clients"] == 2
-        assert (endings(hub), hub.get("/readyz")["ready"], hub.get("/livez")["alive"]) == ([], True, True)
+        assert (closed_clients(hub), hub.get("/readyz")["ready"], hub.get("/livez")["alive"]) == (
+            [],
+            True,
+            True,
+        )
 
 
 @pytest.mark.parametrize(
@@ -207,7 +266,7 @@ def test_the_json_door_tells_the_same_story_as_the_sockets() -> None:
         ((), b"/quit\n", "quit", ""),
     ],
 )
-def test_who_is_evicted_leaves_the_table_and_stands_in_the_endings_with_its_reason(
+def test_an_evicted_client_is_in_the_close_log_with_its_reason(
     flags: tuple[str, ...], sent: bytes, reason: str, detail: str
 ) -> None:
     with HubProcess("--mode", "chat", "--idle-warning", "0", *flags) as hub, hub.peer() as peer:
@@ -216,13 +275,13 @@ def test_who_is_evicted_leaves_the_table_and_stands_in_the_endings_with_its_reas
         assert heard.splitlines()[-1] == f"* bye reason={reason} {detail}".strip().encode()
         assert rows(hub) == []
         address = address_of(peer)
-        peer.close()  # Only now is the connection over, so only now does it stand in the endings.
-        ending = until(partial(endings, hub))[0]
-        assert (ending["id"], ending["peer"]) == (1, address)
-        assert (ending["reason"], ending["detail"], ending["farewell"]) == (reason, detail, True)
-        assert (ending["bytes_in"], ending["bytes_out"]) == (len(sent), len(heard))
-        assert (ending["lateness_ms"] is not None) == (reason == "idle")
-        summary = until(partial(summary_with_endings, hub))
+        peer.close()  # Only now is the connection over, so only now does it is it in the close log.
+        closed = until(partial(closed_clients, hub))[0]
+        assert (closed["id"], closed["peer"]) == (1, address)
+        assert (closed["reason"], closed["detail"], closed["farewell"]) == (reason, detail, True)
+        assert (closed["bytes_in"], closed["bytes_out"]) == (len(sent), len(heard))
+        assert (closed["lateness_ms"] is not None) == (reason == "idle")
+        summary = until(partial(summary_with_closes, hub))
         assert summary["closed"] == {reason: 1}
         assert (summary["clients"]["open"], summary["clients"]["accepted"]) == (0, 1)
 
@@ -242,7 +301,7 @@ def address_of(peer: Peer) -> str:
     return f"{host}:{port}"
 
 
-def summary_with_endings(hub: HubProcess) -> dict[str, Any]:
-    """The totals, or nothing while they count no ending: they are published at most once a second."""
+def summary_with_closes(hub: HubProcess) -> dict[str, Any]:
+    """The totals, or nothing while they count no close: they are published at most once a second."""
     summary: dict[str, Any] = hub.get("/api/summary")
     return summary if summary["closed"] else {}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.talkers import Plan, play
-from tests.e2e.visitors import Traffic
+from tests.e2e.chat_clients import Plan, play
+from tests.e2e.churn_clients import Traffic
 from tests.support import PAIRS, HubProcess, closing, until
 
 pairs = pytest.mark.parametrize(("trigger", "read"), PAIRS)
@@ -58,7 +58,7 @@ def assert_survivors_hear_one_sequence(
 
 
 @pytest.mark.promise("order-one-sequence")
-def test_a_hundred_talk_ten_are_killed_and_the_others_hear_one_sequence(record_property: Record) -> None:
+def test_a_hundred_talk_ten_are_killed_and_all_hear_one_sequence(record_property: Record) -> None:
     assert_survivors_hear_one_sequence(*random.choice(PAIRS), "deadline", 1, record_property)
 
 
@@ -67,7 +67,7 @@ def test_a_hundred_talk_ten_are_killed_and_the_others_hear_one_sequence(record_p
 @pytest.mark.timeout(300)
 @pairs
 @strategies
-def test_survivors_hear_one_sequence_whatever_the_trigger_and_the_strategy(
+def test_survivors_hear_one_sequence_under_every_setting(
     trigger: str, read: str, strategy: str, record_property: Record
 ) -> None:
     assert_survivors_hear_one_sequence(trigger, read, strategy, RUNS, record_property)
@@ -99,7 +99,7 @@ def test_who_comes_and_goes_hears_one_piece_of_the_story(
 
 
 @pytest.mark.promise("order-own-echo")
-def test_three_hundred_echo_clients_get_back_their_own_bytes_and_no_others(
+def test_300_echo_clients_get_back_their_own_bytes_only(
     record_property: Record,
 ) -> None:
     seed = random.randrange(1 << 32)

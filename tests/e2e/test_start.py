@@ -78,9 +78,7 @@ def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
 @pytest.mark.parametrize("page", [ANY_PORTS, (*ANY_PORTS[:4], "--no-web")], ids=["page", "no page"])
-def test_with_hardly_a_descriptor_it_starts_or_says_why_in_one_line(
-    page: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_with_hardly_a_descriptor_it_starts_or_says_why(page: tuple[str, ...], tmp_path: Path) -> None:
     """From enough for the interpreter alone up to enough for a hub and one client.
 
     What the line says depends on what needed the descriptor: a name server's answer has words of its own.
@@ -118,7 +116,7 @@ def may_unshare() -> bool:
 
 
 @pytest.mark.promise("process-first")
-def test_as_process_1_with_a_read_only_root_and_no_capability_it_serves_and_ends_in_order() -> None:
+def test_as_process_1_without_capabilities_it_serves_and_ends() -> None:
     """Process 1 of a namespace gets only those signals that it handles, pid_namespaces(7)."""
     if not may_unshare():
         pytest.skip("this machine gives us no namespaces")

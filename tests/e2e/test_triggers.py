@@ -15,11 +15,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from hub.control.mailbox import Stop, WantEndings
-from hub.loop.context import Budgets
+from hub.control.mailbox import Stop, WantClosed
+from hub.loop.limits import Budgets
 from hub.net.sockets import Address, NotAccepted, Sockets
 from hub.session.client import Client
-from tests.hub.support_turns import waiting_bytes
+from tests.loop.support import waiting_bytes
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
 
 READ_BYTES = 500
@@ -30,10 +30,12 @@ SILENT_TURNS = 20
 
 
 @contextmanager
-def stepped(trigger: str, read: str, mode: str = "echo", **budgets: int) -> Iterator[ThreadHub]:
+def stepped(
+    trigger: str, read: str, mode: str = "echo", *, sockets: Sockets | None = None, **budgets: int
+) -> Iterator[ThreadHub]:
     """A hub that turns only when the test says so. edge + once is allowed here, unlike in serve."""
     sizes = {"read_bytes": READ_BYTES} | budgets
-    hub = ThreadHub(mode=mode, trigger=trigger, read=read, budgets=Budgets(**sizes))
+    hub = ThreadHub(mode=mode, trigger=trigger, read=read, budgets=Budgets(**sizes), sockets=sockets)
     try:
         yield hub
     finally:
@@ -46,18 +48,18 @@ def stepped(trigger: str, read: str, mode: str = "echo", **budgets: int) -> Iter
 def turn(hub: ThreadHub, count: int = 1) -> None:
     """Turns that never wait: each begins with the mailbox's bell ringing, which is no client's event."""
     for _ in range(count):
-        hub.mailbox.post(WantEndings(0, 0, lambda page: None))
+        hub.mailbox.post(WantClosed(0, 0, lambda page: None))
         hub.loop.turn()
 
 
 def join(hub: ThreadHub) -> tuple[Peer, Client]:
     """A new client, seen from both sides."""
-    known = set(hub.loop.hub.clients)
+    known = set(hub.loop.hub.connections.clients)
     peer = hub.peer()
 
     def arrived() -> list[Client]:
         turn(hub)
-        return [client for id_, client in hub.loop.hub.clients.items() if id_ not in known]
+        return [client for id_, client in hub.loop.hub.connections.clients.items() if id_ not in known]
 
     client = until(arrived)[0]
     return peer, client
@@ -86,9 +88,9 @@ def test_level_and_once_is_told_again_of_what_one_read_left() -> None:
         with peer:
             deliver(peer, client, LINES)
             turn(hub)
-            assert (client.bytes_in, waiting_bytes(client)) == (500, 500)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (500, 500)
             turn(hub)
-            assert (client.bytes_in, waiting_bytes(client)) == (1000, 0)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (1000, 0)
             turn(hub, SILENT_TURNS)
             assert hub.loop.hub.counters.events_in == 2
             assert peer.read(len(LINES)) == LINES
@@ -101,32 +103,32 @@ def test_a_drain_takes_everything_on_one_report(trigger: str) -> None:
         with peer:
             deliver(peer, client, LINES)
             turn(hub)
-            assert (client.bytes_in, waiting_bytes(client)) == (1000, 0)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (1000, 0)
             turn(hub, SILENT_TURNS)
             assert hub.loop.hub.counters.events_in == 1
             assert peer.read(len(LINES)) == LINES
 
 
-def test_edge_and_once_is_silent_about_the_rest_until_more_arrives() -> None:
+def test_edge_and_once_is_silent_about_the_rest_until_more_comes() -> None:
     with stepped("edge", "once") as hub:
         peer, client = join(hub)
         with peer:
             deliver(peer, client, LINES)
             turn(hub, SILENT_TURNS)
-            assert (client.bytes_in, waiting_bytes(client)) == (500, 500)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (500, 500)
             assert hub.loop.hub.counters.events_in == 1
             deliver(peer, client, b"line 0100\n")
             turn(hub, SILENT_TURNS)
             # It got the old bytes, and is as far behind as before: one report, one read, for ever.
             assert hub.loop.hub.counters.events_in == 2
-            assert (client.bytes_in, waiting_bytes(client)) == (1000, 10)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (1000, 10)
             assert peer.read(len(LINES)) == LINES
 
 
 @pytest.mark.parametrize(
     ("trigger", "read", "starved_bytes"), [(*pair, 0) for pair in PAIRS] + [("edge", "once", 500)]
 )
-def test_edge_and_once_starves_a_client_that_waits_for_its_answer(
+def test_edge_and_once_starves_a_client_that_waits_for_an_answer(
     trigger: str, read: str, starved_bytes: int
 ) -> None:
     with stepped(trigger, read) as hub:
@@ -144,25 +146,25 @@ def test_edge_and_once_starves_a_client_that_waits_for_its_answer(
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_a_drain_that_its_budget_cuts_goes_on_without_a_new_report(trigger: str) -> None:
+def test_a_drain_cut_by_its_budget_goes_on_without_a_report(trigger: str) -> None:
     with stepped(trigger, "drain", client_bytes=2 * READ_BYTES) as hub:
         peer, client = join(hub)
         with peer:
             deliver(peer, client, LINES + LINES + FIRST)
             for taken_bytes in (1000, 2000, 2500):
                 hub.loop.turn()  # Without a bell: who is marked keeps the loop from waiting.
-                assert client.bytes_in == taken_bytes
+                assert client.inbox.bytes_in == taken_bytes
             assert peer.read(2500) == LINES + LINES + FIRST
 
 
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
-def test_a_backlog_of_more_lines_than_a_turn_takes_starves_nobody(trigger: str, read: str) -> None:
+def test_more_lines_than_a_turn_takes_starve_nobody(trigger: str, read: str) -> None:
     with stepped(trigger, read, "chat", client_bytes=4 * READ_BYTES) as hub:
         peer, client = join(hub)
         with peer:
             deliver(peer, client, b"x\n" * 2000)
             turn(hub, SILENT_TURNS)
-            assert (client.lines_in, waiting_bytes(client)) == (2000, 0)
+            assert (client.inbox.lines_in, waiting_bytes(client)) == (2000, 0)
 
 
 @pytest.mark.promise("lines-unfinished-last")
@@ -176,7 +178,7 @@ def test_data_and_fin_that_come_as_one_event_are_both_found(trigger: str, read: 
             counters = hub.loop.hub.counters
             assert (counters.events_in, counters.events_rdhup) == (1, 1)
             turn(hub, 2)
-            assert client.eof
+            assert client.inbox.eof
             assert peer.rest() == b"whole\nunfinished\n"
             assert hub.ending()["reason"] == "peer_closed"
 
@@ -198,9 +200,9 @@ def test_edge_and_once_never_finds_a_fin_that_came_with_data() -> None:
         with peer:
             assert deliver_with_end(peer, client, b"whole\nunfinished") == 0x2001
             turn(hub, SILENT_TURNS)
-            assert (client.bytes_in, waiting_bytes(client)) == (16, 0)
-            assert not client.eof
-            assert hub.loop.hub.clients == {client.id: client}
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (16, 0)
+            assert not client.inbox.eof
+            assert hub.loop.hub.connections.clients == {client.id: client}
 
 
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
@@ -227,9 +229,9 @@ def test_nothing_is_lost_however_the_bytes_are_cut(trigger: str, read: str) -> N
 class Latecomer(Sockets):
     """Real calls, but while the first client is accepted a second one connects, into the same batch."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._port = port
+        self.port = 0
         self.connected_s = 0.0
         self.second: Peer | None = None
 
@@ -238,15 +240,16 @@ class Latecomer(Sockets):
         accepted = super().accept(listener)
         if self.second is None:
             self.connected_s = time.monotonic()
-            self.second = Peer(self._port)
+            self.second = Peer(self.port)
         return accepted
 
 
 def test_a_newcomer_is_not_idle_since_before_it_came() -> None:
-    with stepped("level", "drain") as hub:
-        hub.loop.hub.sockets = sockets = Latecomer(hub.port)
+    sockets = Latecomer()
+    with stepped("level", "drain", sockets=sockets) as hub:
+        sockets.port = hub.port
         first, _ = join(hub)
-        clients = hub.loop.hub.clients.values()
+        clients = hub.loop.hub.connections.clients.values()
         with first:
             assert sockets.second is not None
             with sockets.second:

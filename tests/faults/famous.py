@@ -9,12 +9,21 @@ FAULTS = (
         seen="A client that was just accepted receives and sends nothing, or ends because a stranger did.",
         links=("libuv/libuv/commit/bbccafbe", "creytiv/re/issues/266", "wasmerio/wasmer/issues/6608"),
         edits=(
-            Edit("hub.loop.writer", "Sender._lost",
-                 "",
-                 "self._hub.poller.forget(client.fd)\nself._hub.sockets.close(client.sock)"),
+            Edit(
+                "hub.loop.writer",
+                "Writer._hand",
+                "self._connections.peer_is_gone(client, gone.reason)",
+                "self._sockets.close(client.sock); self._connections.peer_is_gone(client, gone.reason)",
+            ),
+            Edit(
+                "hub.loop.writer",
+                "Writer.write",
+                "self._connections.peer_is_gone(client, gone.reason)",
+                "self._sockets.close(client.sock); self._connections.peer_is_gone(client, gone.reason)",
+            ),
         ),
         tests=(
-            "tests/hub/test_endings.py::test_who_comes_in_when_a_send_has_just_failed_is_heard_and_hears",
+            "tests/loop/test_closer.py::test_client_accepted_after_a_failed_send_is_served",
         ),
         violation="",
     ),
@@ -27,10 +36,10 @@ FAULTS = (
             "eclipse-mosquitto/mosquitto/issues/2053",
             "zeromq/libzmq/issues/1409",
         ),
-        edits=(Edit("hub.loop.writer", "Sender._all_taken", "hub.interest(client)", "pass"),),
+        edits=(Edit("hub.loop.writer", "Writer._all_taken", "self._connections.watch(client)", "pass"),),
         tests=(
-            "tests/hub/test_sending.py::test_a_blocked_client_is_not_tried_again_before_it_is_writable_and_then_gets_all_in_few_sends",
-            "tests/hub/test_sending.py::test_no_write_interest_is_armed_while_the_kernel_takes_everything",
+            "tests/loop/test_writer.py::test_blocked_client_gets_all_in_few_sends_when_writable",
+            "tests/loop/test_writer.py::test_write_interest_is_not_armed_without_a_refusal",
         ),
         violation="",
     ),
@@ -39,10 +48,10 @@ FAULTS = (
         bug="A drain reads until the kernel has no more, however long its sender goes on.",
         seen="While one client sends without a pause, the lines of all others wait.",
         links=("twitter/twemproxy/issues/416", "rsyslog/rsyslog/issues/5502", "gattaca-com/flux/issues/67"),
-        edits=(Edit("hub.loop.reader", "Reader._receive", "total >= budgets.client_bytes", "False"),),
+        edits=(Edit("hub.loop.reader", "Reader._receive", "total >= self._budgets.client_bytes", "False"),),
         tests=(
-            "tests/hub/test_reading.py::test_whose_share_of_a_turn_is_used_up_stays_marked_behind_the_others",
-            "tests/hub/test_reading.py::test_one_flooder_takes_no_turn_from_twenty_polite_ones",
+            "tests/loop/test_reader.py::test_client_with_its_share_used_up_stays_marked",
+            "tests/loop/test_reader.py::test_one_flooder_takes_no_turn_from_twenty_polite_ones",
         ),
     ),
     Fault(
@@ -51,7 +60,7 @@ FAULTS = (
         seen="When the clock is put forward, all clients are idle at once; put back, nobody is for hours.",
         links=("CESNET/libnetconf2/issues/43",),
         edits=(Edit("hub.cli.main", "_run_hub", "time.monotonic", "time.time"),),
-        tests=("tests/hub/test_cli.py::test_a_step_of_the_wall_clock_ends_nobody",),
+        tests=("tests/unit/cli/test_main.py::test_a_step_of_the_wall_clock_ends_nobody",),
     ),
     Fault(
         id="plain-close",
@@ -62,11 +71,11 @@ FAULTS = (
             "openssl/openssl/issues/5072",
             "scylladb/seastar/issues/2983",
         ),
-        edits=(Edit("hub.loop.closer", "Endings._finish",
-                    "self._lingering >= hub.budgets.lingering", "True"),),
+        edits=(Edit("hub.loop.closer", "Closer._finish",
+                    "self._lingering >= self._budgets.lingering", "True"),),
         tests=(
-            "tests/hub/test_endings.py::test_the_farewell_arrives_behind_200_kb_of_input_that_nobody_reads",
-            "tests/hub/test_endings.py::test_lingering_ends_at_the_peers_end_of_stream",
+            "tests/loop/test_closer.py::test_farewell_arrives_behind_200_kb_of_unread_input",
+            "tests/loop/test_closer.py::test_lingering_ends_at_the_peers_end_of_stream",
         ),
         violation="",
     ),
@@ -81,14 +90,14 @@ FAULTS = (
         ),
         edits=(
             Edit("hub.loop.timers", "Sweep.expired",
-                 "for _ in range(min(EXAMINED_PER_CALL, len(self._to_examine)))",
-                 "for id in self._last_s"),
+                 "for _ in range(min(EXAMINED_PER_CALL, len(self.to_examine)))",
+                 "for id in self.last_s"),
             Edit("hub.loop.timers", "Sweep.expired",
-                 "id = self._to_examine.pop()", "self._to_examine.clear()"),
+                 "id = self.to_examine.pop()", "self.to_examine.clear()"),
         ),
         tests=(
-            "tests/hub/test_expiry.py::test_an_idle_client_expires_in_time_and_once",
-            "tests/hub/test_expiry.py::test_a_sweep_goes_on_over_a_table_that_changes_under_it",
+            "tests/unit/loop/test_timers.py::test_an_idle_client_expires_in_time_and_once",
+            "tests/unit/loop/test_timers.py::test_a_sweep_goes_on_over_a_table_that_changes_under_it",
         ),
     ),
     Fault(
@@ -101,10 +110,10 @@ FAULTS = (
             "oven-sh/bun/issues/32705",
             "python/cpython/issues/151615",
         ),
-        edits=(Edit("hub.loop.acceptor", "Door._refuse_with_spare", "self._shut(now)", "pass"),),
+        edits=(Edit("hub.loop.acceptor", "Acceptor._refuse_with_spare", "self._pause(now)", "pass"),),
         tests=(
-            "tests/hub/test_door.py::test_where_not_even_the_spare_helps_the_door_is_shut_and_opens_by_itself",
-            "tests/hub/test_door.py::test_the_door_stays_shut_while_no_descriptor_is_to_be_had",
+            "tests/loop/test_acceptor.py::test_accepting_pauses_without_a_spare_and_resumes",
+            "tests/loop/test_acceptor.py::test_accepting_stays_paused_while_no_descriptor_is_free",
         ),
         violation="",
     ),
@@ -120,7 +129,7 @@ FAULTS = (
         edits=(Edit("hub.protocol.telnet", "TelnetFilter._count_subnegotiation",
                     "self._state = _VIOLATED", "pass"),),
         tests=(
-            "tests/hub/test_reading.py::test_a_sub_negotiation_that_does_not_end_ends_its_client_after_its_lines",
+            "tests/loop/test_reader.py::test_endless_subnegotiation_closes_behind_its_lines",
         ),
     ),
     Fault(
@@ -130,8 +139,8 @@ FAULTS = (
         links=("constellation-works/orbit/issues/2270", "microsoft/aspire/issues/19484"),
         edits=(Edit("web.guard", "check_request", "not names_us(request)", "False"),),
         tests=(
-            "tests/web/test_guard.py::test_any_other_name_is_misdirected",
-            "tests/web/test_guard.py::test_a_foreign_name_is_refused_on_every_path_and_method",
+            "tests/unit/web/test_guard.py::test_any_other_name_is_misdirected",
+            "tests/unit/web/test_guard.py::test_a_foreign_name_is_refused_on_every_path_and_method",
         ),
     ),
     Fault(
@@ -139,9 +148,10 @@ FAULTS = (
         bug="A client is known by its descriptor, which the next client gets.",
         seen="A question about a client that has left shows a stranger, and timers of the one end the other.",
         links=("creytiv/re/issues/266", "wasmerio/wasmer/issues/6608"),
-        edits=(Edit("hub.loop.acceptor", "Door._client", "self._next_id,", "sock.fileno(),"),),
+        edits=(Edit("hub.loop.client_factory", "ClientFactory.make",
+                    "self._next_id, sock", "sock.fileno(), sock"),),
         tests=(
-            "tests/hub/test_observing.py::test_who_asks_for_one_that_left_is_never_shown_a_stranger_with_its_descriptor",
+            "tests/loop/test_publisher.py::test_id_of_a_closed_client_never_shows_a_newer_one",
         ),
     ),
     Fault(
@@ -152,13 +162,13 @@ FAULTS = (
         edits=(
             Edit("hub.loop.reader", "Reader._receive",
                  "",
-                 "if client.read_on:\n"
+                 "if client.inbox.read_until_eagain:\n"
                  "    self._end_of_input(client, CloseReason.PEER_CLOSED)\n"
-                 "    return 0, True"),
+                 "    return True"),
         ),
         tests=(
-            "tests/hub/test_loop.py::test_a_client_that_half_closes_gets_everything_up_to_its_own_last_line",
-            "tests/hub/test_reading.py::test_an_unfinished_last_line_counts_at_fin_and_not_at_rst",
+            "tests/loop/test_event_loop.py::test_half_closed_client_gets_all_up_to_its_last_line",
+            "tests/loop/test_reader.py::test_unfinished_last_line_counts_at_fin_and_not_at_rst",
         ),
         violation="",
     ),
@@ -172,6 +182,6 @@ FAULTS = (
                  "",
                  "self._silence()\nreturn [self._commands.popleft()] if self._commands else []"),
         ),
-        tests=("tests/hub/test_mailbox.py",),
+        tests=("tests/unit/control/test_mailbox.py",),
     ),
 )  # fmt: skip

@@ -2,49 +2,51 @@
 
 from tests.faults.edit import Edit, simulated
 
-_LOST = (
-    "if client.id == 2 and chunk.first == 5:\n"
-    "    client.position, client.offset = client.position + chunk.count, chunk.end\n"
-)
-
 FAULTS = (
     simulated("line-lost", "One subscriber does not receive one line.",
-        Edit("hub.loop.writer", "Sender._hand", "", f"{_LOST}    return"),
+        Edit("hub.loop.writer", "Writer._hand",
+             "",
+             "if outbox.id == 2 and chunk.first_line == 5:\n"
+             "    outbox.go_to_head(room.log)\n"
+             "    return"),
         violation="^owed and replayed"),
     simulated("line-lost-but-counted", "One line that counts as delivered is not sent.",
-        Edit("hub.loop.writer", "Sender._hand",
+        Edit("hub.loop.writer", "Writer._hand",
              "",
-             f"{_LOST}    self._hub.account.delivered += len(chunk.lf)\n    return"),
+             "if outbox.id == 2 and chunk.first_line == 5:\n"
+             "    outbox.took_chunk(chunk, 0)\n"
+             "    return"),
         violation="^(delivered .* kernels took|.* in place of)"),
     simulated("line-said-twice", "A room stores one line twice.",
         Edit("hub.rooms.room", "Room.extend",
              "",
-             "if self.head == 7:\n    lines, size = [*lines] * 2, 2 * size")),
-    simulated("lines-out-of-order", "Room lines that become private output are reversed.",
-        Edit("hub.rooms.room", "Room.lines_between", "_joined(found)", "_joined(found[::-1])")),
+             "if self.log.next_line == 7:\n    lines, size = [*lines] * 2, 2 * size")),
+    simulated("lines-out-of-order", "Room lines that become items are reversed.",
+        Edit("hub.rooms.log", "Log.lines_between", "_joined(found)", "_joined(found[::-1])")),
     simulated("gap-not-told", "A client that missed lines is not told.",
-        Edit("hub.rooms.skipping", "tell_skipped", "", "client.untold_lines = 0\nreturn")),
+        Edit("hub.rooms.outbox", "Outbox._report_skips", "", "self._unreported_skips = 0\nreturn")),
     simulated("log-never-trimmed", "A room keeps every line.",
-        Edit("hub.rooms.room", "Room.trim", "", "return")),
+        Edit("hub.rooms.log", "Log.trim", "", "return")),
+    simulated("own-lines-owed", "A sender is owed its own lines, and does not get them.",
+        Edit("hub.rooms.room", "Room.extend", "self._account.owed -= size", "pass")),
+    simulated("own-lines-echoed", "A sender gets its own lines back where it must not.",
+        Edit("hub.rooms.log", "Log.note_sender", "", "return")),
     simulated("owed-miscounted", "The account of owed bytes is one short for each append.",
-        Edit("hub.rooms.room", "Room.extend",
-             "self.account.owed += size",
-             "self.account.owed -= 1\nself.account.owed += size")),
+        Edit("hub.rooms.room", "Room.extend", "", "self._account.owed -= 1")),
     simulated("delivered-miscounted", "One byte too many counts, as delivered and as owed.",
-        Edit("hub.rooms.outbox", "take",
-             "del client.private[:whole_pieces]",
-             "del client.private[:whole_pieces]\n"
-             "account.delivered += bool(client.rest)\n"
-             "account.owed += bool(client.rest)")),
+        Edit("hub.rooms.outbox", "Outbox.advance",
+             "",
+             "self._account.delivered += self.partial is not None\n"
+             "self._account.owed += self.partial is not None")),
     simulated("skipped-miscounted", "One byte too many counts as skipped.",
-        Edit("hub.rooms.skipping", "skip", "account.skipped += size", "account.skipped += size + 1")),
+        Edit("hub.rooms.outbox", "Outbox.skip",
+             "self._account.skipped += size", "self._account.skipped += size + 1")),
     simulated("unsent-miscounted", "The account of unsent bytes is one short.",
-        Edit("hub.loop.context", "Hub.drop_output",
-             "self.account.unsent += owed",
-             "self.account.unsent += owed - (owed > 0)")),
+        Edit("hub.rooms.outbox", "Outbox.drop",
+             "self._account.unsent += owed", "self._account.unsent += owed - (owed > 0)")),
     simulated("close-miscounted", "A reset is not counted among the closes.",
-        Edit("hub.loop.closer", "Endings._settle",
-             "hub.counters.closed[reason] += 1",
-             "hub.counters.closed[reason] += reason is not CloseReason.PEER_RESET"),
+        Edit("hub.loop.closer", "Closer._settle",
+             "self._counters.closed[reason] += 1",
+             "self._counters.closed[reason] += reason is not CloseReason.PEER_RESET"),
         violation=r"^accepted \d+, open \d+, closed \d+"),
 )  # fmt: skip

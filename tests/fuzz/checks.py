@@ -25,14 +25,14 @@ from yarl import URL
 from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
 from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
-from hub.protocol.line_decoder import LineBuffer
+from hub.protocol.line_decoder import LineDecoder
 from hub.protocol.sniff import foreign_protocol, http_answer, is_tls_hello, reply_to
 from hub.protocol.telnet import TelnetFilter
 from hub.protocol.ws_connection import WebSocket
 from tests.fuzz.examples import split
-from tests.hub.support_websocket import let_in, masked, request, websocket
-from tests.hub.test_text import is_forbidden
-from tests.web.support import make_row
+from tests.unit.modes.test_sanitize import is_forbidden
+from tests.unit.protocol.support import let_in, masked, request, websocket
+from tests.unit.web.support import make_row
 from web.guard import HOSTS, is_from_own_page, names_us
 from web.schema import (
     CLIENTS_PARAMETERS,
@@ -41,7 +41,7 @@ from web.schema import (
     ClientsQuery,
     Problem,
     clients_page,
-    cut,
+    into_runs,
     read_clients_query,
     read_parameters,
     read_view,
@@ -50,7 +50,7 @@ from web.schema import (
 
 LIMITS = (0, 1, 8, 64)
 STEPS = (1, 2, 3, 5, 7, 64, 300, 0)
-ROWS = cut([make_row(number, nick=nick) for number, nick in enumerate(["ann", "Zoë", "日本", "<b>"])])
+ROWS = into_runs([make_row(number, nick=nick) for number, nick in enumerate(["ann", "Zoë", "日本", "<b>"])])
 
 
 def check_lines(data: bytes) -> None:
@@ -70,7 +70,7 @@ def check_lines(data: bytes) -> None:
 
 def lines_of(pieces: Sequence[bytes], limit: int) -> tuple[list[bytes], bytes | None, bool, bool]:
     """All that a buffer tells about these pieces; between two of them it never holds more than it may."""
-    buffer = LineBuffer(limit)
+    buffer = LineDecoder(limit)
     lines = []
     for piece in pieces:
         lines += buffer.feed(piece)

@@ -10,7 +10,7 @@ import random
 from itertools import product
 from typing import Final
 
-from tests.hub.test_text import is_forbidden
+from tests.unit.modes.test_sanitize import is_forbidden
 
 _INTRODUCERS: Final = {"CSI": "[", "OSC": "]", "DCS": "P", "APC": "_", "PM": "^", "SOS": "X"}
 

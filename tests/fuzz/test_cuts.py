@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from hub.modes.sanitize import clean
-from hub.protocol.line_decoder import LineBuffer
+from hub.protocol.line_decoder import LineDecoder
 from hub.protocol.telnet import TelnetFilter
 from tests.fuzz.examples import long_random, quick_random, split
 
@@ -41,7 +41,7 @@ def transcript(rng: random.Random, limit: int) -> bytes:
 
 def told(pieces: Iterable[bytes], limit: int) -> tuple[object, ...]:
     """Everything that the hub makes of these pieces before a mode sees it."""
-    telnet, buffer = TelnetFilter(), LineBuffer(limit)
+    telnet, buffer = TelnetFilter(), LineDecoder(limit)
     lines, replies = [], b""
     for piece in pieces:
         lines += buffer.feed(telnet.feed(piece))
@@ -80,7 +80,7 @@ def compare(
 
 
 @pytest.mark.promise("lines-verbatim")
-def test_a_sample_of_the_ways_to_cut_a_transcript_changes_nothing() -> None:
+def test_a_sample_of_cuts_of_a_transcript_changes_nothing() -> None:
     rng = quick_random()
     cuts = compare(rng, transcripts=200, limit=SMALL_LIMIT, places=8, random_cuts=3)
     cuts += compare(rng, transcripts=10, limit=LIMIT, places=8, random_cuts=3)

@@ -17,9 +17,9 @@ import pytest
 from websockets.frames import Opcode
 
 from bench.figures import quantile
-from tests.hub.support_websocket import masked, more, text
 from tests.support import PAIRS, HubProcess, Peer, ThreadHub, closing, until
 from tests.support_ws import WsPeer
+from tests.unit.protocol.support import masked, more, text
 
 MIB = 1 << 20
 Note = Callable[[str, object], None]
@@ -27,10 +27,10 @@ Note = Callable[[str, object], None]
 
 @pytest.mark.promise("hostile-urgent")
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
-def test_urgent_data_in_the_middle_of_lines_is_data_and_does_not_spin(trigger: str, read: str) -> None:
+def test_urgent_data_amid_lines_is_data_and_does_not_spin(trigger: str, read: str) -> None:
     count = 1000
     with ThreadHub(mode="echo", trigger=trigger, read=read) as hub, hub.peer() as peer, hub.peer() as other:
-        until(lambda: len(hub.loop.hub.clients) == 2)
+        until(lambda: len(hub.loop.hub.connections.clients) == 2)
         before = hub.loop.hub.counters.turns
         for number in range(count):
             peer.send(b"%d a" % number)
@@ -114,7 +114,7 @@ def flood(port: int, data: bytes, times: int) -> int:
 
 @pytest.mark.promise("lines-too-long")
 @pytest.mark.long
-def test_sixty_four_lines_without_an_end_end_their_clients_at_the_limit(record_property: Note) -> None:
+def test_sixty_four_lines_without_an_end_close_at_the_limit(record_property: Note) -> None:
     clients, each = 64, 16 * MIB
     with HubProcess("--mode", "echo", "--max-line", "4096", "--max-per-ip", "0") as hub:
         with closing([hub.peer() for _ in range(4)]) as peers:
@@ -150,7 +150,7 @@ def ends(hub: HubProcess) -> dict[str, int]:
 
 @pytest.mark.promise("telnet-options")
 @pytest.mark.long
-def test_megabytes_of_requests_for_options_get_a_few_hundred_bytes(record_property: Note) -> None:
+def test_megabytes_of_option_requests_get_a_few_hundred_bytes(record_property: Note) -> None:
     asked = b"".join(bytes([0xFF, 0xFD, option]) for option in range(256) if option != 6) * 90
     times = 8 * MIB // len(asked)  # A MiB takes the filter 0.7 s, in Python two microseconds for each.
     with (
@@ -174,7 +174,7 @@ def test_megabytes_of_requests_for_options_get_a_few_hundred_bytes(record_proper
 
 @pytest.mark.promise("telnet-options")
 @pytest.mark.long
-def test_who_asks_for_timing_marks_and_reads_none_is_not_read_and_then_ended(record_property: Note) -> None:
+def test_a_flood_of_unread_timing_marks_pauses_then_closes(record_property: Note) -> None:
     with HubProcess("--mode", "echo") as hub, closing([hub.peer() for _ in range(4)]) as peers:
         before = hub.rss_bytes()
         with Prober(peers) as prober, Peer(hub.port, receive_buffer=4096) as deaf:

@@ -1,7 +1,7 @@
 """The first bytes of other protocols, at both ports: closed with their reason, and nobody hears a word.
 
-At the port of lines only four protocols can be told from talk (docs/behaviour.md); what may be talk is talk,
-cleaned like any other. The port of browsers takes nothing but its own handshake.
+At the port of lines only four protocols can be told from talk (docs/reference/line-protocol.md); what may
+be talk is talk, cleaned like any other. The port of browsers takes nothing but its own handshake.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ def test_there_are_sixty_openers() -> None:
 
 @pytest.mark.promise("hostile-protocols")
 @pytest.mark.parametrize("protocol", FOREIGN)
-def test_another_protocol_is_closed_at_the_port_of_lines_and_nobody_hears_of_it(
+def test_another_protocol_is_closed_at_the_line_port_unheard(
     protocol: str, record_property: Callable[[str, object], None]
 ) -> None:
     with ThreadHub(mode="chat", history=0) as hub, hub.peer() as ann:
-        ann.read_until(b"* guest-1 joined\n")
+        ann.read_until(b"/help lists commands\n")
         for count, opener in enumerate(FOREIGN[protocol], 1):
             assert b"* " not in answer_to(hub.port, opener) or protocol == "ssh"
-            ending = hub.ending(count)
-            assert ending["reason"] == "wrong_protocol"
-            assert ending["detail"] == f"protocol={protocol}"
+            closed = hub.ending(count)
+            assert closed["reason"] == "wrong_protocol"
+            assert closed["detail"] == f"protocol={protocol}"
         ann.send(b"done\n")
         heard = ann.read_until(b"done\n").decode().splitlines()
-        assert [line for line in heard if not line.startswith("* guest-")] == ["<guest-1> done"]
+        assert heard == ["* guest-1 joined", "<guest-1> done"]
     record_property("openers", len(FOREIGN[protocol]))
 
 
@@ -108,9 +108,9 @@ def answer_to(port: int, opener: bytes) -> bytes:
 
 
 @pytest.mark.promise("hostile-protocols")
-def test_what_may_be_talk_harms_nobody_at_the_port_of_lines() -> None:
+def test_what_may_be_talk_harms_nobody_at_the_line_port() -> None:
     with ThreadHub(mode="chat", history=0) as hub, hub.peer() as ann:
-        ann.read_until(b"* guest-1 joined\n")
+        ann.read_until(b"/help lists commands\n")
         for opener in OTHERS.values():
             with hub.peer() as peer, suppress(ConnectionError):
                 peer.send(opener)
@@ -127,7 +127,7 @@ def test_what_may_be_talk_harms_nobody_at_the_port_of_lines() -> None:
 @pytest.mark.promise("hostile-protocols")
 def test_nothing_but_a_handshake_passes_the_port_of_browsers() -> None:
     with ThreadHub(mode="chat", history=0) as hub, hub.peer() as ann:
-        ann.read_until(b"* guest-1 joined\n")
+        ann.read_until(b"/help lists commands\n")
         for count, opener in enumerate(ALL, 1):
             with Peer(hub.ws_port) as peer, suppress(ConnectionError):
                 peer.send(opener)
@@ -138,9 +138,8 @@ def test_nothing_but_a_handshake_passes_the_port_of_browsers() -> None:
             known = {"wrong_protocol", "protocol_error"} | ({"peer_closed"} if b"\n" not in opener else set())
             assert ending["reason"] in known, opener
         with WsPeer(hub.ws_port) as browser:
-            browser.read_until("joined")
+            greeting = str(browser.message())
+            assert f"you are guest-{len(ALL) + 2} in lobby, with 1 other" in greeting
             ann.send(b"done\n")
-            assert browser.message() == "<guest-1> done"
-        heard = ann.read_until(b"<guest-1> done\n").decode().splitlines()
-        # Whoever does not get through the handshake never was anybody; the last to come is guest-N.
-        assert heard == [f"* guest-{len(ALL) + 2} joined", "<guest-1> done"]
+            assert [browser.message(), browser.message()] == ["* guest-1 joined", "<guest-1> done"]
+        assert ann.read_until(b"<guest-1> done\n") == b"* guest-1 joined\n<guest-1> done\n"

@@ -21,7 +21,7 @@ from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox
 from tests.fuzz.examples import many
 from tests.fuzz.hostile import PAYLOADS
-from tests.web.support import Clock, LiveTab, StandInHub, ask_raw, make_row, make_summary, port_of
+from tests.unit.web.support import Clock, LiveTab, StandInHub, ask_raw, make_row, make_summary, port_of
 from web.thread import WebThread
 
 
@@ -111,7 +111,7 @@ def request_of(url: str, method: bytes, target: bytes, version: bytes, header: b
 
 
 @pytest.mark.promise("hostile-requests")
-def test_each_hostile_target_header_method_and_version_has_an_answer(url: str, faults: Faults) -> None:
+def test_each_hostile_part_of_a_request_has_an_answer(url: str, faults: Faults) -> None:
     requests = [request_of(url, b"GET", target, b"HTTP/1.1", b"") for target in TARGETS]
     requests += [request_of(url, b"GET", b"/api/clients", b"HTTP/1.1", header) for header in HEADERS]
     requests += [request_of(url, method, b"/api/clients", b"HTTP/1.1", b"") for method in METHODS]
@@ -168,7 +168,7 @@ VIEWS = (
 
 
 @pytest.mark.promise("hostile-requests")
-def test_hostile_messages_leave_a_tab_open_and_it_still_gets_its_view(url: str, faults: Faults) -> None:
+def test_hostile_messages_leave_a_tab_open_with_its_view(url: str, faults: Faults) -> None:
     said = [
         "[" * 4000,
         '{"q":' * 800,

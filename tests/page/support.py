@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocke
 from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox
 from tests.support import PATIENCE_S, until
-from tests.web.support import Clock, StandInHub, make_summary
+from tests.unit.web.support import Clock, StandInHub, make_summary
 from web.thread import WebThread
 
 PATIENCE_MS: Final = PATIENCE_S * 1000

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from hub.control.snapshots import ClientCounts
 from tests.page.support import HUB_IS_GONE, PATIENCE_MS, Served, Tab, open_tab, serving
 from tests.support import ROOT, HubProcess, until
-from tests.web.support import port_of
+from tests.unit.web.support import port_of
 from web.live import Live
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from hub.close_reasons import CloseReason
 from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, closing
-from tests.web.support import make_closed
+from tests.unit.web.support import make_closed
 
 pytestmark = pytest.mark.browser
 
@@ -84,7 +84,7 @@ def test_a_closed_client_is_shown_with_unsent_bytes_and_lateness(tab: Tab) -> No
     with serving() as served:
         served.hub.closed = [
             make_closed(2, reason="peer_reset", lateness_ms=None),
-            make_closed(1, reason="slow_consumer", unsent_bytes=2048, unsent_private_bytes=1024),
+            make_closed(1, reason="slow_consumer", unsent_bytes=2048, unsent_outbox_bytes=1024),
         ]
         tab.open(served.url)
         evicted, left = tab['#closed li[data-id="1"]'], tab['#closed li[data-id="2"]']

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.page.support import NARROW, PATIENCE_MS, WIDE, Tab, open_tab, serving
 from tests.support import HubProcess, until
-from tests.web.support import make_closed, make_row
+from tests.unit.web.support import make_closed, make_row
 
 pytestmark = pytest.mark.browser
 

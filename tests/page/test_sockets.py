@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, Peer, closing, until
-from tests.web.support import make_row
+from tests.unit.web.support import make_row
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ def test_every_client_has_a_row_with_what_is_known_of_it(
     peer = "{}:{}".format(*people[1].sock.getsockname())
     for key, shown in {
         "peer": peer, "transport": "line", "nick": "alpha", "room": "lobby", "state": "reading",
-        "lines_in": "5", "bytes_in": "32\u202fB", "lag_bytes": "0", "private_bytes": "0",
+        "lines_in": "5", "bytes_in": "32\u202fB", "lag_bytes": "0", "outbox_bytes": "0",
     }.items():  # fmt: skip
         expect(row.locator(f'[data-key="{key}"]')).to_contain_text(shown)
     for key in ("age_s", "idle_s"):

@@ -59,11 +59,6 @@ def test_no_template_has_inline_code_or_switches_escaping_off(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=name)
-def test_every_script_has_its_paragraph_in_the_architecture(path: Path) -> None:
-    assert f"static/{path.name}" in (ROOT / "docs" / "architecture.md").read_text()
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_every_script_parses(path: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:

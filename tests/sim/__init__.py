@@ -1,1 +1,1 @@
-"""A hub on a network that exists only in memory: see docs/architecture.md."""
+"""A hub on a network that exists only in memory: see docs/design/testing.md."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hub.loop.counters import queued_bytes
+from hub.loop.snapshot_maker import queued_bytes
+from tests.sim.client_invariants import ClientInvariants
 from tests.sim.clocks import Clocks
-from tests.sim.everybody import Everybody
-from tests.sim.kernel import fail
-from tests.sim.seams import SimSpare
+from tests.sim.fakes import SimSpare
+from tests.sim.kernel import ERR, fail
 
 if TYPE_CHECKING:
     from hub.rooms.room import Room
@@ -30,7 +30,7 @@ class Checks:
     def __init__(self, world: World) -> None:
         self._world = world
         self.clocks = Clocks(world)
-        self._everybody = Everybody(world)
+        self.clients = ClientInvariants(world)
         self._thorough = True
         self._accepts = self._sends = self._bytes_in = 0
         self._done: object = None
@@ -64,7 +64,7 @@ class Checks:
             self._faults()
             self._registered()
             self._connections()
-            self._books(self._everybody.look())
+            self._books(self.clients.look())
             for room in self._world.hub.rooms.all():
                 self._log_of(room)
             self._work()
@@ -89,51 +89,76 @@ class Checks:
         log = self._world.log
         for event, fields in log[self._logged :]:
             event != "fault" or fail(fields.get("trace"))
-            if event == "end":
+            if event == "closed":
                 fields["id"] not in self._ended or fail(f"{fields['peer']} ended twice")
                 self._ended.add(fields["id"])
                 self.clocks.was_in_time(fields)
+                if fields["transport"] == "read-only" and fields["reason"] == "peer_closed":
+                    self._was_over(fields)
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
+                if str(fields["detail"]).startswith("lag=") and fields["due_s"] is None:
+                    slow = self._world.plan.slow
+                    slow == "disconnect" or fail(f"{fields['peer']} is closed for its lag under {slow}")
                 if str(fields["detail"]).startswith("stuck="):
                     self._was_stuck(fields)
         self._logged = len(log)
 
     def _registered(self) -> None:
-        """What epoll has is what is open: clients, listeners while the door is open, the bell."""
+        """What epoll has is what is open: clients, listeners while they are looked at, the bell."""
         world, hub = self._world, self._world.hub
-        door, items, fds = world.loop._door, world.kernel.epoll.items, world.kernel.fds
-        now = (len(hub.by_fd), len(items), len(fds), hub.poller.calls["epoll_ctl"], door._opens_at)
+        acceptor, items, fds = world.hub.acceptor, world.kernel.epoll.items, world.kernel.fds
+        now = (
+            len(hub.connections.by_fd),
+            len(items),
+            len(fds),
+            hub.poller.calls["epoll_ctl"],
+            acceptor.resumes_at,
+        )
         before, self._registrations = self._registrations, now
         if now == before and not self._thorough:
             return
-        wanted = set(hub.by_fd) | set(world.mailbox.bells)
-        listeners = set(door._listeners)
-        if door._opens_at is None:
+        wanted = set(hub.connections.by_fd) | set(world.mailbox.bells)
+        listeners = set(acceptor.listeners)
+        if acceptor.resumes_at is None:
             wanted |= listeners
         items.keys() == wanted or fail("epoll has", set(items), "and open is", wanted)
-        spare = door._spare
+        spare = acceptor.spare
         assert isinstance(spare, SimSpare)
-        held = len(hub.by_fd) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
+        held = len(hub.connections.by_fd) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
         len(fds) == held or fail(f"{len(fds)} descriptors, {held} are accounted for")
 
     def _connections(self) -> None:
         """Accepted = open + closed, one reason and one ending each."""
         hub, world, closed = self._world.hub, self._world, self._closed
-        accepted, there, ending = hub.counters.accepted, len(hub.clients), len(hub.ended)
+        accepted, there, ending = (
+            hub.counters.accepted,
+            len(hub.connections.clients),
+            len(hub.connections.closing),
+        )
         accepted == there + closed or fail(f"accepted {accepted}, open {there}, closed {closed}")
         ends = len(self._ended)
         ends + ending == closed or fail(f"closed {closed}, in the ledger {ends}, ending {ending}")
-        now = (accepted, closed, there, ending, len(hub.by_fd))
+        now = (accepted, closed, there, ending, len(hub.connections.by_fd))
         before, self._counts = self._counts, now
         if now == before and not self._thorough:
             return
         accepted == world.kernel.accepted or fail("accept was called", world.kernel.accepted, "times")
-        both = {client.fd: client for group in (hub.clients, hub.ended) for client in group.values()}
-        both == hub.by_fd or fail("by number", list(hub.by_fd), "by id", list(both))
-        addresses = sum(hub.per_address.values())
+        both = {
+            client.fd: client
+            for group in (hub.connections.clients, hub.connections.closing)
+            for client in group.values()
+        }
+        both == hub.connections.by_fd or fail("by number", list(hub.connections.by_fd), "by id", list(both))
+        addresses = sum(hub.connections.per_address.values())
         addresses == there or fail("addresses count", addresses, "clients", there)
-        0 not in hub.per_address.values() or fail("an address is kept of which nobody is there")
+        0 not in hub.connections.per_address.values() or fail("an address is kept of which nobody is there")
+
+    def _was_over(self, end: dict[str, object]) -> None:
+        """The end of its stream closes no viewer: it goes on receiving until its connection fails."""
+        peer = next(peer for peer in self._world.peers if peer.name == end["peer"])
+        has_failed = peer.is_over or peer.tcp.has_failed or peer.tcp.events() & ERR
+        has_failed or fail(f"{peer.name} is closed, and can receive")
 
     def _was_idle(self, end: dict[str, object]) -> None:
         """Nobody ends as idle that was heard within the timeout, as its kernel saw it."""
@@ -145,23 +170,23 @@ class Checks:
         quiet_s >= least or fail(f"{peer.name} ended idle after {quiet_s} s")
 
     def _was_stuck(self, end: dict[str, Any]) -> None:
-        """Who took nothing in time was owed something."""
-        missed = end["unsent_bytes"] + end["unsent_private_bytes"] + end["skipped_bytes"]
+        """A client that took nothing in time was owed something."""
+        missed = end["unsent_bytes"] + end["unsent_outbox_bytes"] + end["skipped_bytes"]
         missed or fail(f"{end['peer']} ended as stuck, and had taken everything")
 
     def _log_of(self, room: Room) -> None:
-        """It is without a hole up to the newest line, and no longer than the slowest and history may need."""
-        chunks = room.chunks
-        now = (len(chunks), room.end, chunks[0].start if chunks else room.end)
-        if self._logs.get(room.number) == now and not self._thorough:
+        """The log has no hole, and is no longer than the slowest and history may need."""
+        chunks = room.log.chunks
+        now = (len(chunks), room.log.head, chunks[0].start if chunks else room.log.head)
+        if self._logs.get(room.log.number) == now and not self._thorough:
             return
-        self._logs[room.number] = now
+        self._logs[room.log.number] = now
         at = now[2]
         for chunk in chunks:
             chunk.start == at or fail("log torn in", room.name)
             at = chunk.end
-        at == room.end or fail("log torn in", room.name)
-        size, most = room.end - now[2], self._everybody.most_log()
+        at == room.log.head or fail("log torn in", room.name)
+        size, most = room.log.head - now[2], self.clients.most_log()
         size <= most or fail(f"{room.name} keeps a log of {size} bytes, at most {most}")
 
     def _books(self, queued: int) -> None:
@@ -172,7 +197,7 @@ class Checks:
             f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}"
         )
         if self._thorough:
-            its = queued_bytes(world.hub.by_fd.values())
+            its = queued_bytes(world.hub.connections.by_fd.values())
             its == queued or fail(f"queued are {queued}, and the hub says {its}")
         sends = world.hub.sockets.calls["send"]
         if sends != self._read_at or self._thorough:
@@ -189,7 +214,8 @@ class Checks:
         self._peers = len(world.peers)
         least = most = 0
         for peer in list(self._hearing):
-            low, high = peer.hearer.heard(peer.tcp.taken)
+            peer.write_only and peer.tcp.taken and fail(f"{peer.name} only sends, and got {peer.tcp.taken!r}")
+            low, high = peer.follower.heard(peer.tcp.taken)
             least, most = least + low, most + high
             if peer.tcp.is_closed and low == high:
                 self._heard += low
@@ -204,7 +230,7 @@ class Checks:
         doors = len(self._world.sockets.listeners)
         accepts <= doors * (2 * budgets.accepts + 1) or fail("accepts in a turn:", accepts)
         settled = self._closed - self._settled
-        settled <= budgets.endings + doors * budgets.accepts * 2 or fail("endings in a turn:", settled)
+        settled <= budgets.closes + doors * budgets.accepts * 2 or fail("endings in a turn:", settled)
         most = budgets.sends + budgets.sends_between_clock_readings + settled + accepts
         sends <= most or fail("sends in a turn:", sends, "at most", most)
         read = hub.counters.bytes_in - self._bytes_in

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from hub.loop.timers import Deadline, Expiry, Never, Poll, Sweep
+from hub.loop.expiry import Expiry, Never
+from hub.loop.timers import Deadline, Poll, Sweep
 from tests.sim.kernel import fail
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Clocks:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        timers = [(name, getattr(world.hub.timers, name)) for name in world.hub.timers.__slots__]
+        timers = [(name, getattr(world.hub.timers, name)) for name in vars(world.hub.timers)]
         self._exact = [(name, timer) for name, timer in timers if isinstance(timer, Deadline)]
         self._others: list[tuple[str, Sweep | Poll]] = [
             (name, timer) for name, timer in timers if isinstance(timer, Sweep | Poll)
@@ -44,7 +45,7 @@ class Clocks:
 
     def _running(self) -> list[tuple[str, Expiry]]:
         """Those that somebody depends on."""
-        return [pair for pair in self._exact if pair[1]._last_s] + self._others
+        return [pair for pair in self._exact if pair[1].last_s] + self._others
 
     def before_wait(self, timeout_s: float) -> None:
         """No wait is longer than to the next deadline, worked out from the tables and not from the heaps."""
@@ -58,7 +59,11 @@ class Clocks:
         if until <= now:
             return
         dues = {name: due_s(timer) for name, timer in self._running()}
-        dues |= {"the door": loop._door._opens_at or math.inf, "the drain": loop._drained_by or math.inf}
+        dues |= {
+            "the acceptor": loop.hub.acceptor.resumes_at or math.inf,
+            "the drain": loop.drained_by or math.inf,
+            "a subscriber": self._world.checks.clients.pressure.next_deadline(),
+        }
         for name, due in dues.items():
             until <= due or fail(f"a wait of {timeout_s} s, and {name} is due in {due - now}")
 
@@ -76,7 +81,9 @@ class Clocks:
             self._crowd = 0
             return
         self._overdue = {name: before.get(name, 0) + 1 for name in late}
-        self._crowd = max(self._crowd, len(self._world.hub.by_fd))  # Who was ended meanwhile is no more.
+        self._crowd = max(
+            self._crowd, len(self._world.hub.connections.by_fd)
+        )  # A client that was closed meanwhile is no more.
         most = 4 + (2 * self._crowd) // self._expiries
         for name, count in self._overdue.items():
             count <= most or fail(f"{name} is due for {count} turns")
@@ -87,18 +94,18 @@ class Clocks:
         if self.waited:
             self._still, self._spins, self._state = 0, 0, None
             return
-        counters, marks, account = hub.counters, hub.marks, hub.account
-        said, waiting, sender = 0, 0, world.loop._sender
-        for client in hub.clients.values():
-            said += client.backlog_at + client.position
-            waiting += len(client.backlog)  # An empty line leaves no other trace when it is taken.
+        counters, ready, account = hub.counters, hub.ready, hub.account
+        said, waiting, writer = 0, 0, hub.writer
+        for client in hub.connections.clients.values():
+            said += client.inbox.next + client.outbox.next_line
+            waiting += len(client.inbox.lines)  # An empty line leaves no other trace when it is taken.
         state = (
             world.kernel.useful, counters.lines_in, counters.accepted, closed,
             account.delivered, account.skipped, account.unsent, said, waiting, len(world.log),
-            len(marks.readable), len(marks.flush), len(marks.rooms), world.steps_left, len(hub.by_fd),
-            len(sender._private), [round_.at for round_ in sender._passes.values()],
-            len(world.loop._observer._rows), len(world.loop._observer._answering),
-            [timer._heap[0] for _, timer in self._exact if timer._heap],
+            len(ready.readable), len(ready.writable), len(ready.rooms), world.steps_left,
+            len(hub.connections.by_fd), len(writer.queue), [pass_.at for pass_ in writer.passes.values()],
+            hub.publisher.rows_made, world.rows_asked,
+            [timer.heap[0] for _, timer in self._exact if timer.heap],
             [len(slice_of(timer)) for _, timer in self._others],
         )  # fmt: skip
         same = state == self._state
@@ -106,7 +113,7 @@ class Clocks:
         self._spins = self._spins + 1 if same and self._hurried else 0
         self._state = state
         self._spins < 2 or fail("two waits of no time, one after the other, and nothing was done")
-        most = IDLE_TURNS + 4 * len(hub.by_fd)
+        most = IDLE_TURNS + 4 * len(hub.connections.by_fd)
         self._still <= most or fail(f"{self._still} turns without a wait and without progress")
 
     def was_in_time(self, end: dict[str, Any]) -> None:
@@ -125,9 +132,9 @@ class Clocks:
     def heaps(self) -> None:
         """No heap is later than its table; nothing is kept about who is not there."""
         hub = self._world.hub
-        known = hub.clients.keys() | hub.ended.keys()
+        known = hub.connections.clients.keys() | hub.connections.closing.keys()
         for name, timer in self._exact:
-            heap, last = timer._heap, timer._last_s
+            heap, last = timer.heap, timer.last_s
             len(heap) <= 2 * len(last) + 64 or fail(f"{name} keeps {len(heap)} entries of {len(last)}")
             (not last or heap[0][0] <= due_s(timer)) or fail(f"{name} wakes up too late")
             last.keys() <= known or fail(f"{name} keeps the dead", last.keys() - known)
@@ -135,14 +142,14 @@ class Clocks:
 
 def slice_of(timer: Sweep | Poll) -> list[int] | dict[int, None]:
     """Whom this has still to look at, which may leave no trace: a warning that nobody is to hear."""
-    return timer._to_examine if isinstance(timer, Sweep) else timer._condemned
+    return timer.to_examine if isinstance(timer, Sweep) else timer.condemned
 
 
 def due_s(timer: Expiry) -> float:
     """When this has to be looked at, from its table."""
     if isinstance(timer, Deadline):
-        return min(timer._last_s.values(), default=math.inf) + timer._timeout_s
+        return min(timer.last_s.values(), default=math.inf) + timer.timeout_s
     if isinstance(timer, Sweep):
-        return timer._next_sweep_s if timer._last_s else math.inf
+        return timer.next_sweep_s if timer.last_s else math.inf
     assert isinstance(timer, Poll)
-    return timer._last_event_s + timer._timeout_s if timer._alive else math.inf
+    return timer.last_event_s + timer.timeout_s if timer.alive else math.inf

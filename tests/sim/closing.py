@@ -14,27 +14,30 @@ if TYPE_CHECKING:
 
 def watch_the_closes(world: World) -> None:
     """From now on a look at each client whose descriptor is about to be closed."""
-    endings = world.loop._endings
-    close = endings._close
+    closer = world.loop.hub.closer
+    close = closer.close
 
     def watched(client: Client, now: float) -> None:
-        if client.phase is not Phase.CLOSED and client.owes_nothing:  # Who is given up while it takes nothing
-            _was_given_time(world, client)  # has a clock of its own.
+        # A client that is given up while it takes nothing has a timer of its own.
+        if client.phase is not Phase.CLOSED and client.outbox.is_empty:
+            _was_given_time(world, client)
         close(client, now)
 
-    endings._close = watched  # type: ignore[method-assign]
+    closer.close = watched  # type: ignore[method-assign]
 
 
 def _was_given_time(world: World, client: Client) -> None:
     """The peer's end came; or it was waited for; or the drain is over, or too many linger already."""
     tcp: Tcp = client.sock  # type: ignore[assignment]
     hub, loop, now = world.hub, world.loop, world.kernel.now
-    if tcp.shut_in or tcp.has_failed or (loop._drained_by is not None and now >= loop._drained_by):
+    if tcp.shut_in or tcp.has_failed or (loop.drained_by is not None and now >= loop.drained_by):
         return
-    lingering = sum(other.phase is Phase.LINGERING for other in hub.ended.values())
+    lingering = sum(other.phase is Phase.LINGERING for other in hub.connections.closing.values())
     if client.phase is not Phase.LINGERING and lingering >= hub.budgets.lingering:
         return
     if tcp.shut_at is None:
-        fail(f"{client.peer} is closed right behind its last line ({client.reason})")
+        fail(f"{client.peer} is closed right behind its last line ({client.close.reason})")
     waited_s = now - tcp.shut_at
-    waited_s >= hub.limits.linger_s or fail(f"{client.peer} is closed after {waited_s} s ({client.reason})")
+    waited_s >= hub.limits.linger_s or fail(
+        f"{client.peer} is closed after {waited_s} s ({client.close.reason})"
+    )

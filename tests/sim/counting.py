@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 from hub.net.sockets import Address, NotAccepted
+from tests.sim.fakes import SimSockets
 from tests.sim.kernel import Kernel
-from tests.sim.seams import SimSockets
 
 
 @dataclass

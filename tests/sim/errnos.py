@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hub.loop.context import Hub
+from hub.loop.assembly import Hub
+from tests.sim.fakes import SimSpare
 from tests.sim.kernel import Epoll, error
 from tests.sim.listening import Listener
-from tests.sim.seams import SimSpare
 from tests.sim.tcp import Tcp
 
 PLAUSIBLE: dict[str, tuple[int, ...]] = {
@@ -62,7 +62,7 @@ class Faults:
         self.struck: Any = None
         """Whose call failed."""
         self.was_open = False
-        """It was a client that nobody had given up yet."""
+        """The owner was a client with no close reason yet."""
         self.hub: Hub | None = None
         """Where it is none, nothing is counted: it is being made."""
         for owner, name in (
@@ -81,7 +81,7 @@ class Faults:
     def _failing(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def perhaps(owner: Any, *args: Any) -> Any:
             # A call on epoll names the descriptor that it is about.
-            whom = self.hub.by_fd.get(args[0]) if self.hub and isinstance(owner, Epoll) else None
+            whom = self.hub.connections.by_fd.get(args[0]) if self.hub and isinstance(owner, Epoll) else None
             number = self._strikes(name, whom.sock if whom else owner)
             if number and name == "close":
                 call(owner, *args)
@@ -106,6 +106,8 @@ class Faults:
         self.struck = owner
         if isinstance(owner, Tcp):
             owner.has_failed = True
-        client = self.hub.by_fd.get(getattr(owner, "fd", -1))
-        self.was_open = client is not None and not (client.reason or client.last or client.gone)
+        client = self.hub.connections.by_fd.get(getattr(owner, "fd", -1))
+        self.was_open = client is not None and not (
+            client.close.reason or client.close.pending or client.close.peer_error
+        )
         return self.fault.number

@@ -66,7 +66,7 @@ class Description:
 
 
 class Item:
-    """One descriptor in an epoll, and what is wanted of it."""
+    """A descriptor in an epoll, and what is wanted of it."""
 
     def __init__(self, epoll: Epoll, fd: int, of: Description, mask: int) -> None:
         self.epoll, self.fd, self.of = epoll, fd, of
@@ -134,7 +134,7 @@ class Epoll(Description):
         return events
 
     def collect(self, most: int = -1) -> list[tuple[int, int]]:
-        """One walk over the ready list. What it does not get to is first the next time; level is last."""
+        """Walk over the ready list. What the walk does not get to is first the next time; level is last."""
         found: list[tuple[int, int]] = []
         left: dict[Item, None] = {}
         again: dict[Item, None] = {}
@@ -227,7 +227,7 @@ class Kernel:
     # The hub's calls.
 
     def called(self, name: str, *values: object) -> None:
-        """One system call of the hub: it takes time, and others do something meanwhile."""
+        """A system call of the hub takes time, and others do something meanwhile."""
         self.calls += 1
         self.now += CALL_S
         if self.calls - self.calls_before > MOST_CALLS:

@@ -56,7 +56,7 @@ class Listener(Description):
         return tcp, tcp.address
 
     def close(self) -> None:
-        """Whoever still waits is reset."""
+        """Peers that still wait are reset."""
         self._kernel.called("close", self.fd)
         self._kernel.close(self.fd)
         for tcp in self.waiting:

@@ -2,13 +2,15 @@
 
 Nothing of hub/ is used here. The model knows no turns, sockets or buffers: one deed after the other is done
 at once, and `heard` is what a client that reads must have got by then, line by line. A line of the hub's own
-to one client stands as it is; what it announces to a room stands as one line for each who did something,
-because how announcements merge depends on what came in one turn (docs/behaviour.md).
+to one client stands as it is; a notice to a room stands as one line for each fact. The notices of one deed
+are one line of the room's log, behind the answers to that deed and before the next line that is said. A
+client is announced from its first line on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 
 @dataclass(eq=False)
@@ -16,13 +18,16 @@ class Room:
     """What was said, and who is there, in order of coming."""
 
     name: str
-    log: list[str] = field(default_factory=list)
+    log: list[list[str]] = field(default_factory=list)
+    """Each line, a notice as the facts in it."""
     members: list[Person] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Facts of this deed."""
 
 
 @dataclass(eq=False)
 class Person:
-    """One client."""
+    """A client."""
 
     key: int
     nick: str
@@ -33,11 +38,12 @@ class Person:
     seen: dict[Room, int] = field(default_factory=dict)
     """By room, up to where it was there."""
     is_open: bool = True
+    has_spoken: bool = False
     active_at: float = 0.0
 
 
 class Model:
-    """One hub. `history` and `announce` as the settings; rooms are never full."""
+    """A hub. `history` and `announce` as the settings; rooms are never full."""
 
     def __init__(self, mode: str, *, history: int, announce: int, max_line: int, idle_s: float) -> None:
         self.mode, self.history, self.announce = mode, history, announce
@@ -63,21 +69,26 @@ class Model:
         """Some bytes of lines; the last may be unfinished."""
         person = self.people[key]
         person.active_at = now
+        if not person.listens_only:
+            self._take(person, text)
+        self._publish_all()
+
+    def _take(self, person: Person, text: str) -> None:
         *lines, person.unfinished = (person.unfinished + text).split("\n")
         for line in lines:
             if len(line) > self._max_line:
-                return self.ends(key, "line_too_long")
+                return self.ends(person.key, "line_too_long")
             self._line(person, line)
             if not person.is_open:
                 return None
         if len(person.unfinished) > self._max_line:
-            self.ends(key, "line_too_long")
+            self.ends(person.key, "line_too_long")
         return None
 
     def closes(self, key: int) -> None:
         """An orderly end of stream: an unfinished last line counts."""
         person = self.people[key]
-        if person.unfinished:
+        if person.unfinished and not person.listens_only:
             self._line(person, person.unfinished)
         self.ends(key, "peer_closed")
 
@@ -87,17 +98,19 @@ class Model:
         if person.is_open:
             person.is_open = False
             self.ended[key] = reason
+            self._publish_all()
             self._leave(person)
+            self._publish_all()
 
     def time_is(self, now: float) -> None:
-        """Who was silent for too long is idle, the longest first."""
+        """Clients that were silent for too long are idle, the longest first."""
         silent = sorted(self.open(), key=lambda person: person.active_at)
         for person in silent:
             if now - person.active_at >= self._idle_s:
                 self.ends(person.key, "idle")
 
     def open(self) -> list[Person]:
-        """Who is there."""
+        """Clients that are open."""
         return [person for person in self.people.values() if person.is_open]
 
     def next_end(self) -> float:
@@ -107,8 +120,9 @@ class Model:
     # What a line does.
 
     def _line(self, person: Person, line: str) -> None:
-        if person.listens_only:
-            return
+        if not person.has_spoken:
+            person.has_spoken = True
+            self._note(person.room, f"* {person.nick} joined")
         if self.mode == "broadcast":
             self._say(person.room, line)
         elif line.startswith("/") and not line.startswith("//"):
@@ -168,7 +182,7 @@ class Model:
         plural = "" if len(lines) == 1 else "s"
         told = f"* the last {len(lines)} line{plural} of {person.room.name}:"
         person.heard.append(told if lines else "* nothing is kept of what was said in this room")
-        person.heard += lines
+        person.heard += chain(*lines)
 
     def _do_quit(self, person: Person, _: str) -> None:
         self.ends(person.key, "quit")
@@ -177,21 +191,35 @@ class Model:
 
     def _say(self, room: Room | None, line: str) -> None:
         assert room
-        room.log.append(line)
-        for member in room.members:
-            member.heard.append(line)
+        self._publish(room)
+        self._append(room, [line])
 
-    def _note(self, room: Room | None, line: str) -> None:
+    def _append(self, room: Room, facts: list[str]) -> None:
+        room.log.append(facts)
+        for member in room.members:
+            member.heard += facts
+
+    def _note(self, room: Room | None, fact: str) -> None:
         if room and self.mode == "chat" and 0 < len(room.members) <= self.announce:
-            self._say(room, line)
+            room.notes.append(fact)
+
+    def _publish(self, room: Room) -> None:
+        facts, room.notes = room.notes, []
+        if facts:
+            self._append(room, facts)
+
+    def _publish_all(self) -> None:
+        for room in self.rooms.values():
+            self._publish(room)
 
     def _enter(self, person: Person, room: Room) -> None:
         kept = self.history if self.mode == "chat" else 0
         start = max(len(room.log) - kept, person.seen.get(room, 0))
-        person.heard += room.log[start:]
+        person.heard += chain(*room.log[start:])
         person.room = room
         room.members.append(person)
-        self._note(room, f"* {person.nick} joined")
+        if person.has_spoken:
+            self._note(room, f"* {person.nick} joined")
 
     def _leave(self, person: Person) -> None:
         room, person.room = person.room, None
@@ -199,7 +227,8 @@ class Model:
             return
         room.members.remove(person)
         person.seen[room] = len(room.log)
-        self._note(room, f"* {person.nick} left")
+        if person.has_spoken:
+            self._note(room, f"* {person.nick} left")
         if not room.members and room is not self.lobby:
             del self.rooms[room.name]
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from hub.control.mailbox import Stop, WantRows
-from tests.hub.support_turns import SteppedHub
-from tests.hub.support_websocket import request
+from tests.loop.support import SteppedHub
 from tests.sim.peers import Peer as SimPeer
 from tests.sim.plan import Plan
 from tests.sim.world import World
 from tests.support import Peer
+from tests.unit.protocol.support import request
 
 LINE, WEBSOCKET, VIEWER = range(3)
 WIDE = (65536, 65536, 65536)
@@ -72,7 +72,7 @@ class SimNet:
 
     def connect(self, which: int, sizes: tuple[int, int, int] = WIDE) -> int:
         """A new client; a browser has sent its request."""
-        self.world._do(["connect", which, 1, *sizes, 0])
+        self.world.do(["connect", which, 1, *sizes, 0])
         return len(self.world.peers) - 1
 
     def write(self, key: int, data: bytes) -> None:
@@ -92,27 +92,27 @@ class SimNet:
     def run(self, seconds: float) -> None:
         """So much time passes; a question wakes the hub up at its end."""
         world = self.world
-        world._steps.extend([["wait", seconds], ["turn"], ["ask", 0], ["turn"]])
+        world.steps.extend([["wait", seconds], ["turn"], ["ask", 0], ["turn"]])
         for _ in range(MOST_TURNS):
             world.turn()
-            if not (world._steps or world._quiet_s or self._is_busy()):
+            if not (world.steps or world.quiet_s or self._is_busy()):
                 return
         raise AssertionError("it does not come to rest")
 
     def _is_busy(self) -> bool:
-        loop, marks = self.world.loop, self.world.hub.marks
-        waits = marks.readable or marks.flush or marks.rooms or marks.noted
+        hub, ready = self.world.hub, self.world.hub.ready
+        waits = ready.readable or ready.writable or ready.rooms or ready.notices
         return bool(
-            waits or loop._sender.has_work or loop._endings.has_work or self.world.kernel.epoll.has_events()
+            waits or hub.writer.has_work or hub.closer.has_work or self.world.kernel.epoll.has_events()
         )
 
     def is_stranger(self, key: int) -> None:
         """What it is sent is no lines."""
-        self.peer(key).hearer.refused = True
+        self.peer(key).follower.refused = True
 
     def jump(self, seconds: float) -> None:
         """The clock jumps while the hub is not looking."""
-        self.world._do(["jump", seconds])
+        self.world.do(["jump", seconds])
 
     def ask(self) -> int:
         """How many rows the page would show."""
@@ -136,7 +136,7 @@ class SimNet:
     def drain(self) -> None:
         """Everybody reads, then the hub is asked to stop; the last looks of the simulation."""
         world = self.world
-        world._settle()
+        world.settle()
         world.outcome.when_settled()
         world.mailbox.post(Stop())
         for _ in range(MOST_TURNS):
@@ -162,7 +162,7 @@ class RealNet:
         self._kinds: list[int] = []
         self._got: list[bytes] = []
         self.ws_host = f"localhost:{self._hub.ws_port}"
-        viewers = self._hub.hub.read_only_addresses[0]
+        viewers = self._hub.hub.status.addresses["read-only"][0]
         self._ports = (self._hub.port, self._hub.ws_port, int(viewers.rsplit(":", 1)[1]))
 
     @property
@@ -258,7 +258,7 @@ class RealNet:
 
 
 def _ends(log: list[tuple[str, dict[str, object]]], keys: dict[str, int]) -> dict[int, str]:
-    return {keys[str(end["peer"])]: str(end["reason"]) for event, end in log if event == "end"}
+    return {keys[str(end["peer"])]: str(end["reason"]) for event, end in log if event == "closed"}
 
 
 def lines_of(wire: bytes, *, websocket: bool) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.rooms.room import Rooms
+from hub.modes.chat import Chat
+from hub.rooms.registry import LOBBY
 from hub.session.client import Client
 from tests.sim.kernel import fail
 
@@ -21,16 +22,16 @@ class Outcome:
     def unsettled(self) -> str:
         """What is not as it should be once everybody has read everything; nothing when all is."""
         world, hub = self._world, self._world.hub
-        if any(listener.waiting for listener in world.sockets.listeners) and not hub.draining:
+        if any(listener.waiting for listener in world.sockets.listeners) and not hub.status.draining:
             return "somebody waits at the door"
         if world.kernel.epoll.has_events():
             return "an event waits"
-        for client in hub.clients.values():
+        for client in hub.connections.clients.values():
             tcp = client.sock
             if tcp.lost:  # type: ignore[attr-defined]
                 continue
-            unread = tcp.input or (tcp.fin_came and not client.eof)  # type: ignore[attr-defined]
-            if unread or client.has_backlog or not client.owes_nothing or client.fresh or client.bulk:
+            unread = tcp.input or (tcp.fin_came and not client.inbox.eof)  # type: ignore[attr-defined]
+            if unread or client.inbox.has_lines or not client.outbox.is_empty:
                 return f"{client.peer} is left with something: {_show(client)}"
         return ""
 
@@ -41,23 +42,26 @@ class Outcome:
     def when_settled(self) -> None:
         """Everybody heard everything, and everything that was said got through."""
         world, hub = self._world, self._world.hub
-        alive = {client.peer: client for client in hub.clients.values()}
+        alive = {client.peer: client for client in hub.connections.clients.values()}
         for peer in world.peers:
             client = alive.get(peer.name)
-            if client is not None and not (client.deaf or peer.tcp.lost or client.reason):
-                peer.hearer.heard_all() or fail(f"{peer.name} did not hear everything")
+            is_mute = peer.write_only or (client is not None and not client.outbox.closed)
+            if client is not None and is_mute and not (peer.tcp.lost or client.close.reason):
+                peer.write_only or peer.follower.heard_all() or fail(f"{peer.name} did not hear everything")
                 if peer.spotless and not peer.read_only and world.plan.mode != "echo":
                     self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
 
     def when_drained(self) -> None:
         """Everybody is gone, for a reason that is known, and nothing is left behind."""
         world, hub = self._world, self._world.hub
-        world.loop.is_drained or fail("the drain did not end:", [_show(c) for c in hub.by_fd.values()])
+        world.loop.is_drained or fail(
+            "the drain did not end:", [_show(c) for c in hub.connections.by_fd.values()]
+        )
         len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
             "descriptors are left:", len(world.kernel.fds)
         )
         self._nothing_is_kept()
-        ends = {fields["peer"]: fields for event, fields in world.log if event == "end"}
+        ends = {fields["peer"]: fields for event, fields in world.log if event == "closed"}
         for peer in world.peers:
             end = ends.get(peer.name)
             if end is None:
@@ -70,14 +74,19 @@ class Outcome:
         """Of those who are gone no table knows anything any more."""
         hub = self._world.hub
         rooms = [room.name for room in hub.rooms.all()]
-        rooms == [Rooms.LOBBY] or fail("rooms are left:", rooms)
+        rooms == [LOBBY] or fail("rooms are left:", rooms)
         tables = {
-            "addresses": hub.per_address, "nicks": getattr(hub.mode, "_by_nick", {}),
-            "readable": hub.marks.readable, "to be flushed": hub.marks.flush, "ended": hub.marks.ended,
-            "finished": hub.marks.finished, "in the lobby": hub.rooms.lobby.members,
+            "addresses": hub.connections.per_address,
+            "readable": hub.ready.readable, "to be flushed": hub.ready.writable, "ended": hub.ready.closing,
+            "finished": hub.ready.finished, "in the lobby": hub.rooms.lobby.members,
         }  # fmt: skip
         for name, table in tables.items():
             not table or fail(f"{name}: {len(table)} are left")
+        if isinstance(hub.mode, Chat):
+            nicks = [f"guest-{id}" for id in range(1, hub.counters.accepted + 1)]
+            nicks += [f"n{peer.number}" for peer in self._world.peers]
+            left = [nick for nick in nicks if hub.mode.find(nick) is not None]
+            not left or fail("nicks are left:", left)
 
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
@@ -92,7 +101,8 @@ class Outcome:
 
 
 def _show(client: Client) -> str:
-    waits = ("choked", "held", "throttled", "fresh", "bulk", "blocked", "deaf", "eof", "has_backlog")
-    so = " ".join(name for name in waits if getattr(client, name))
-    sizes = f"lag={client.lag_bytes} private={client.private_bytes} rest={len(client.rest)}"
-    return f"{client.id} {client.peer} {client.phase} {client.reason} {so} {sizes}"
+    outbox, inbox = client.outbox, client.inbox
+    waits = {"blocked": outbox.blocked, "mute": outbox.closed, "eof": inbox.eof, "lines": inbox.has_lines}
+    so = " ".join([*client.gate.names(), *(name for name, is_so in waits.items() if is_so)])
+    sizes = f"lag={outbox.lag_bytes} items={outbox.item_bytes} partial={outbox.partial is not None}"
+    return f"{client.id} {client.peer} {client.phase} {client.close.reason} {so} {sizes}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.hub.support_websocket import close as close_frame
-from tests.hub.support_websocket import masked, request, text
-from tests.sim.hearing import Hearer, Journal
+from tests.sim.journal import Follower, Journal
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener
 from tests.sim.tcp import Remote, Tcp
+from tests.unit.protocol.support import close as close_frame
+from tests.unit.protocol.support import masked, request, text
 
 TELNET = (
     b"\xff\xf1", b"\xff\xfd\x01", b"\xff\xfb\x18", b"\xff\xf4\xff\xfd\x06", b"\xff\xf6",
@@ -28,7 +28,7 @@ _GARBAGE = bytes(byte for byte in range(256) if byte not in b"\rp\xff")
 
 
 class Peer:
-    """One client. What it does takes effect at once, unless its link stands still."""
+    """A client. What it does takes effect at once, unless its link stands still."""
 
     def __init__(
         self, kernel: Kernel, listener: Listener, number: int, *, sizes: tuple[int, int, int], host: int
@@ -44,23 +44,24 @@ class Peer:
         self.said: list[bytes] = []
         """The content of each line that it said, in order, whether it got to the hub or not."""
         self.spotless = True
-        """It sent nothing but lines and commands."""
+        """The client sent nothing but lines and commands."""
         self.has_negotiated = False
         self.read_only = listener.port == 9002
-        self.hearer: Hearer
+        self.write_only = listener.port == 9003
+        self.follower: Follower
         self._unsent = bytearray(request() if self.websocket else b"")
         self._pings = 0
         listener.arrive(self.tcp)
 
     def follow(self, journal: Journal, *, own_too: bool, echo: bool) -> None:
         """Begin to read its stream."""
-        self.hearer = Hearer(journal, self.name, self.number, websocket=self.websocket, own_too=own_too)
+        self.follower = Follower(journal, self.name, self.number, websocket=self.websocket, own_too=own_too)
         if echo:
-            self.hearer.echoes = self.said
+            self.follower.echoes = self.said
 
     @property
     def is_over(self) -> bool:
-        """It can neither send nor read any more."""
+        """The client can neither send nor read any more."""
         return self.remote.closed or self.remote.got_reset or self.tcp.lost
 
     # What it says.
@@ -141,10 +142,10 @@ class Peer:
             self.close()
 
     def _answer(self) -> None:
-        hearer = self.hearer
-        hearer.read(self.tcp.taken)
-        if hearer.pings > self._pings and not (self.remote.fin_sent or self._unsent):
-            self._pings = hearer.pings
+        follower = self.follower
+        follower.read(self.tcp.taken)
+        if follower.pings > self._pings and not (self.remote.fin_sent or self._unsent):
+            self._pings = follower.pings
             self._unsent += masked(10, b"")
             self.push()
 

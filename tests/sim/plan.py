@@ -16,32 +16,33 @@ from typing import Any
 
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE, Rate
-from hub.loop.context import Budgets
+from hub.loop.limits import Budgets
 
 VISITS_EACH = 200
-"""One seed in so many begins with a crowd of short visits, so that what is kept of the gone adds up."""
+"""A seed in so many begins with a crowd of short visits, so that what is kept of the gone adds up."""
 Step = list[Any]
 """The name of a deed, whom it concerns, and numbers that say how."""
 
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
-MIXES = ["line", "websocket", "both", "viewers"]
+MIXES = ["line", "websocket", "both", "viewers", "senders"]
+"""Which listeners there are clients of; `senders` has those of all four ports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One run."""
+    """A run as data."""
 
     seed: int
     mode: str
     trigger: str
     read: str
     slow: str
-    self_echo: bool
+    self_echo: bool | None
+    """None: as the mode has it."""
     mix: str
     settings: dict[str, Any] = field(default_factory=dict)
     budgets: dict[str, int] = field(default_factory=dict)
-    private_bytes: int = 256 * 1024
-    bulk_bytes: int = 4096
+    outbox_bytes: int = 256 * 1024
     descriptors: int = 1 << 20
     steps: list[Step] = field(default_factory=list)
 
@@ -52,7 +53,8 @@ class Plan:
         return Settings(
             host="127.0.0.1",
             web=False,
-            read_only_port=0 if self.mix == "viewers" else None,
+            read_only_port=0 if self.mix in ("viewers", "senders") else None,
+            write_only_port=0 if self.mix == "senders" and self.mode != "echo" else None,
             mode=self.mode,  # type: ignore[arg-type]
             trigger=self.trigger,  # type: ignore[arg-type]
             read=self.read,  # type: ignore[arg-type]
@@ -93,20 +95,19 @@ def make_plan(seed: int, turns: int = 60, **fixed: Any) -> Plan:
         "mode": mode,
         "trigger": trigger,
         "read": read,
-        "slow": rng.choice(["disconnect", "skip"]),
-        "self_echo": rng.random() < 0.7,
+        "slow": rng.choice(["disconnect", "skip", "wait"] if mode == "broadcast" else ["disconnect", "skip"]),
+        "self_echo": rng.choice([True, True, False, None]),
         "mix": rng.choice(MIXES),
     }
     chosen |= {name: value for name, value in fixed.items() if value is not None}
-    if chosen["mode"] == "echo":
+    if chosen["mode"] == "echo" and chosen["self_echo"] is False:
         chosen["self_echo"] = True
     plan = Plan(
         seed=seed,
         **chosen,
         settings=_settings(rng, chosen),
         budgets=_budgets(rng),
-        private_bytes=rng.choice([300, 2000, 256 * 1024]),
-        bulk_bytes=rng.choice([64, 256, 4096]),
+        outbox_bytes=rng.choice([300, 2000, 256 * 1024]),
         descriptors=rng.choice([12, 16, 1 << 20, 1 << 20]),
     )
     steps = _steps(rng, plan, turns)
@@ -132,9 +133,10 @@ def _settings(rng: Random, chosen: dict[str, Any]) -> dict[str, Any]:
         "history": rng.choice([0, 3, 20]),
         "announce": rng.choice([0, 3, 50]),
         "drain_s": rng.choice([0.0, 1.0, 10.0]),
+        "patience_s": rng.choice([0.0, 0.5, 4.0]),
     }
     if rng.random() < 0.3:
-        settings["line_rate"] = rng.choice([(2, 3), (50, 200), (1, 1)])
+        settings["line_rate"] = rng.choice([(10, 3), (50, 200), (5, 1)])
     return settings
 
 
@@ -147,7 +149,7 @@ def _budgets(rng: Random) -> dict[str, int]:
         "accepts": small,
         "commands": small,
         "expiries": small,
-        "endings": small,
+        "closes": small,
         "read_bytes": sizes,
         "client_bytes": sizes * rng.choice([1, 3]),
         "turn_bytes": sizes * rng.choice([1, 2, 8]),
@@ -204,9 +206,13 @@ def _visits(rng: Random) -> list[Step]:
 
 def _connect(rng: Random, plan: Plan) -> Step:
     """Which listener, whether it reads by itself, buffers (ours out, ours in, its own in), which host."""
-    which = {"line": [0], "websocket": [1], "both": [0, 1], "viewers": [0, 0, 1, 2]}[plan.mix]
+    which = {"line": [0], "websocket": [1], "both": [0, 1],
+             "viewers": [0, 0, 1, 2],
+             "senders": [0, 0, 1, 2, 3, 3]}[plan.mix]  # fmt: skip
     out = rng.choice([40, 300, 65536])
     sizes = [out, rng.choice([30, 300, 65536]), rng.choice([1, 50, 500, 65536])]
+    if plan.mode == "echo":
+        which = [each for each in which if each != 3]
     return ["connect", rng.choice(which), int(rng.random() < 0.6), *sizes, rng.randint(0, 2)]
 
 

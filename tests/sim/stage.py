@@ -16,26 +16,27 @@ from hub.config.settings import Settings
 from hub.config.values import NO_RATE
 from hub.control.mailbox import Stop
 from hub.control.snapshots import Summary
-from hub.loop.context import Budgets
-from hub.loop.counters import queued_bytes
-from hub.loop.event_loop import Loop
+from hub.loop.assembly import intake_of, limits_of
+from hub.loop.event_loop import EventLoop
+from hub.loop.limits import Budgets
+from hub.loop.snapshot_maker import queued_bytes
 from hub.session.client import Client
-from tests.hub.support_websocket import request
 from tests.sim.counting import CountingSockets, Turn
+from tests.sim.fakes import SimMailbox, SimPoller, watch_the_closer
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener
 from tests.sim.peers import Peer
-from tests.sim.seams import SimMailbox, SimPoller, watch_the_reap
+from tests.unit.protocol.support import request
 
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
-LINES, BROWSERS, VIEWERS = range(3)
+LINES, BROWSERS, VIEWERS, SENDERS = range(4)
 """The listeners, in the order in which the hub opens them."""
 MUCH = 1 << 30
 MOST_TURNS = 50_000
 
 
 class Actor(Peer):
-    """One client that sends whatever bytes it is told to. It takes all that comes, as long as it `reads`."""
+    """A client that sends whatever bytes it is told to, and takes all that comes as long as it `reads`."""
 
     def send(self, data: bytes) -> None:
         """Into the hub's kernel, as far as there is room."""
@@ -53,7 +54,7 @@ class Actor(Peer):
         self.tcp.pump()
 
     def takes(self, size: int) -> None:
-        """One that does not read takes so many bytes all the same."""
+        """A client that does not read takes so many bytes all the same."""
         self.remote.capacity = len(self.remote.inbox) + size
         self.tcp.pump()
 
@@ -80,11 +81,9 @@ class Stage:
         **settings: Any,
     ) -> None:
         usual: dict[str, Any] = {
-            "mode": "broadcast",
-            "idle_timeout_s": 0.0,
-            "max_per_ip": 0,
+            "mode": "broadcast", "self_echo": True, "idle_timeout_s": 0.0, "max_per_ip": 0,
             "line_rate": NO_RATE,
-        }
+        }  # fmt: skip
         given = Settings(host="127.0.0.1", web=False, read_only_port=0, **(usual | settings))
         self.kernel = Kernel()
         self.sockets = CountingSockets(self.kernel)
@@ -95,29 +94,26 @@ class Stage:
         self.summaries: list[Summary] = []
         self.allowed_s = 0.0
         """How much time may pass in waits."""
+        self.clock = self.kernel.clock
+        """What the hub asks for the time."""
         self.before_events: Callable[[], None] = lambda: None
         """What happens at the very end of a wait."""
-        self.loop = Loop(
-            given, self.sockets, self.poller, self.kernel.clock, self.mailbox,
+        self.loop = EventLoop(
+            given, self.sockets, self.poller, lambda: self.clock(), self.mailbox,
             lambda event, **fields: self.log.append((event, fields)), self.summaries.append,
             wall_clock=lambda: 0.0, budgets=budgets,
+            limits=replace(limits_of(given), **(limits or {})),  # type: ignore[arg-type]
+            intake=replace(intake_of(given), **(intake or {})),
         )  # fmt: skip
         self.hub = self.loop.hub
-        self._set_limits(intake or {}, limits or {})
-        watch_the_reap(self.loop, self.kernel)
+        watch_the_closer(self.loop, self.kernel)
         self.kernel.on_wait = self._wait
         self.loop.listen()
-
-    def _set_limits(self, intake: dict[str, int], limits: dict[str, float]) -> None:
-        self.hub.limits = replace(self.hub.limits, **limits)  # type: ignore[arg-type]
-        self.hub.intake = replace(self.hub.intake, **intake)
-        if hasattr(self.hub.mode, "_intake"):
-            self.hub.mode._intake = self.hub.intake
 
     # Turns.
 
     def turn(self) -> Turn:
-        """One turn; a wait takes no more time than is allowed."""
+        """Make one turn; a wait takes no more time than is allowed."""
         turn = self.sockets.turn = Turn()
         before = self._counts()
         self.kernel.calls_before, self.kernel.may_close = self.kernel.calls, False
@@ -166,7 +162,7 @@ class Stage:
         counts.update(epoll_ctl=self.poller.calls["epoll_ctl"], closed=sum(counters.closed.values()))
         return counts
 
-    # Who comes.
+    # Clients.
 
     def arrive(
         self,
@@ -194,15 +190,15 @@ class Stage:
         made = self.arrive(count, **options)
         self.rest()
         if self.hub.settings.mode == "chat":
-            self.pass_time(2 * self.hub.limits.pause_s)
+            self.pass_time(2 * self.hub.limits.opening_s)
         return made
 
     def client(self, actor: Actor) -> Client:
         """The hub's side of it."""
-        return self.hub.by_fd[actor.tcp.fd]
+        return self.hub.connections.by_fd[actor.tcp.fd]
 
     def listener(self, which: int) -> Listener:
-        """One of the three."""
+        """A listener by its place."""
         return self.sockets.listeners[which]
 
     # What is known at the end.
@@ -215,7 +211,7 @@ class Stage:
     @property
     def ends(self) -> list[dict[str, Any]]:
         """The records of all endings."""
-        return [fields for event, fields in self.log if event == "end"]
+        return [fields for event, fields in self.log if event == "closed"]
 
     def end_of(self, actor: Actor) -> dict[str, Any] | None:
         """How this one ended, None while it has not."""
@@ -223,14 +219,14 @@ class Stage:
 
     def settled(self, actor: Actor) -> bool:
         """Whether it counts as closed."""
-        return actor.name not in {client.peer for client in self.hub.clients.values()}
+        return actor.name not in {client.peer for client in self.hub.connections.clients.values()}
 
     def balances(self) -> bool:
         """Promise 6, both halves of it."""
         hub, account = self.hub, self.hub.account
         owed = account.owed + account.replayed
-        queued = queued_bytes(hub.by_fd.values())
-        everybody = hub.counters.accepted == len(hub.clients) + sum(hub.counters.closed.values())
+        queued = queued_bytes(hub.connections.by_fd.values())
+        everybody = hub.counters.accepted == len(hub.connections.clients) + sum(hub.counters.closed.values())
         return everybody and owed == account.delivered + account.skipped + account.unsent + queued
 
     def stop(self) -> None:

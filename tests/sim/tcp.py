@@ -92,7 +92,7 @@ class Tcp(Description):
         return self.fd
 
     def setblocking(self, flag: bool) -> None:
-        """It never blocks."""
+        """No call of this socket blocks."""
         assert not flag
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -270,7 +270,7 @@ class Tcp(Description):
         self.wake()
 
     def time_out(self) -> None:
-        """Who does not acknowledge for too long is gone."""
+        """A peer that does not acknowledge for too long is gone."""
         if self._dead or not (self.lost or self.output):
             return
         since = self._moved_at if self.output else max(self._moved_at, self._arrived_at)

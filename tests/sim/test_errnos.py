@@ -66,7 +66,7 @@ def day() -> list[Step]:
     made.connect(0, greedy=False, sizes=(300, 300, 50))  # It does not read.
     made.connect(0), made.connect(1)  # Two who do nothing, and are idle at the end.
     made.wait(0.1)
-    for peer in (ann, bob, web, viewer):  # Who never says a line is cut when it falls behind.
+    for peer in (ann, bob, web, viewer):  # All say a line, so that all are announced.
         made.do("say", peer, 2, 40, 0)
     made.turns(2)
     for command in (9, 6, 0, 8, 4):  # /nick, /join attic, /who, /leave, /history
@@ -116,7 +116,7 @@ def plan_of(trigger: str, read: str, **changes: Any) -> Plan:
 
 
 def ends_of(world: World) -> dict[str, str]:
-    return {str(fields["peer"]): str(fields["reason"]) for event, fields in world.log if event == "end"}
+    return {str(fields["peer"]): str(fields["reason"]) for event, fields in world.log if event == "closed"}
 
 
 def faults_of(calls: list[str]) -> list[Fault]:
@@ -143,7 +143,7 @@ def usual(faults: Faults, plan: Plan) -> tuple[list[str], dict[str, str]]:
 
 
 def suffer(faults: Faults, plan: Plan, fault: Fault, name: str, before: dict[str, str]) -> None:
-    """One day with one fault: World looks at the promises, here is looked at who noticed."""
+    """A day with one fault: World looks at the promises, this looks at the clients that noticed."""
     world = begin(faults, plan, fault)
     world.run()
     assert faults.calls[fault.call] == name, "the day was another one before its fault"
@@ -205,7 +205,7 @@ def test_no_call_that_fails_costs_anybody_else_anything(
 
 
 @pytest.mark.promise("calls-one-client")
-def test_a_door_through_which_the_system_lets_nobody_does_not_spin(monkeypatch: Patch) -> None:
+def test_acceptor_that_the_system_lets_accept_nobody_rests(monkeypatch: Patch) -> None:
     """EPERM leaves who waits in the backlog, so the listener stays readable (accept(2))."""
     world = World(plan_of("level", "drain").without([["connect", 0, 1, *WIDE, 0]]))
     world.kernel.accept_errors = [errno.EPERM] * 1000
@@ -214,7 +214,7 @@ def test_a_door_through_which_the_system_lets_nobody_does_not_spin(monkeypatch: 
     calls = world.hub.sockets.calls["accept"]
     assert 64 <= calls <= 64 * 10
     world.kernel.accept_errors.clear()
-    while not world.hub.clients:
+    while not world.hub.connections.clients:
         world.turn()
     assert world.kernel.now < 1003
 

@@ -18,11 +18,11 @@ import pytest
 
 from hub.net.poller import Poller
 from hub.net.sockets import NotAccepted, PeerGone, Sockets
-from tests.hub.support_turns import no_descriptor_left
+from tests.loop.support import no_descriptor_left
+from tests.sim.fakes import SimPoller, SimSockets
 from tests.sim.kernel import Kernel
 from tests.sim.listening import Listener
 from tests.sim.scripts import HELLO, SCRIPTS, Script
-from tests.sim.seams import SimPoller, SimSockets
 from tests.sim.tcp import Remote, Tcp
 from tests.support import PATIENCE_S
 
@@ -119,7 +119,7 @@ def shown(data: bytes) -> str:
 
 
 class Scene:
-    """One listener, one connection, one poller, on either kernel."""
+    """A listener, a connection, a poller, on either kernel."""
 
     def __init__(self, trigger: str, stack: ExitStack, *, real: bool) -> None:
         self._stack, self._real = stack, real
@@ -135,7 +135,7 @@ class Scene:
             stack.callback(self._listener.close)
 
     def do(self, verb: str, *args: Any, **keywords: bool) -> Any:
-        """One verb; what it answers."""
+        """Do a verb; what it answers."""
         try:
             return getattr(self, verb)(*args, **keywords)
         except PeerGone as gone:

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.hub.support_websocket import close, masked, more, text
 from tests.sim.model import Model
 from tests.sim.nets import LINE, VIEWER, WEBSOCKET, WIDE, RealNet, SimNet, in_order
 from tests.support import PAIRS, until
+from tests.unit.protocol.support import close, masked, more, text
 
 IDLE_S = 30.0
 MAX_LINE = 200
@@ -41,7 +41,7 @@ WHO = st.integers(0, 1000)
 
 
 class Hubs(RuleBasedStateMachine):
-    """One hub, its clients, and the model of both."""
+    """A hub, its clients, and the model of both."""
 
     net_of: ClassVar[Any] = SimNet
 
@@ -63,12 +63,14 @@ class Hubs(RuleBasedStateMachine):
         self.model = Model(mode, history=history, announce=announce, max_line=MAX_LINE, idle_s=IDLE_S)
         self.kinds: list[int] = []
         self.deaf: set[int] = set()
-        """Who does not read, or whose link stands still."""
+        """Clients that do not read, or whose link stands still."""
         self.still: set[int] = set()
         self.in_a_message: set[int] = set()
         self.cut_off: set[int] = set()
-        """Who reset, vanished or was no client: what it heard is nobody's business."""
+        """Clients that reset, vanished or were none: what they heard is not looked at."""
         self.refused: set[int] = set()
+        self.watching: set[int] = set()
+        """Viewers that sent their end of stream, and go on receiving."""
         for key, kind in enumerate(first):
             self.come(kind, WIDE)
             if mode == "chat" and kind != VIEWER:
@@ -79,10 +81,10 @@ class Hubs(RuleBasedStateMachine):
     # Which client, and what is known of it.
 
     def pick(self, who: int, *kinds: int) -> int | None:
-        """One that is there, and whose link moves; where hardly anybody is left, somebody comes first."""
+        """A client that is open, and whose link moves; where hardly any is left, another comes first."""
         if len(self.model.open()) < 2:
             self.come(kinds[0] if kinds else LINE, WIDE)
-        able = [p.key for p in self.model.open() if p.key not in self.still]
+        able = [p.key for p in self.model.open() if p.key not in self.still | self.watching]
         able = [key for key in able if not kinds or self.kinds[key] in kinds]
         return able[who % len(able)] if able else None
 
@@ -194,11 +196,10 @@ class Hubs(RuleBasedStateMachine):
             return
         key = self.net.connect(LINE, WIDE)
         self.kinds.append(LINE)
-        self.model.joins(key, key + 1, self.net.now)
         self.cut_off.add(key)
         self.net.is_stranger(key)
         self.net.write(key, b"GET / HTTP/1.1\r\n\r\n")
-        self.model.ends(key, "wrong_protocol")
+        self.model.ended[key] = "wrong_protocol"
         self.rest()
 
     # Talking.
@@ -313,7 +314,9 @@ class Hubs(RuleBasedStateMachine):
         key = self.pick(who)
         if key is not None:
             self.net.half_close(key)
-            if self.kinds[key] == WEBSOCKET:
+            if self.kinds[key] == VIEWER:
+                self.watching.add(key)
+            elif self.kinds[key] == WEBSOCKET:
                 self.model.ends(key, "peer_closed")
             else:
                 self.model.closes(key)
@@ -434,13 +437,13 @@ class SimulatedHubs(Hubs):
     @rule()
     def no_descriptor_is_left(self) -> None:
         self.net.most_descriptors = len(self.net.world.kernel.fds)
-        self.net.world._do(["limit", self.net.most_descriptors])
+        self.net.world.do(["limit", self.net.most_descriptors])
 
     @precondition(lambda self: self.net is not None)
     @rule()
     def there_are_descriptors_again(self) -> None:
         self.net.most_descriptors = 1 << 20
-        self.net.world._do(["limit", 1 << 20])
+        self.net.world.do(["limit", 1 << 20])
 
 
 class RealHubs(Hubs):
@@ -461,19 +464,19 @@ REAL = settings(LONG, max_examples=100)
 
 @pytest.mark.promise("order-model")
 @pytest.mark.timeout(FAILING_S)
-def test_whatever_is_done_everybody_hears_what_the_model_says() -> None:
+def test_deeds_in_any_order_give_what_the_model_says() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=QUICK)
 
 
 @pytest.mark.promise("order-model")
 @pytest.mark.long
 @pytest.mark.timeout(FAILING_S)
-def test_whatever_is_done_everybody_hears_what_the_model_says_a_thousand_times() -> None:
+def test_deeds_in_a_thousand_runs_give_what_the_model_says() -> None:
     run_state_machine_as_test(SimulatedHubs, settings=LONG)
 
 
 @pytest.mark.promise("order-model")
 @pytest.mark.long
 @pytest.mark.timeout(FAILING_S)
-def test_whatever_is_done_on_real_sockets_everybody_hears_what_the_model_says() -> None:
+def test_deeds_on_real_sockets_give_what_the_model_says() -> None:
     run_state_machine_as_test(RealHubs, settings=REAL)

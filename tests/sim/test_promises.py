@@ -1,4 +1,4 @@
-"""Sentences of docs/behaviour.md about feeds, gaps, newcomers and endings, each arranged on a simulated net.
+"""Sentences of docs/reference about gaps, opening, one-way ports and closes, on a simulated network.
 
 What a chapter says in passing (what becomes of the same client without notices, who gets no farewell) is
 tried here; the rules themselves are tried where they are kept. Times are those of the sentence.
@@ -13,22 +13,22 @@ import pytest
 from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
 from hub.session.client import Client, Phase
+from hub.session.read_gate import OUTBOX
 from tests.sim.counting import Turn
-from tests.sim.stage import BROWSERS, PAIRS, Actor, Stage
+from tests.sim.stage import BROWSERS, MUCH, PAIRS, SENDERS, VIEWERS, Actor, Stage
 
 KIB = 1024
 LAG = 64 * KIB
 LINE = b"x" * 63 + b"\n"
-BULK = b"".join(b"bulk %04d\n" % number for number in range(800))
 each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
 
 
-# Who is new, and who sends in bulk.
+# Opening.
 
 
 @pytest.mark.promise("limits-newcomer")
 @each_pair
-def test_a_newcomer_in_chat_gets_nothing_before_its_first_line_or_50_ms(trigger: str, read: str) -> None:
+def test_newcomer_before_its_first_line_or_50_ms_gets_nothing(trigger: str, read: str) -> None:
     stage = Stage(mode="chat", trigger=trigger, read=read)
     silent, early = stage.arrive(2)
     stage.rest()
@@ -36,68 +36,11 @@ def test_a_newcomer_in_chat_gets_nothing_before_its_first_line_or_50_ms(trigger:
     assert silent.got == early.got == b""
     early.send(b"/who\n")  # Said to nobody, so nothing else has the hub look at who is new.
     stage.rest()
-    assert b"* welcome" in early.got and early.got.endswith(b"* in lobby (2): guest-1, guest-2\n")
+    assert b"* welcome" in early.got
+    assert early.got.endswith(b"* in lobby (1): guest-2\n* guest-2 joined\n")
     assert silent.got == b""
     stage.pass_time(0.010)
     assert b"* welcome" in silent.got
-
-
-@each_pair
-@pytest.mark.parametrize(("size", "waits"), [(4095, False), (4096, True)])
-def test_a_read_of_4_kib_is_bulk_and_a_byte_less_is_not(
-    size: int, waits: bool, trigger: str, read: str
-) -> None:
-    stage = Stage(trigger=trigger, read=read)
-    feed, listener = stage.join(2)
-    said = b"x" * (size - 1) + b"\n"
-    feed.send(said)
-    stage.rest()
-    stage.pass_time(0.045)
-    assert listener.got == said
-    assert feed.got == (b"" if waits else said)
-    stage.pass_time(0.010)
-    assert feed.got == said
-
-
-def sends_in_bulk(stage: Stage, feed: Actor, times: int) -> bytes:
-    """So many reads of 8,000 bytes, without the pause that would end its waiting; what was said."""
-    for _ in range(times):
-        feed.send(BULK)
-        stage.rest()
-        stage.pass_time(0.03)
-    return BULK * times
-
-
-@each_pair
-@pytest.mark.parametrize("mode", ["broadcast", "chat"])
-def test_without_notices_a_bulk_senders_own_lines_go_out_when_they_are_more_than_the_lag(
-    mode: str, trigger: str, read: str
-) -> None:
-    stage = Stage(mode=mode, max_lag_bytes=LAG, notices=False, history=0, trigger=trigger, read=read)
-    feed, listener = stage.join(2)
-    client = stage.client(feed)
-    sends_in_bulk(stage, feed, 6 if mode == "broadcast" else 3)
-    assert feed.got == b""
-    sends_in_bulk(stage, feed, 12)
-    assert len(feed.got) > LAG
-    stage.pass_time(0.1)
-    assert feed.got == listener.got  # The same lines to the byte: none is skipped, and none is the hub's.
-    assert client.skipped_lines == stage.hub.account.skipped == 0
-    assert client.reason is None
-
-
-def test_without_notices_a_bulk_sender_that_does_not_take_its_own_lines_is_given_up() -> None:
-    stage = Stage(max_lag_bytes=LAG, notices=False)
-    listener, feed = *stage.join(1), *stage.join(1, reads=False, out=640)
-    client = stage.client(feed)
-    said = sends_in_bulk(stage, feed, 40)
-    assert client.deaf and client.reason is None
-    assert listener.got == said
-    stage.pass_time(9.9)
-    assert client.reason is None
-    stage.pass_time(0.2)
-    assert (client.reason, client.detail) == ("slow_consumer", "feed=yes")
-    assert stage.hub.account.skipped == 0
 
 
 # Lag, and gaps.
@@ -105,7 +48,7 @@ def test_without_notices_a_bulk_sender_that_does_not_take_its_own_lines_is_given
 
 def stuck_in_a_crowd(**settings: Any) -> tuple[Stage, Actor, Actor, Client]:
     """A talker, and one of five that takes nothing: its kernel is full, and nothing of it is waited for."""
-    stage = Stage(max_lag_bytes=LAG, **settings)
+    stage = Stage(max_lag_bytes=LAG, patience_s=0.0, **settings)
     talker, slow, *_ = stage.join(5, out=640)
     slow.reads = False
     talker.send(LINE * 10)
@@ -114,62 +57,122 @@ def stuck_in_a_crowd(**settings: Any) -> tuple[Stage, Actor, Actor, Client]:
 
 
 @pytest.mark.promise("limits-stalled-reader")
-def test_who_is_past_the_limit_is_offered_its_lines_once_more_before_it_is_cut() -> None:
+def test_subscriber_past_the_limit_is_offered_its_lines_again() -> None:
     """Its kernel has taken a little since, too little to say so: only a send finds that out."""
     stage, talker, slow, client = stuck_in_a_crowd()
-    while client.lag_bytes < LAG:
+    while client.outbox.lag_bytes < LAG:
         talker.send(LINE * 32)
         stage.rest()
         stage.pass_time(0.01)
-    assert client.blocked and client.lag_bytes == LAG
+    assert client.outbox.blocked and client.outbox.lag_bytes == LAG
     slow.takes(2 * len(LINE))
     stage.rest()
-    assert client.lag_bytes == LAG, "or the kernel said that there is room"
+    assert client.outbox.lag_bytes == LAG, "or the kernel said that there is room"
     talker.send(LINE)
     stage.rest()
-    assert client.reason is None
-    assert client.lag_bytes <= LAG
+    assert client.close.reason is None
+    assert client.outbox.lag_bytes <= LAG
     talker.send(LINE * 4)
     stage.rest()
-    assert client.reason == "slow_consumer"
+    assert client.close.reason == "slow_consumer"
 
 
 @pytest.mark.promise("limits-unread-answers")
-def test_under_skip_who_takes_no_answers_is_cut_and_misses_no_line_for_it() -> None:
-    stage = Stage(mode="chat", announce=0, slow="skip", max_lag_bytes=LAG, intake={"private_bytes": 4 * KIB})
+def test_skip_with_a_full_outbox_closes_and_skips_nothing() -> None:
+    stage = Stage(mode="chat", announce=0, slow="skip", max_lag_bytes=LAG, intake={"outbox_bytes": 4 * KIB})
     talker, slow, *_ = stage.join(5, out=640)
     slow.reads = False
     client = stage.client(slow)
-    while client.lag_bytes < LAG * 5 // 8:
+    while client.outbox.lag_bytes < LAG * 5 // 8:
         talker.send(LINE * 8)
         stage.rest()
     slow.send(b"/help\n" * 100)
     stage.rest()
-    assert client.choked and client.room is not None and client.id in client.room.behind
+    assert client.gate.has(OUTBOX) and client.id in stage.hub.flow.records[stage.hub.rooms.lobby].lagging
     stage.pass_time(9.9)
-    assert client.reason is None
+    assert client.close.reason is None
     stage.pass_time(0.2)
-    assert (client.reason, client.detail, client.skipped_lines) == ("slow_consumer", "stuck=10s", 0)
+    assert (client.close.reason, client.close.detail, client.outbox.skipped_lines) == (
+        "slow_consumer",
+        "stuck=10s",
+        0,
+    )
 
 
-def test_under_skip_a_sender_that_takes_nothing_for_a_minute_after_a_gap_becomes_a_feed() -> None:
-    stage, talker, slow, client = stuck_in_a_crowd(slow="skip")
-    while not client.skipping:
-        talker.send(LINE * 32)
-        stage.rest()
-        stage.pass_time(0.1)
-    for _ in range(11):
-        stage.pass_time(5.0)
-        slow.send(b"still talking\n")
-        stage.rest()
-        assert not client.deaf
-    stage.pass_time(5.0)
-    assert client.deaf and client.reason is None
-    slow.send(b"last\n")
-    slow.half_close()
+@pytest.mark.promise("limits-stalled-reader")
+@pytest.mark.parametrize("self_echo", [True, False])
+def test_wait_with_a_sender_that_never_reads_bounds_its_lag(self_echo: bool) -> None:
+    """Nobody else lags, so only its own lag can pause it; after 60 s without a byte it is closed."""
+    stage = Stage(slow="wait", max_lag_bytes=LAG, self_echo=self_echo)
+    deaf, other = stage.join(2, into=MUCH)
+    deaf.reads = False
+    other.send(LINE * 1100)
     stage.rest()
-    assert (client.reason, client.detail) == ("slow_consumer", "feed=yes")
-    assert talker.got.endswith(b"last\n")
+    deaf.send(LINE * 40_000)
+    stage.rest()
+    client = stage.client(deaf)
+    assert client.gate.names() == ["room"]
+    assert client.outbox.lag_bytes <= LAG
+    stage.pass_time(59.9)
+    assert client.close.reason is None
+    stage.pass_time(0.2)
+    assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=60s")
+    assert stage.balances()
+
+
+@pytest.mark.promise("limits-unread-answers")
+@each_pair
+def test_reset_of_a_client_its_outbox_paused_closes_it(trigger: str, read: str) -> None:
+    """Nothing goes out to it any more, so nothing would ever make its outbox smaller."""
+    stage = Stage(mode="echo", trigger=trigger, read=read, intake={"outbox_bytes": 4 * KIB})
+    [actor] = stage.join(reads=False, out=640)
+    for _ in range(2):
+        actor.send(LINE * 100)
+        stage.rest()
+    assert stage.client(actor).gate.has(OUTBOX)
+    actor.reset()
+    stage.rest()
+    end = stage.end_of(actor)
+    assert end is not None
+    assert end["reason"] == "peer_reset"
+    assert stage.balances()
+
+
+# Two one-way ports.
+
+
+@each_pair
+def test_viewer_after_its_end_of_stream_goes_on_receiving(trigger: str, read: str) -> None:
+    stage = Stage(trigger=trigger, read=read)
+    talker, *_ = stage.join(2)
+    [viewer] = stage.join(listener=VIEWERS)
+    viewer.half_close()
+    stage.rest()
+    talker.send(LINE * 3)
+    stage.rest()
+    assert viewer.got == LINE * 3
+    viewer.reset()
+    stage.rest()
+    assert stage.settled(viewer)
+    assert stage.balances()
+
+
+@pytest.mark.promise("write-only-silent")
+@each_pair
+@pytest.mark.parametrize("mode", ["broadcast", "chat"])
+def test_write_only_client_whatever_it_does_gets_no_byte(mode: str, trigger: str, read: str) -> None:
+    stage = Stage(mode=mode, trigger=trigger, read=read, write_only_port=0, history=0, idle_timeout_s=5.0)
+    [subscriber] = stage.join(listener=VIEWERS)
+    [sender] = stage.join(listener=SENDERS)
+    sender.send(b"\xff\xfd\x01\xff\xf6hello\n" + (b"/who\n" if mode == "chat" else b""))
+    stage.rest()
+    assert b"hello\n" in subscriber.got
+    stage.pass_time(5.1 + stage.hub.limits.linger_s)
+    end = stage.end_of(sender)
+    assert end is not None
+    assert (end["reason"], end["transport"], end["unsent_bytes"]) == ("idle", "write-only", 0)
+    assert sender.got == b""
+    assert stage.balances()
 
 
 # Endings.
@@ -186,7 +189,7 @@ def pass_time_of_a_drain(stage: Stage, seconds: float) -> list[Turn]:
 
 
 def stuck(stage: Stage) -> tuple[Actor, Client]:
-    """One that reads nothing, and whose kernel is full of what another said."""
+    """A client that reads nothing, and whose kernel is full of what another said."""
     [slow, talker] = stage.join(2, out=640)
     slow.reads = False
     for _ in range(5):
@@ -196,7 +199,7 @@ def stuck(stage: Stage) -> tuple[Actor, Client]:
 
 
 def leaves_owed(stage: Stage, *, reads_at_s: float) -> tuple[Actor, Client]:
-    """One that quits while its kernel is full, and takes its rest so much later."""
+    """A client that quits while its kernel is full, and takes its rest so much later."""
     slow, client = stuck(stage)
     slow.send(b"/quit\n")
     stage.rest()
@@ -208,7 +211,7 @@ def leaves_owed(stage: Stage, *, reads_at_s: float) -> tuple[Actor, Client]:
 
 
 @pytest.mark.promise("close-rest")
-def test_who_ended_has_two_seconds_for_its_rest_and_two_more_for_its_end_of_stream() -> None:
+def test_closing_client_has_two_seconds_to_take_and_two_to_end() -> None:
     stage = Stage(mode="chat", announce=0)
     slow, client = leaves_owed(stage, reads_at_s=1.9)
     assert slow.got.endswith(b"* bye reason=quit\n")
@@ -227,7 +230,7 @@ def test_who_ended_has_two_seconds_for_its_rest_and_two_more_for_its_end_of_stre
     ("drain_s", "takes_at_s", "closed_after_s"),
     [(10.0, 5.0, 7.0), (10.0, 9.0, 10.0), (1.0, 0.5, 1.0), (0.0, 50.0, 52.0)],
 )
-def test_at_a_shutdown_the_drain_is_the_limit_of_the_rest_and_of_the_end_of_stream(
+def test_shutdown_gives_closing_clients_the_time_of_the_drain(
     drain_s: float, takes_at_s: float, closed_after_s: float
 ) -> None:
     stage = Stage(drain_s=drain_s)
@@ -246,7 +249,7 @@ def test_at_a_shutdown_the_drain_is_the_limit_of_the_rest_and_of_the_end_of_stre
 
 
 @pytest.mark.promise("close-drain")
-def test_at_a_drain_everybody_has_its_reason_at_once_and_who_is_left_is_closed_at_once() -> None:
+def test_drain_gives_all_their_reason_at_once_and_ends_at_once() -> None:
     """Elsewhere a turn ends 256: who came late in the table would still be heard, and hear."""
     stage = Stage(drain_s=1.0)
     crowd = stage.join(700, out=640)
@@ -258,7 +261,7 @@ def test_at_a_drain_everybody_has_its_reason_at_once_and_who_is_left_is_closed_a
     clients = [stage.client(actor) for actor in crowd]
     stage.mailbox.post(Stop())
     stage.turn()
-    assert {client.reason for client in clients} == {CloseReason.SERVER_SHUTDOWN}
+    assert {client.close.reason for client in clients} == {CloseReason.SERVER_SHUTDOWN}
     talker.send(b"too late\n")
     stage.rest()
     assert talker.got == LINE * 20 + b"* bye reason=server_shutdown\n"
@@ -269,15 +272,15 @@ def test_at_a_drain_everybody_has_its_reason_at_once_and_who_is_left_is_closed_a
 
 @pytest.mark.promise("close-farewell")
 @pytest.mark.parametrize(("room_bytes", "arrives"), [(200, True), (0, False)])
-def test_a_slow_consumer_is_sent_its_farewell_once_and_not_waited_for(room_bytes: int, arrives: bool) -> None:
+def test_slow_consumer_is_sent_its_farewell_once(room_bytes: int, arrives: bool) -> None:
     stage, talker, slow, client = stuck_in_a_crowd(idle_timeout_s=3.0, idle_counts="rx")
     talker.send(LINE * 10)
     stage.rest()
     slow.takes(room_bytes)  # Too little for its kernel to say so.
     stage.rest()
-    assert client.blocked
+    assert client.outbox.blocked
     turns = stage.pass_time(3.1)
-    assert client.reason == "slow_consumer"
+    assert client.close.reason == "slow_consumer"
     assert client.phase is Phase.LINGERING
     lines, bye, _ = slow.got.partition(b"* bye reason=slow_consumer lag=")
     assert bool(bye) == arrives
@@ -285,18 +288,6 @@ def test_a_slow_consumer_is_sent_its_farewell_once_and_not_waited_for(room_bytes
     slow.reads = True
     turns += stage.rest()
     assert sum(call[:2] == ("try", slow.tcp.fd) for turn in turns for call in turn.calls) == 1
-
-
-def test_a_feed_gets_no_farewell() -> None:
-    stage = Stage(max_lag_bytes=LAG)
-    [feed] = stage.join()
-    client = stage.client(feed)
-    feed.send(b"hello\n")
-    stage.rest()
-    stage.loop._pacing.make_feed(client, stage.kernel.now)
-    stage.pass_time(10.1)
-    assert (client.reason, client.detail) == ("slow_consumer", "feed=yes")
-    assert feed.got == b"hello\n"
 
 
 @pytest.mark.promise("lines-no-notices")

@@ -1,4 +1,4 @@
-"""One run: the hub's own loop on a simulated kernel, peers that follow a plan, and a look after every turn.
+"""A run: the hub's own loop on a simulated kernel, peers that follow a plan, and a look after every turn.
 
 While the hub waits, the world goes on: the steps up to the next `turn` happen, then whatever is ready is
 reported. Where nothing is, time passes, and more steps happen. A step under `meanwhile` happens in the middle
@@ -12,24 +12,23 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from hub.control.mailbox import Stop, WantClient, WantRows
 from hub.control.snapshots import Summary
-from hub.loop.context import Budgets
-from hub.loop.event_loop import Loop
+from hub.loop.assembly import intake_of
+from hub.loop.event_loop import EventLoop
 from tests.sim.checks import Checks
 from tests.sim.closing import watch_the_closes
-from tests.sim.hearing import Journal, keep_journal
+from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, watch_the_closer
+from tests.sim.journal import Journal, JournaledRoom
 from tests.sim.kernel import Kernel, Violation
 from tests.sim.outcome import Outcome
 from tests.sim.peers import Peer
 from tests.sim.plan import Plan, Step
-from tests.sim.seams import SimMailbox, SimPoller, SimSockets, watch_the_reap
 
 SETTLING_TURNS = 6000
 """So many turns after the plan is over everybody has what it is owed."""
-THROTTLED_TURNS = 100
-"""After so many of them the line rate is lifted: waiting at a line a second was a quarter of all turns."""
 
 
 class World:
@@ -48,11 +47,13 @@ class World:
         """When time went on by itself, as after a suspend, and by how many seconds."""
         self.turns = 0
         self.settling = False
-        self._steps: deque[Step] = deque(plan.steps)
+        self.steps: deque[Step] = deque(plan.steps)
         self._meanwhile: list[tuple[int, Step]] = []
-        self._quiet_s = 0.0
-        self.loop = Loop(
-            plan.of_hub(),
+        self.quiet_s = 0.0
+        self.journal, self.rows_asked = Journal(), 0
+        settings = plan.of_hub()
+        self.loop = EventLoop(
+            settings,
             self.sockets,
             SimPoller(plan.trigger, self.kernel),
             self.kernel.clock,
@@ -61,35 +62,26 @@ class World:
             self.summaries.append,
             wall_clock=lambda: 0.0,
             budgets=plan.of_turns(),
+            intake=replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
+            make_room=partial(JournaledRoom, journal=self.journal),
         )
         self.hub = self.loop.hub
-        self.journal = Journal()
-        self._make_small()
-        watch_the_reap(self.loop, self.kernel)
+        watch_the_closer(self.loop, self.kernel)
         watch_the_closes(self)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
 
-    def _make_small(self) -> None:
-        """Limits that are no settings, so that they are met with in a short run."""
-        hub = self.hub
-        hub.limits = replace(hub.limits, bulk_bytes=self.plan.bulk_bytes)
-        hub.intake = replace(hub.intake, private_bytes=self.plan.private_bytes)
-        if hasattr(hub.mode, "_intake"):
-            hub.mode._intake = hub.intake
-        keep_journal(hub.rooms, self.journal)
-
     @property
     def steps_left(self) -> int:
         """How many steps of the plan have not happened yet."""
-        return len(self._steps)
+        return len(self.steps)
 
     def run(self) -> str:
         """The whole of it."""
-        while self._steps and not self.loop.is_drained:
+        while self.steps and not self.loop.is_drained:
             self.turn()
-        self._settle()
+        self.settle()
         self.outcome.when_settled()
         self.mailbox.post(Stop())
         for _ in range(SETTLING_TURNS):
@@ -100,7 +92,7 @@ class World:
         return self.kernel.trace
 
     def turn(self) -> None:
-        """One turn, and a look at everything."""
+        """Make one turn, and look at everything."""
         self.turns += 1
         self.kernel.calls_before = self.kernel.calls
         self.checks.before_turn()
@@ -108,22 +100,19 @@ class World:
         self.loop.turn()
         self.checks.after_turn()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """From here on nothing is scarce, and time is short: what is left over has to go."""
         self.settling = True
         self._meanwhile.clear()
-        self.hub.budgets = Budgets()
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
         for peer in self.peers:
             peer.greedy = True
             peer.push()
             peer.tcp.widen()
-        for turn in range(SETTLING_TURNS):
+        for _ in range(SETTLING_TURNS):
             if self.outcome.is_settled():
                 return
-            if turn == THROTTLED_TURNS:
-                self.loop._reader._throttle._per_s = 0.0
             self.turn()
         raise Violation(f"after {SETTLING_TURNS} turns {self.outcome.unsettled()}")
 
@@ -136,14 +125,14 @@ class World:
         deadline = kernel.now + math.ceil(timeout_s * 1000) / 1000 if timeout_s < math.inf else math.inf
         self._go_on()
         while timeout_s > 0 and not kernel.epoll.has_events():
-            if not self._quiet_s and self._steps:
+            if not self.quiet_s and self.steps:
                 self._go_on()
                 continue
-            passing = max(0.0, min(self._quiet_s or math.inf, deadline - kernel.now))
+            passing = max(0.0, min(self.quiet_s or math.inf, deadline - kernel.now))
             assert passing < math.inf, "the hub waits for ever"
             kernel.now += passing
             self.checks.clocks.waited |= passing > 0
-            self._quiet_s = max(0.0, self._quiet_s - passing)
+            self.quiet_s = max(0.0, self.quiet_s - passing)
             self._time_passed()
             if kernel.now >= deadline:
                 return
@@ -154,11 +143,11 @@ class World:
 
     def _go_on(self) -> None:
         """The steps up to the next turn, unless it is quiet."""
-        while self._steps and not self._quiet_s:
-            step = self._steps.popleft()
+        while self.steps and not self.quiet_s:
+            step = self.steps.popleft()
             if step[0] == "turn":
                 break
-            self._do(step)
+            self.do(step)
         self._live()
 
     def _live(self) -> None:
@@ -174,11 +163,11 @@ class World:
         if not self._meanwhile:
             self.kernel.on_call = None
         for step in due:
-            self._do(step)
+            self.do(step)
 
     # Deeds.
 
-    def _do(self, step: Step) -> None:
+    def do(self, step: Step) -> None:
         self.kernel.note(*map(str, step))
         name, *numbers = step
         if name == "meanwhile":
@@ -191,13 +180,13 @@ class World:
 
     def _connect(self, which: int, greedy: int, out: int, into: int, its: int, host: int) -> None:
         listener = self.sockets.listeners[which]
-        if self.hub.draining:
+        if self.hub.status.draining:
             return
         peer = Peer(self.kernel, listener, len(self.peers), sizes=(out, into, its), host=host)
-        peer.follow(self.journal, own_too=self.plan.self_echo, echo=self.plan.mode == "echo")
+        peer.follow(self.journal, own_too=self.hub.settings.hears_itself, echo=self.plan.mode == "echo")
         if which == 2:
-            peer.hearer.echoes = [] if self.plan.mode == "echo" else None
-        peer.hearer.strips_telnet = self.plan.settings["telnet"]
+            peer.follower.echoes = [] if self.plan.mode == "echo" else None
+        peer.follower.strips_telnet = self.plan.settings["telnet"]
         peer.greedy = bool(greedy)
         peer.spotless = which != 2
         self.peers.append(peer)
@@ -205,7 +194,7 @@ class World:
         peer.push()
 
     def _wait_for(self, seconds: float) -> None:
-        self._quiet_s = seconds
+        self.quiet_s = seconds
 
     def _jump(self, seconds: float) -> None:
         self.jumps.append((self.kernel.now, seconds))
@@ -213,7 +202,14 @@ class World:
         self._time_passed()
 
     def _ask(self, which: int) -> None:
-        self.mailbox.post(WantRows(lambda rows: None) if which % 2 else WantClient(1, lambda row: None))
+        if which % 2:
+            self.rows_asked += 1
+            self.mailbox.post(WantRows(self._got_rows))
+        else:
+            self.mailbox.post(WantClient(1, lambda row: None))
+
+    def _got_rows(self, rows: object) -> None:
+        self.rows_asked -= 1
 
     def _errno(self, number: int) -> None:
         self.kernel.accept_errors.append(number)
@@ -249,7 +245,7 @@ class World:
         if name == "telnet":
             return bool(self.plan.settings["telnet"])
         return name not in ("blank", "spoil", "unfinished") or (
-            self.plan.self_echo and self.plan.mode != "echo"
+            self.hub.settings.hears_itself and self.plan.mode != "echo"
         )
 
     def _peer_moves(self, peer: Peer, name: str, numbers: list[int]) -> None:

@@ -1,0 +1,71 @@
+"""How much one turn may do, and what one client may cost. Sizes are bytes, times are seconds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """How much one turn may do, so that no client waits for any other."""
+
+    accepts: int = 64
+    commands: int = 256
+    starts: int = 256
+    """Clients that are greeted and shown the history: fewer where that is long (hub/loop/assembly.py)."""
+    expiries: int = 256
+    closes: int = 256
+    read_bytes: int = 64 * 1024
+    """A single read."""
+    frame_bytes: int = 512
+    """A WebSocket frame costs as much as reading so many bytes."""
+    telnet_bytes: int = 128
+    """The same of a telnet command: 64 KiB of them take 40 ms."""
+    client_bytes: int = 64 * 1024
+    """All reads of one client."""
+    turn_bytes: int = 1024 * 1024
+    """All reads of all clients."""
+    look_bytes: int = 1024
+    """A look at a client costs at least so much: ten thousand that said a byte are ten turns, not one."""
+    sends_between_clock_readings: int = 64
+    sends: int = 512
+    discard_bytes: int = 16 * 1024
+    """Input thrown away of one lingering client."""
+    rows: int = 128
+    """Made for the page in one turn, at about 2 us each: ten thousand clients take it eighty turns."""
+    lingering: int = 256
+    """Closing clients whose peer is waited for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may cost, worked out from the settings. 0 is no limit."""
+
+    lag_bytes: int
+    linger_s: float = 2.0
+    alive_s: float = 2.0
+    """A subscriber that took no byte for so long is not waited for by rules 2 and 3."""
+    progress_s: float = 10.0
+    """How long a client that holds others up may take nothing; 60 under --slow wait."""
+    patience_gain: float = 0.5
+    """Seconds of patience that come back in a second without waiting: a room waits a third of the time."""
+    kept_bytes: int = 256 * 1024
+    """A room keeps so much for those who come later, and the rest of the chunk in which that begins."""
+    handshake_s: float = 5.0
+    ping_s: float = 20.0
+    """How long a WebSocket client may say nothing before it is asked, and then how long until it is gone."""
+    opening_s: float = 0.05
+    """How long a line client in chat may say nothing before it is taken for a person and greeted."""
+
+    @property
+    def history_bytes(self) -> int:
+        """What those who come are shown, and so what is kept: at most half of the lag that is allowed."""
+        return min(self.kept_bytes, self.lag_bytes // 2) if self.lag_bytes else self.kept_bytes
+
+    @property
+    def lagging_bytes(self) -> float:
+        """Lag beyond which a blocked subscriber is lagging."""
+        return self.lag_bytes / 2 if self.lag_bytes else float("inf")
+
+    @property
+    def near_bytes(self) -> float:
+        """Lag at which a subscriber is near the limit: two more turns could bring it past."""
+        return self.lag_bytes * 3 / 4 if self.lag_bytes else float("inf")

@@ -1,0 +1,55 @@
+"""All rooms by key; the lobby is always there, any other room goes with its last member."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from hub.rooms.accounting import Account
+from hub.rooms.log import Log
+from hub.rooms.room import Room
+
+LOBBY: Final = "lobby"
+MakeRoom = Callable[[str, str, Account, Log], Room]
+
+
+class RoomsFull(Exception):
+    """There are as many rooms as --max-rooms allows."""
+
+
+class Registry:
+    """The rooms of one hub. `max_rooms` 0 is no limit."""
+
+    def __init__(
+        self, account: Account, max_rooms: int, *, self_echo: bool = True, make_room: MakeRoom = Room
+    ) -> None:
+        self._account = account
+        self._max_rooms = max_rooms
+        self._numbers = count(1)
+        self._self_echo = self_echo
+        self._make_room = make_room
+        self.lobby = self._make(LOBBY, LOBBY)
+        self._by_key: dict[str, Room] = {LOBBY: self.lobby}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def all(self) -> list[Room]:
+        """Every room there is."""
+        return list(self._by_key.values())
+
+    def find_or_make(self, key: str, name: str) -> Room:
+        """The room under this key, made when there is none; RoomsFull past the limit."""
+        room = self._by_key.get(key)
+        if room is None:
+            if self._max_rooms and len(self._by_key) >= self._max_rooms:
+                raise RoomsFull
+            room = self._by_key[key] = self._make(name, key)
+        return room
+
+    def discard_if_empty(self, room: Room) -> None:
+        """Let an empty room go."""
+        if not room.members and room is not self.lobby:
+            self._by_key.pop(room.key, None)
+
+    def _make(self, name: str, key: str) -> Room:
+        return self._make_room(name, key, self._account, Log(next(self._numbers), self_echo=self._self_echo))

@@ -1,0 +1,76 @@
+"""The inbox: what one client has sent and no turn has taken yet, and the input side's counters."""
+
+from math import inf
+from typing import Final
+
+from hub.protocol.line_transport import LineTransport
+from hub.protocol.ws_connection import WebSocket
+
+Transport = LineTransport | WebSocket
+"""The layer between bytes and lines: bytes in, lines and events out."""
+
+FIRST_READ_BYTES: Final = 4096
+"""For a WebSocket, until it is known how large its frames are."""
+MOST_READ_BYTES: Final = 64 * 1024
+
+
+class Inbox:
+    """The input of one client. Times are seconds on the loop's clock, sizes are bytes."""
+
+    __slots__ = (
+        "bytes_in", "eof", "heard_at", "lines", "lines_in", "next", "pinged", "read_bytes",
+        "read_until_eagain", "spent_at", "transport",
+    )  # fmt: skip
+
+    def __init__(self, transport: Transport, now: float) -> None:
+        self.transport = transport
+        self.lines: list[bytes] = []
+        """Parsed lines that no turn has taken yet, from `next` on."""
+        self.next = 0
+        self.eof = False
+        self.read_until_eagain = False
+        """epoll said RDHUP, HUP, ERR or PRI: a short read is not the end of what can be read."""
+        self.read_bytes = MOST_READ_BYTES if isinstance(transport, LineTransport) else FIRST_READ_BYTES
+        """How much is read at once: little of a WebSocket or telnet client while it is many frames or
+        commands."""
+        self.pinged = False
+        """A ping is out, and nothing has come since."""
+        self.spent_at = -inf
+        """When the client's bucket of lines would have been empty, had it filled since without a limit."""
+        self.heard_at = now
+        """When data of the client was last read."""
+        self.lines_in = self.bytes_in = 0
+
+    @property
+    def has_lines(self) -> bool:
+        """Parsed lines wait to be taken."""
+        return self.next < len(self.lines)
+
+    @property
+    def waiting(self) -> int:
+        """How many parsed lines wait to be taken."""
+        return len(self.lines) - self.next
+
+    def add(self, lines: list[bytes]) -> None:
+        """Append parsed lines."""
+        self.lines_in += len(lines)
+        if self.next < len(self.lines):
+            self.lines += lines
+        else:
+            self.lines, self.next = lines, 0
+
+    def take(self, most: int) -> list[bytes]:
+        """Remove and return the next lines, at most so many."""
+        start = self.next
+        if start == 0 and most >= len(self.lines):
+            taken, self.lines = self.lines, []
+            return taken
+        taken = self.lines[start : start + most]
+        self.next = start + len(taken)
+        self.drop_taken()
+        return taken
+
+    def drop_taken(self) -> None:
+        """Keep no lines of which all are taken: thousands of short ones are much memory."""
+        if self.next == len(self.lines):
+            self.lines, self.next = [], 0

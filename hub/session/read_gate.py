@@ -1,0 +1,57 @@
+"""The read gate: why a client is not read now. Reading is wanted if and only if there is no reason."""
+
+from typing import Final
+
+OUTBOX: Final = 1
+"""Too much waits in its own outbox."""
+ROOM: Final = 2
+"""Its room is congested."""
+RATE: Final = 4
+"""The client has said its share of lines for now (--line-rate)."""
+ENDED: Final = 8
+"""The client sends nothing more, or nothing more of it is taken."""
+
+_HOLDS: Final = OUTBOX | ROOM | RATE
+_NAMES: Final = {OUTBOX: "outbox", ROOM: "room", RATE: "rate"}
+
+
+class ReadGate:
+    """The set of pause reasons of one client, as bits.
+
+    ENDED keeps the hub from receiving; the other three keep it from taking lines that it has parsed already
+    as well. When the last of those three goes, the client has to be marked readable: edge triggering reports
+    nothing again, and parsed lines have no event.
+    """
+
+    __slots__ = ("reasons",)
+
+    def __init__(self) -> None:
+        self.reasons = 0
+
+    @property
+    def is_open(self) -> bool:
+        """The hub wants to read this client."""
+        return self.reasons == 0
+
+    @property
+    def is_held(self) -> bool:
+        """Parsed lines of this client wait: the hub takes none of them now."""
+        return self.reasons & _HOLDS != 0
+
+    def has(self, reason: int) -> bool:
+        """Whether this is one of the reasons."""
+        return self.reasons & reason != 0
+
+    def add(self, reason: int) -> None:
+        """Add a reason not to read."""
+        self.reasons |= reason
+
+    def remove(self, reason: int) -> bool:
+        """Drop a reason; whether lines may be taken again, which they might not before."""
+        was_held = self.reasons & _HOLDS
+        self.reasons &= ~reason
+        return was_held != 0 and self.reasons & _HOLDS == 0
+
+    def names(self) -> list[str]:
+        """The reasons in words, but for the end."""
+        return [name for bit, name in _NAMES.items() if self.reasons & bit]

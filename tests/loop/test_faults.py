@@ -1,0 +1,108 @@
+"""Faults of the hub's own cost one client; and small deeds that several steps share."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub.loop.limits import Limits
+from hub.session.client import Client
+from tests.loop.support import LINE, SteppedHub
+from tests.support import closing
+
+# Faults.
+
+
+@pytest.mark.parametrize("step", ["joined", "lines", "left"])
+def test_fault_of_the_mode_costs_its_client_only(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(client: Client, *_: object) -> None:
+        if client.id == 3 or step == "lines":
+            raise ZeroDivisionError("a fault")
+
+    with SteppedHub() as hub, closing(hub.join(2)) as (ann, bob):
+        with monkeypatch.context() as broken:
+            broken.setattr(hub.hub.mode, step, fail)
+            with closing(hub.join(1)) as (unlucky,):
+                if step == "lines":
+                    hub.say(unlucky, b"fail\n")
+                if step == "left":
+                    hub.deliver(unlucky, b"", fin=True)
+                    hub.turns_until(hub.endings)
+                    assert unlucky.rest() == b""
+                else:
+                    assert unlucky.rest() == b"* bye reason=internal_error\n"
+        hub.turns_until(hub.endings)
+        assert 3 not in hub.hub.rooms.lobby.members
+        hub.say(ann, b"after\n")
+        for peer in (ann, bob):
+            assert peer.line() == b"after\n"
+        (fault,) = (record for record in hub.log if record[0] == "fault")
+        assert fault[1]["id"] == 3 and "ZeroDivisionError: a fault" in str(fault[1]["trace"])
+        hub.log.remove(fault)  # This one was expected.
+
+
+# What a client may cost.
+
+
+@pytest.mark.parametrize(
+    ("lag_bytes", "near", "lagging"), [(1 << 20, 786_432, 524_288), (0, float("inf"), float("inf"))]
+)
+def test_thresholds_of_lag_follow_from_the_limit(lag_bytes: int, near: float, lagging: float) -> None:
+    limits = Limits(lag_bytes=lag_bytes)
+    assert (limits.near_bytes, limits.lagging_bytes) == (near, lagging)
+
+
+def test_closed_client_leaves_no_timer_running() -> None:
+    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
+        timers = hub.hub.timers
+        for timer in timers.all:
+            timer.touch(1, hub.now_s)
+        timers.forget(1)
+        assert {timer.timeout(hub.now_s) for timer in timers.all} == {None}
+        timers.idle.touch(1, hub.now_s)
+        peer.close()
+        hub.turns_until(hub.endings)
+        assert timers.idle.timeout(hub.now_s) is None
+
+
+def test_time_of_day_follows_the_loops_own_clock() -> None:
+    with SteppedHub() as hub:
+        status = hub.hub.status
+        before = status.wall_s(hub.now_s)
+        assert before == status.started_wall_s
+        assert status.wall_s(hub.now_s + 12.5) == before + 12.5
+
+
+def test_watching_again_costs_no_system_call() -> None:
+    with SteppedHub() as hub, closing(hub.join(1)):
+        client, calls = hub.hub.connections.clients[1], hub.poller.calls
+        before = calls["epoll_ctl"]
+        for _ in range(3):
+            hub.hub.connections.watch(client)
+        assert calls["epoll_ctl"] == before
+        client.outbox.refused(hub.now_s)
+        for _ in range(2):
+            hub.hub.connections.watch(client)
+        assert calls["epoll_ctl"] == before + 1
+
+
+# Output that nobody will get.
+
+
+def test_dropped_output_is_unsent_and_items_counted_apart() -> None:
+    with SteppedHub() as hub:
+        (slow,) = hub.join(1, receive_buffer=4096)
+        with slow, closing(hub.join(1)) as (talker,):
+            hub.begin_a_line(talker, slow, more=10)
+            client, account = hub.client(slow), hub.hub.account
+            outbox = client.outbox
+            hub.hub.ready.put(client, b"* a notice\n")
+            lag, begun = outbox.lag_bytes, outbox.partial
+            assert begun is not None and lag >= 10 * len(LINE) and 0 < begun.owed < len(LINE)
+            outbox.drop(keep_partial=True)
+            assert (account.unsent, outbox.unsent_bytes, outbox.unsent_item_bytes) == (lag, lag, 11)
+            assert (outbox.partial, outbox.lag_bytes, outbox.items) == (begun, 0, [])
+            outbox.drop()
+            assert (account.unsent, outbox.unsent_bytes) == (lag + begun.owed, lag + begun.owed)
+            assert outbox.is_empty
+            outbox.drop()
+            assert account.unsent == lag + begun.owed

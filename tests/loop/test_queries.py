@@ -1,0 +1,303 @@
+"""The commands that ask: what they tell to whom, and that an answer is bounded whatever there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from hub.modes import chat
+from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN, span
+from hub.modes.sanitize import NAME_LENGTH, name_key
+from hub.rooms.outbox import Outbox
+from hub.session.client import Client
+from hub.session.mode import Intake
+from tests.loop.support import SteppedHub, take_all
+from tests.support import PAIRS, ThreadHub, closing
+from tests.unit.modes.test_chat import Talk
+
+MARKS = "\N{COMBINING GRAVE ACCENT BELOW}\N{COMBINING ACUTE ACCENT}"
+
+
+def asked(talk: Talk, client: Client, line: str) -> list[str]:
+    """What this client hears after it typed this."""
+    talk.heard(client)
+    talk.say(client, line)
+    return talk.heard(client)
+
+
+# /who
+
+
+def test_who_lists_the_people_in_the_room_in_order() -> None:
+    talk = Talk()
+    cy, ann, bob = talk.join("cy"), talk.join("ann"), talk.join("bob")
+    talk.say(bob, "/join tea")
+    talk.heard(bob)
+    talk.say(ann, "/who")
+    assert talk.heard(ann)[-1] == "* in lobby (2): ann, cy"
+    talk.say(bob, "/who")
+    assert talk.heard(bob)[-1] == "* in tea (1): bob"
+    assert cy.room is talk.rooms.lobby
+
+
+@pytest.mark.promise("chat-lists")
+def test_who_among_ten_thousand_looks_at_a_hundred() -> None:
+    talk = Talk(announce=0, history=0)
+    ann = talk.join("ann")
+    for _ in range(9999):
+        talk.come()
+    members = CountingMembers(talk.rooms.lobby.members)
+    talk.rooms.lobby.members = members
+    (line,) = asked(talk, ann, "/who")
+    assert line.startswith("* in lobby (10000): ann, ")
+    assert line.endswith(" and 9900 more")
+    assert NAMES_SHOWN <= members.looked_at <= NAMES_SHOWN + 1
+
+
+class CountingMembers(dict[int, Outbox]):
+    """Members that count how many of them are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for id in super().__iter__():
+            self.looked_at += 1
+            yield id
+
+
+# /rooms
+
+
+def test_rooms_are_listed_by_size_and_then_by_name() -> None:
+    talk = Talk(announce=0)
+    people = [talk.join(nick) for nick in ("ann", "bob", "cy", "di", "ed", "flo")]
+    for client, room in zip(people, ("tea", "Tea", "zoo", "tea", "Bar"), strict=False):
+        talk.say(client, f"/join {room}")
+    assert asked(talk, people[-1], "/rooms") == ["* rooms (4): tea 3, Bar 1, lobby 1, zoo 1"]
+
+
+@pytest.mark.promise("chat-lists")
+def test_rooms_beyond_fifty_are_counted() -> None:
+    talk = Talk(announce=0, max_rooms=0)
+    ann = talk.join("ann")
+    for number in range(1000):
+        client = talk.join()
+        talk.say(client, f"/join {'r' * 28}{number:04}")
+    (line,) = asked(talk, ann, "/rooms")
+    assert line.startswith("* rooms (1001): lobby 1, ")
+    assert line.count("rrrr0") == ROOMS_SHOWN - 1
+    assert line.endswith(f" and {1001 - ROOMS_SHOWN} more")
+    assert len(line) < 2048
+    assert ROOMS_SHOWN == 50
+
+
+@pytest.mark.promise("chat-queries")
+def test_cost_of_rooms_grows_with_the_number_of_rooms() -> None:
+    costs = []
+    for rooms in (1, 640):
+        talk = Talk(announce=0, max_rooms=0, intake=Intake(room_bytes=1 << 17))
+        ann = talk.join("ann")
+        for number in range(rooms - 1):
+            talk.rooms.find_or_make(f"r{number}", f"r{number}")
+        talk.budget.left = 0
+        talk.take_lines(ann, *["/rooms"] * 100)
+        done = 100 - ann.inbox.waiting
+        costs.append((done, -talk.budget.left // done))
+    few, many = costs
+    assert many[1] == 11 * few[1]
+    assert few[0] > 10 * many[0] > 0
+
+
+# /history
+
+
+@pytest.mark.promise("chat-lists")
+def test_history_shows_the_last_lines_to_its_asker_only() -> None:
+    talk = Talk(history=3, announce=0)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, *(f"line {number}" for number in range(9)))
+    talk.heard(bob)
+    assert asked(talk, ann, "/history") == [
+        "* the last 3 lines of lobby:",
+        *(f"<ann> line {number}" for number in (6, 7, 8)),
+    ]
+    assert asked(talk, ann, "/history 1") == ["* the last 1 line of lobby:", "<ann> line 8"]
+    assert asked(talk, ann, "/history 100") == asked(talk, ann, "/history")
+    assert talk.heard(bob) == []
+    talk.assert_account_balances(ann, bob)
+
+
+@pytest.mark.promise("chat-lists")
+def test_history_shows_lines_of_the_hub_and_lines_seen_before() -> None:
+    talk = Talk(announce=9)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "hello")
+    talk.say(bob, "/nick rob")
+    assert talk.heard(ann) == ["<ann> hello", "* bob is now rob"]
+    assert asked(talk, ann, "/history 2")[1:] == ["<ann> hello", "* bob is now rob"]
+    assert asked(talk, bob, "/history 2")[1:] == ["<ann> hello", "* bob is now rob"]
+
+
+def test_history_stands_where_it_was_asked_for() -> None:
+    talk = Talk(announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, "one", "/history", "two")
+    assert talk.heard(ann) == ["<ann> one", "* the last 1 line of lobby:", "<ann> one", "<ann> two"]
+
+
+@pytest.mark.parametrize("typed", ["0", "-1", "x", "1.5", "\u0663", "1e3", "000000000009"])
+def test_history_of_no_number_of_lines_is_refused(typed: str) -> None:
+    talk = Talk(announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, "hello")
+    assert asked(talk, ann, f"/history {typed}") == ["* usage: /history [N], N lines from 1 on"]
+
+
+def test_history_of_a_number_of_any_length_is_all_there_is() -> None:
+    talk = Talk(announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, "hello")
+    assert asked(talk, ann, f"/history {'9' * 5000}") == ["* the last 1 line of lobby:", "<ann> hello"]
+
+
+@pytest.mark.parametrize("said", [0, 3])
+def test_history_where_nothing_is_kept_says_so(said: int) -> None:
+    talk = Talk(history=20 if not said else 0, announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, *["hello"] * said)
+    assert asked(talk, ann, "/history 5") == [f"* {NO_HISTORY}"]
+
+
+@pytest.mark.promise("chat-lists")
+def test_history_is_whole_lines_of_at_most_64_kib() -> None:
+    talk = Talk(history=1000, announce=0)
+    ann = talk.join("ann")
+    for number in range(100):
+        talk.say(ann, f"{number:03} " + "x" * 1000)
+        talk.heard(ann)
+    header, *lines = asked(talk, ann, "/history 1000")
+    assert HISTORY_BYTES == 64 * 1024
+    size = sum(len(line) + 1 for line in lines)
+    assert HISTORY_BYTES - 1100 < size <= HISTORY_BYTES
+    assert header == f"* the last {len(lines)} lines of lobby:"
+    assert [line[6:9] for line in lines] == [f"{number:03}" for number in range(100 - len(lines), 100)]
+
+
+@pytest.mark.promise("chat-lists")
+def test_history_without_notices_is_the_lines_alone() -> None:
+    talk = Talk(notices=False)
+    ann = talk.join("ann")
+    talk.say(ann, "hello")
+    assert asked(talk, ann, "/history") == ["<ann> hello"]
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_history_on_a_wire_leaves_the_account_balanced(trigger: str, read: str) -> None:
+    with (
+        ThreadHub(mode="chat", trigger=trigger, read=read, announce=0, eol="lf") as hub,
+        closing(hub.peers(2)) as (ann, bob),
+    ):
+        ann.send(b"".join(b"line %d\n" % number for number in range(300)) + b"/history 2\n")
+        got = ann.read_until(b"* the last 2 lines of lobby:\n")
+        assert got.endswith(b"line 299\n* the last 2 lines of lobby:\n")
+        assert [ann.line(), ann.line()] == [b"<guest-1> line 298\n", b"<guest-1> line 299\n"]
+        bob.read_until(b"line 299\n")
+        assert bob.nothing_waits()
+
+
+# /whois
+
+
+@pytest.mark.promise("chat-queries")
+def test_whois_says_how_and_since_when_and_not_from_where() -> None:
+    talk = Talk(announce=0)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(bob, "/join tea")
+    bob.accepted_at, bob.inbox.heard_at, talk.now_s = 100.0, 150.0, 3760.5
+    bob.inbox.lines_in, bob.outbox.lines_out, bob.transport = 7, 9, "websocket"
+    (line,) = asked(talk, ann, "/whois BOB")
+    assert line == (
+        "* bob is in tea, by websocket; here for 1 h 1 min, silent for 1 h 0 min; lines: 7 in, 9 out"
+    )
+    assert bob.peer not in line and bob.address not in line
+
+
+def test_whois_of_an_unknown_name_says_so() -> None:
+    talk = Talk(announce=0)
+    (line,) = asked(talk, talk.join("ann"), "/whois " + "x" * 500)
+    assert line.startswith(f"* nobody here is called {'x' * 32}; /who lists")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-1.0, "0 s"),
+        (0.9, "0 s"),
+        (59.9, "59 s"),
+        (60.0, "1 min 0 s"),
+        (3599.0, "59 min 59 s"),
+        (3600.0, "1 h 0 min"),
+        (90_061.0, "1 d 1 h"),
+        (86_400.0 * 400, "400 d 0 h"),
+    ],
+)
+def test_span_of_time_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+    assert span(seconds) == shown
+
+
+# /stats
+
+
+def test_stats_are_the_totals_and_the_lag_of_the_asker() -> None:
+    with SteppedHub(mode="chat", announce=0) as hub, closing(hub.join(2)) as (ann, bob):
+        hub.say(bob, b"hello\n/quit\n")
+        hub.turns_until(lambda: hub.hub.counters.closed)
+        hub.now_s += 3700
+        take_all(ann)
+        hub.deliver(ann, b"one\n/stats\n")
+        hub.turns(3)
+        got = take_all(ann).decode().splitlines()
+    assert got[0] == "<guest-1> one"
+    assert re.fullmatch(r"\* up 1 h 1 min, \d+ turns", got[1])
+    assert got[2:5] == [
+        "* clients: 1 open, 2 at a time at most, 2 accepted",
+        "* rooms: 1",
+        "* lines: 4 in, 5 out",
+    ]
+    assert re.fullmatch(r"\* bytes: 23 in, \d+ out", got[5])
+    assert got[6:] == ["* closed: quit 1", f"* you are {len('<guest-1> one') + 1} bytes behind your room"]
+
+
+@pytest.mark.promise("chat-queries")
+def test_stats_name_no_address() -> None:
+    with SteppedHub(mode="chat") as hub, closing(hub.join(2)) as (ann, bob):
+        take_all(ann)
+        hub.say(ann, b"/stats\n/whois guest-2\n/rooms\n")
+        got = take_all(ann).decode()
+        assert "* closed: none" in got
+        assert "127.0.0.1" not in got and str(bob.sock.getsockname()[1]) not in got
+
+
+@pytest.mark.parametrize("command", ["/whois", "/msg"])
+def test_name_that_nobody_can_have_is_not_normalised(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four thousand marks take 20 ms, and a turn may have a hundred commands."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(chat, "name_key", lambda name: looked_at.append(name) or name_key(name))
+    talk = Talk()
+    ann = talk.join("ann")
+    assert asked(talk, ann, f"{command} a{2000 * MARKS} hello")[-1].startswith("* nobody here is called a")
+    assert max(map(len, looked_at)) <= 4 * NAME_LENGTH
+
+
+@pytest.mark.promise("chat-queries")
+@pytest.mark.parametrize("command", ["/history", "/join tea", "/leave"])
+def test_cost_of_looking_back_grows_with_the_history(command: str) -> None:
+    taken = []
+    for history in (20, 10_000):
+        talk = Talk(history=history)
+        ann = talk.join("ann")
+        talk.take_lines(ann, *[command] * 100)
+        taken.append(100 - ann.inbox.waiting)
+    assert taken == [32, 2]

@@ -1,0 +1,230 @@
+"""The log: what one record looks like, and that nobody ever waits for its reader."""
+
+import json
+import logging
+import os
+import string
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.cli.logs import LIKE_RECORDS, Entry, Form, Formatter, Forward, Limiter, LogThread, own_line
+
+WALL_S = 1_700_000_000.25
+HOSTILE = 'a "quoted" \x1b[2J\r\n\x00\x7f\x85\x9b\u2028\u2029\u202e\ud800\N{TAG SPACE}é end'
+WITHIN_S = 5.0
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def lines_of(reader: int) -> list[str]:
+    os.set_blocking(reader, False)
+    return os.read(reader, 1 << 20).decode("ascii").splitlines()
+
+
+def fill(writer: int) -> None:
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
+
+
+def test_text_is_one_logfmt_line_with_a_utc_stamp() -> None:
+    entry = Entry(
+        WALL_S, "closed", {"id": 7, "reason": "idle", "nick": "a b", "farewell": True, "due_s": None}
+    )
+    assert Formatter("text").line(entry) == (
+        b'time=2023-11-14T22:13:20.250Z event=closed id=7 reason=idle nick="a b" farewell=true due_s=\n'
+    )
+
+
+def test_json_is_one_object_with_the_values_as_they_were() -> None:
+    fields: dict[str, object] = {"id": 7, "nick": HOSTILE, "age_s": 1.5, "farewell": False, "due_s": None}
+    line = Formatter("json").line(Entry(WALL_S, "closed", fields))
+    assert json.loads(line) == {"time": "2023-11-14T22:13:20.250Z", "event": "closed", **fields}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_json_has_no_number_that_is_none(value: float) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(text)
+
+    line = Formatter("json").line(Entry(WALL_S, "closed", {"age_s": value}))
+    assert json.loads(line, parse_constant=refuse)["age_s"] == str(value)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@given(text=st.one_of(st.text(), st.just(HOSTILE)))
+def test_nothing_but_printable_ascii_reaches_the_log(form: Form, text: str) -> None:
+    line = Formatter(form).line(Entry(WALL_S, "closed", {"nick": text, "nested": [text, {"key": text}]}))
+    assert line.endswith(b"\n")
+    assert set(line[:-1].decode("ascii")) <= set(string.printable) - set("\t\n\r\x0b\x0c")
+
+
+@pytest.mark.promise("cli-log")
+def test_a_value_cannot_forge_a_field() -> None:
+    line = Formatter("text").line(Entry(WALL_S, "closed", {"nick": 'x" reason=idle y="'}))
+    assert line.endswith(b'event=closed nick="x\\" reason=idle y=\\""\n')
+
+
+def test_what_the_command_says_is_one_line_whatever_was_typed() -> None:
+    assert own_line("--a\nb\x1b[2J\u202e: no") == "hubbub: --a\\nb\\x1b[2J\\u202e: no\n"
+
+
+@pytest.mark.promise("cli-log")
+def test_twenty_like_records_pass_and_the_rest_become_a_count() -> None:
+    limiter = Limiter()
+    admitted = [limiter.admit(Entry(WALL_S + n / 100, "closed", {})) for n in range(50)]
+    assert admitted == [True] * LIKE_RECORDS + [False] * 30
+    assert limiter.due(WALL_S + 0.75) == []
+    assert limiter.due(WALL_S + 1.0) == [Entry(WALL_S + 1.0, "closed", {"repeated": 30})]
+    assert limiter.due(WALL_S + 9.0) == []
+    assert limiter.admit(Entry(WALL_S + 1.0, "closed", {}))
+
+
+def test_events_are_counted_apart() -> None:
+    limiter = Limiter()
+    assert all(limiter.admit(Entry(WALL_S, event, {})) for event in ("closed", "fault") for _ in range(20))
+
+
+def test_a_second_with_few_records_ends_without_a_count() -> None:
+    limiter = Limiter()
+    assert all(limiter.admit(Entry(WALL_S, "closed", {})) for _ in range(LIKE_RECORDS))
+    assert limiter.due(WALL_S + 1) == []
+
+
+def test_a_clock_that_is_set_back_ends_the_second() -> None:
+    limiter = Limiter()
+    for _ in range(21):
+        limiter.admit(Entry(WALL_S, "closed", {}))
+    assert [entry.fields for entry in limiter.due(WALL_S - 3600)] == [{"repeated": 1}]
+
+
+def test_the_next_count_is_awaited_no_longer_than_its_second() -> None:
+    limiter = Limiter()
+    assert limiter.wait_s(WALL_S) is None
+    limiter.admit(Entry(WALL_S, "closed", {}))
+    assert limiter.wait_s(WALL_S + 0.25) == 0.75
+    assert limiter.wait_s(WALL_S + 5) == 0
+    assert limiter.wait_s(WALL_S - 3600) == 1
+
+
+def test_stop_writes_what_is_queued_and_what_was_held_back(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LogThread("text", writer)
+    for number in range(30):
+        log.log("closed", id=number)
+    log.start()
+    assert log.stop(WITHIN_S)
+    lines = lines_of(reader)
+    assert sum("repeated=" not in line for line in lines) >= LIKE_RECORDS
+    counts = [int(line.partition("repeated=")[2]) for line in lines if "repeated=" in line]
+    assert len(lines) - len(counts) + sum(counts) == 30
+    assert (log.dropped, log.errors) == (0, 0)
+
+
+def test_a_count_is_written_when_its_second_ends(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LogThread("text", writer)
+    log.start()
+    for _ in range(LIKE_RECORDS + 5):
+        log.log("closed")
+    seen = b""
+    while b"repeated=" not in seen:
+        seen += os.read(reader, 65536)  # Blocks until the thread writes; the test's time limit ends it.
+    assert log.stop(WITHIN_S)
+
+
+def test_a_pipe_that_nobody_reads_drops_records_at_once(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    fill(writer)
+    log = LogThread("text", writer, capacity=100)
+    log.start()
+    began = time.monotonic()
+    for _ in range(5000):
+        log.log("closed")
+    assert not log.stop(0.05)
+    assert time.monotonic() - began < 2
+    assert 5000 - 101 <= log.dropped <= 5000 - 100  # The thread holds one record more than the queue.
+    os.close(reader)
+    assert log.stop(WITHIN_S)
+
+
+def test_a_full_disk_is_counted_and_the_thread_goes_on() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    log = LogThread("text", full)
+    log.start()
+    for _ in range(3):
+        log.log("closed")
+    assert log.stop(WITHIN_S)
+    os.close(full)
+    assert log.errors == 3
+
+
+def test_a_closed_descriptor_is_counted(pipe: tuple[int, int]) -> None:
+    _, writer = pipe
+    os.close(writer)
+    log = LogThread("json", writer)
+    log.start()
+    log.log("closed")
+    assert log.stop(WITHIN_S)
+    assert log.errors == 1
+
+
+def test_a_reader_that_left_is_counted(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    os.close(reader)
+    log = LogThread("text", writer)
+    log.start()
+    log.log("closed")
+    assert log.stop(WITHIN_S)
+    assert log.errors == 1
+
+
+def test_a_field_that_cannot_be_shown_costs_its_record_only(pipe: tuple[int, int]) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    reader, writer = pipe
+    log = LogThread("text", writer)
+    log.start()
+    log.log("closed", value=Broken())
+    log.log("next")
+    assert log.stop(WITHIN_S)
+    assert log.errors == 1
+    assert [line.split()[1] for line in lines_of(reader)] == ["event=next"]
+
+
+def test_a_slow_reader_gets_long_records_whole(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LogThread("json", writer)
+    log.start()
+    log.log("closed", text="x" * 300_000)  # More than a pipe holds: the write comes up short.
+    seen = b""
+    while not seen.endswith(b"\n"):
+        seen += os.read(reader, 4096)
+    assert log.stop(WITHIN_S)
+    assert len(json.loads(seen)["text"]) == 300_000
+
+
+def test_what_libraries_report_becomes_a_page_record(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    log = LogThread("json", writer)
+    log.start()
+    Forward(log).emit(logging.makeLogRecord({"levelname": "ERROR", "msg": "bad %s", "args": ("\x1b",)}))
+    assert log.stop(WITHIN_S)
+    record = json.loads(lines_of(reader)[0])
+    assert (record["event"], record["level"], record["text"]) == ("page", "error", "bad \x1b")

@@ -1,0 +1,80 @@
+"""Which Origin is a page of ours, and where a listener is reached. tests/web tries what Host may say."""
+
+import pytest
+
+from hub.config.allowed_hosts import Hosts, reachable
+
+HOSTS = Hosts("192.0.2.7", ("hub.example", "one.example:7777"))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:8080",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://LOCALHOST:8080",
+        "http://192.0.2.7:8080",
+        "http://hub.example",
+        "https://hub.example",
+        "https://hub.example:8443",
+        "https://one.example:7777",
+    ],
+)
+def test_a_page_of_ours_is_an_origin_that_is_allowed(origin: str) -> None:
+    assert HOSTS.allow_origin(origin, 8080)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "null",
+        "localhost:8080",
+        "http://localhost",
+        "http://localhost:9001",
+        "http://localhost:8080/",
+        "http://localhost:8080/page",
+        "http://localhost:8080@evil.example",
+        "http://evil.example:8080",
+        "http://localhost.evil.example:8080",
+        "https://one.example",
+        "file://localhost:8080",
+        "HTTP://localhost:8080",
+        "http://http://localhost:8080",
+        "http://192.0.2.8:8080",
+        "http://localhost:8080 http://evil.example",
+        "http://\u212aelvin.example",
+    ],
+)
+def test_everything_else_is_not(origin: str) -> None:
+    assert not HOSTS.allow_origin(origin, 8080)
+
+
+def test_a_browser_leaves_out_the_port_of_its_scheme() -> None:
+    assert HOSTS.allow_origin("http://localhost", 80)
+    assert not HOSTS.allow_origin("https://localhost", 80)
+
+
+def test_loopback_on_another_port_counts_once_it_is_added() -> None:
+    """So it is behind a forwarded port: the browser sees another number than the listener has."""
+    assert not Hosts("0.0.0.0", ()).allow("localhost:18080", 8080)
+    assert Hosts("0.0.0.0", ("localhost:18080",)).allow("localhost:18080", 8080)
+    assert Hosts("0.0.0.0", ("localhost",)).allow("localhost:18080", 8080)
+    assert not Hosts("0.0.0.0", ("localhost:18080",)).allow("localhost:18081", 8080)
+
+
+@pytest.mark.parametrize(
+    ("listened", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("", "127.0.0.1"),
+        ("::", "::1"),
+        ("::1", "::1"),
+        ("192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_a_listener_on_every_address_is_reached_over_loopback(listened: str, shown: str) -> None:
+    assert reachable(listened) == shown

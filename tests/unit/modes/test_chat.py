@@ -1,0 +1,616 @@
+"""Chat without a socket: clients made by hand, their lines put into their inbox, their output read back."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.close_reasons import CloseReason
+from hub.config.settings import Settings
+from hub.control.snapshots import Summary
+from hub.modes.chat import Chat, Facts, publish_notes
+from hub.modes.commands import run_command
+from hub.modes.sanitize import NameRefused
+from hub.rooms.accounting import Account
+from hub.rooms.registry import Registry
+from hub.session.client import Client, Transport
+from hub.session.mode import Intake
+from hub.session.ready_sets import ReadySets
+from hub.session.turn_budget import TurnBudget
+from tests.unit.support import a_client, a_hub, a_room, receive_all, take, wire
+
+
+class Talk:
+    """A chat, and the little of a turn that it needs: take lines, publish notices, seal, hand all over."""
+
+    def __init__(
+        self,
+        *,
+        history: int = 20,
+        announce: int = 50,
+        greeting: str = "",
+        notices: bool = True,
+        max_rooms: int = 10,
+        intake: Intake | None = None,
+    ) -> None:
+        settings = Settings(
+            mode="chat", history=history, announce=announce, greeting=greeting, notices=notices
+        )
+        self.account, self.ready, self.budget = Account(), ReadySets(), TurnBudget()
+        self.rooms = Registry(self.account, max_rooms)
+        self.chat = Chat(
+            settings,
+            self.rooms,
+            self.ready,
+            self.budget,
+            intake or Intake(room_bytes=1 << 17),
+            history_bytes=1 << 18,
+            facts=Facts(lambda: self.now_s, self._totals),
+            run_command=run_command,
+        )
+        self.now_s = 0.0
+        self._next_id = 1
+
+    def come(self, transport: Transport = "line") -> Client:
+        """A client joins, and has said nothing yet."""
+        client = a_client(self._next_id, self.account, transport=transport)
+        self._next_id += 1
+        self.chat.joined(client)
+        return client
+
+    def join(self, nick: str = "") -> Client:
+        """A client joins, has sent a line, and has received its greeting; nobody is owed a notice of it."""
+        client = self.come()
+        if nick:
+            self.chat.rename(client, nick)
+        self.say(client, "")
+        for member in self.rooms.lobby.members.values():
+            receive_all(member)
+        return client
+
+    def take_lines(self, client: Client, *lines: str | bytes) -> None:
+        """The chat takes these lines of the client; the turn goes on."""
+        client.inbox.add([line.encode() if isinstance(line, str) else line for line in lines])
+        self.chat.lines(client)
+
+    def say(self, client: Client, *lines: str | bytes) -> None:
+        """A turn in which this client's lines are taken."""
+        self.take_lines(client, *lines)
+        self.turn()
+
+    def turn(self) -> None:
+        """What the loop does between reading and sending."""
+        for room in self.ready.notices:
+            if room.notes:
+                publish_notes(room)
+        self.ready.notices.clear()
+        for room in self.rooms.all():
+            room.log.seal()
+
+    def heard(self, client: Client) -> list[str]:
+        """The lines that have come to this client since it was last asked."""
+        return receive_all(client.outbox).decode().splitlines()
+
+    def nick(self, client: Client) -> str:
+        return self.chat.nick(client)
+
+    def _totals(self) -> Summary:
+        with a_hub() as hub:
+            return hub.maker.summary(self.now_s)
+
+    def assert_account_balances(self, *clients: Client) -> None:
+        """Nothing that was owed is missing, where nobody ended."""
+        account, queued = self.account, sum(client.outbox.queued_bytes for client in clients)
+        assert account.owed + account.replayed == account.delivered + queued
+
+
+# Coming and going.
+
+
+def test_guest_is_named_greeted_and_put_into_the_lobby() -> None:
+    talk = Talk()
+    ann = talk.come()
+    talk.turn()
+    assert talk.heard(ann) == [
+        "* welcome to hubbub - you are guest-1 in lobby, with nobody else; /help lists commands"
+    ]
+    assert ann.room is talk.rooms.lobby
+    assert talk.chat.find("GUEST-1") is ann
+
+
+@pytest.mark.parametrize(("there", "company"), [(1, "with 1 other;"), (2, "with 2 others;")])
+def test_greeting_counts_the_others(there: int, company: str) -> None:
+    talk = Talk(greeting="hello at the harbour")
+    for _ in range(there):
+        talk.join()
+    late = talk.come()
+    greeting = talk.heard(late)[0]
+    assert greeting.startswith(f"* hello at the harbour - you are {talk.nick(late)} in lobby, ")
+    assert company in greeting
+
+
+@pytest.mark.promise("lines-no-notices")
+def test_hub_without_notices_says_nothing_of_its_own() -> None:
+    talk = Talk(notices=False)
+    ann, bob = talk.come(), talk.come()
+    talk.say(ann, "/nick ann", "/who", "/nothing", "/join tea", "/leave", "hello")
+    assert talk.heard(bob) == ["<ann> hello"]
+    assert talk.heard(ann) == ["<ann> hello"]
+
+
+def test_history_comes_with_the_room() -> None:
+    talk = Talk(history=2, announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, "one", "two", "three")
+    bob = talk.come()
+    assert talk.heard(bob)[1:] == ["<ann> two", "<ann> three"]
+
+
+@pytest.mark.promise("close-leaves-room")
+def test_left_client_is_out_of_its_room_and_its_nick_is_free() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.chat.left(ann)
+    talk.turn()
+    assert talk.heard(bob) == ["* ann left"]
+    assert ann.room is None
+    talk.say(bob, "/nick ann")
+    assert talk.nick(bob) == "ann"
+
+
+# Talking.
+
+
+def test_line_reaches_everyone_in_the_room_with_the_nick() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "hello", "bob")
+    assert talk.heard(ann) == talk.heard(bob) == ["<ann> hello", "<ann> bob"]
+
+
+@pytest.mark.promise("chat-me")
+def test_line_with_two_slashes_is_said_with_one() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "//quit", "// a comment", "///")
+    assert talk.heard(ann) == ["<ann> /quit", "<ann> / a comment", "<ann> //"]
+    assert ann.close.reason is None
+
+
+def test_empty_line_says_nothing() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "", "hello")
+    assert talk.heard(ann) == ["<ann> hello"]
+
+
+def test_rooms_do_not_hear_one_another() -> None:
+    talk = Talk(announce=0)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "/join tea", "in the room")
+    talk.say(bob, "in the lobby")
+    assert talk.heard(ann) == ["* you are now in tea, with nobody else", "<ann> in the room"]
+    assert talk.heard(bob) == ["<bob> in the lobby"]
+
+
+@pytest.mark.promise("chat-clean")
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        (b"\x1b]0;title\x07", "\ufffd]0;title\ufffd"),
+        (b"over\rwritten", "over\ufffdwritten"),
+        (b"\xc2\x9b2J", "\ufffd2J"),
+        (b"\xff\xfe\x00", "\ufffd\ufffd\ufffd"),
+        ("turned \u202eround".encode(), "turned \ufffdround"),
+        ("a\u2028* bye reason=idle".encode(), "a\ufffd* bye reason=idle"),
+        ("Grüße, שלום, 你好, 👩‍👩‍👧".encode(), "Grüße, שלום, 你好, 👩‍👩‍👧"),
+    ],
+)
+@pytest.mark.parametrize("way", ["said", "whispered"])
+def test_hostile_text_is_cleaned_and_ordinary_text_is_not(said: bytes, seen: str, way: str) -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, said if way == "said" else b"/msg bob " + said)
+    assert talk.heard(bob) == [f"<ann> {seen}" if way == "said" else f"<ann to you> {seen}"]
+
+
+@pytest.mark.promise("chat-clean")
+@given(st.lists(st.binary(max_size=30).map(lambda line: line.replace(b"\n", b"")), max_size=6))
+def test_bytes_of_a_client_reach_nobody_uncleaned(lines: list[bytes]) -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, *lines, *[b"/" + line for line in lines], *[b"/msg bob " + line for line in lines])
+    for client in (ann, bob):
+        shown = wire(client.outbox).decode()
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", shown)
+        mark = r"\* |<(ann|guest-1)> |<(ann|guest-1) to you> |<you to \w+> "
+        assert all(re.match(mark, line) for line in shown.split("\n")[:-1])
+
+
+@pytest.mark.promise("chat-no-forgery")
+def test_line_of_a_client_looks_like_nobody_elses() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "* bye reason=idle", "<bob> I am a fool")
+    assert talk.heard(bob) == ["<ann> * bye reason=idle", "<ann> <bob> I am a fool"]
+
+
+# Nicks.
+
+
+@pytest.mark.parametrize("nick", ["ann", "Ann", "ÅNN-3", "x" * 32, "李雷", "a_b.c"])
+def test_plain_name_of_any_script_is_a_nick(nick: str) -> None:
+    talk = Talk()
+    client = talk.join()
+    talk.chat.rename(client, nick)
+    talk.say(client, "hello")
+    assert f"<{nick}> hello" in talk.heard(client)
+
+
+@pytest.mark.parametrize(
+    "nick",
+    ["", "x" * 33, "two words", "a<b", "*", "-ann", "ann\u200b", "a\u0430", "q\u0301\u0301\u0301", "/quit"],
+)
+def test_refused_nick_leaves_the_old_one(nick: str) -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    with pytest.raises(NameRefused):
+        talk.chat.rename(ann, nick)
+    assert talk.nick(ann) == "ann"
+    assert talk.chat.find("ann") is ann
+
+
+@pytest.mark.promise("chat-no-forgery")
+@pytest.mark.parametrize("nick", ["guest-1", "Guest-99", "ＧＵＥＳＴ-7", "hubbub", "HUBBUB", "You"])
+def test_names_that_the_hub_uses_itself_are_reserved(nick: str) -> None:
+    talk = Talk()
+    talk.join()
+    other = talk.join()
+    with pytest.raises(NameRefused, match="kept for the hub"):
+        talk.chat.rename(other, nick)
+
+
+@pytest.mark.promise("chat-no-forgery")
+@pytest.mark.parametrize("name", ["hubbub", "you", "guest-7"])
+def test_reserved_name_may_be_a_room(name: str) -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, f"/join {name}", "hello")
+    assert ann.room is not None and ann.room.name == name
+    assert talk.heard(ann) == [f"* you are now in {name}, with nobody else", "* ann joined", "<ann> hello"]
+
+
+@pytest.mark.promise("chat-names")
+@pytest.mark.parametrize("nick", ["ann", "ANN", "Ａｎｎ"])
+def test_nick_is_taken_whatever_its_case_or_width(nick: str) -> None:
+    talk = Talk()
+    talk.join("ann")
+    other = talk.join("bob")
+    with pytest.raises(NameRefused, match="is taken"):
+        talk.chat.rename(other, nick)
+    assert talk.nick(other) == "bob"
+
+
+def test_own_nick_may_change_its_case() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "/nick Ann")
+    assert talk.nick(ann) == "Ann"
+    assert talk.chat.find("ann") is ann
+
+
+def test_old_nick_is_free_at_once() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "/nick anna")
+    talk.say(bob, "/nick ann")
+    assert (talk.nick(ann), talk.nick(bob)) == ("anna", "ann")
+    assert talk.chat.find("ann") is bob
+
+
+def test_lines_before_a_change_of_nick_keep_the_old_one() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "one", "/nick anna", "two")
+    assert talk.heard(bob) == ["<ann> one", "* ann is now anna", "<anna> two"]
+
+
+# Notices.
+
+
+@pytest.mark.promise("chat-announce")
+def test_joined_notice_stands_before_the_first_line_only() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.come()
+    talk.turn()
+    assert talk.heard(ann) == []
+    talk.say(bob, "hello", "again")
+    assert talk.heard(ann) == ["* guest-2 joined", "<guest-2> hello", "<guest-2> again"]
+    talk.chat.left(bob)
+    talk.turn()
+    assert talk.heard(ann) == ["* guest-2 left"]
+
+
+@pytest.mark.promise("chat-announce")
+def test_client_that_sent_no_line_is_announced_nowhere() -> None:
+    talk = Talk()
+    ann, silent = talk.join("ann"), talk.come()
+    talk.chat.left(silent)
+    talk.turn()
+    assert talk.heard(ann) == []
+    assert talk.rooms.lobby.members == {ann.id: ann.outbox}
+
+
+@pytest.mark.promise("chat-announce")
+@pytest.mark.parametrize("first", ["", "/who", "/nothing"])
+def test_any_first_line_announces_its_client(first: str) -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.come()
+    talk.say(bob, first)
+    assert talk.heard(ann) == ["* guest-2 joined"]
+
+
+@pytest.mark.promise("chat-announce")
+def test_notices_of_a_turn_are_one_line() -> None:
+    talk = Talk()
+    ann, bob, cy = talk.join("ann"), talk.join("bob"), talk.join("cy")
+    talk.heard(ann)
+    for name in ("dan", "eve"):
+        talk.take_lines(talk.come(), f"/nick {name}")
+    talk.chat.left(bob)
+    talk.chat.left(cy)
+    talk.turn()
+    assert talk.heard(ann) == [
+        "* guest-4, guest-5 joined; guest-4 is now dan; guest-5 is now eve; bob, cy left"
+    ]
+
+
+def test_notices_are_no_talk_and_keep_nobody_alive() -> None:
+    talk = Talk()
+    talk.say(talk.come(), "")
+    assert [chunk.talk for chunk in talk.rooms.lobby.log.chunks] == [False]
+
+
+@pytest.mark.promise("chat-announce")
+def test_only_small_rooms_announce() -> None:
+    talk = Talk(announce=3)
+    people = [talk.come() for _ in range(3)]
+    for client in people:
+        talk.take_lines(client, "")
+    talk.turn()
+    assert {talk.heard(client)[-1] for client in people} == {"* guest-1, guest-2, guest-3 joined"}
+    talk.say(talk.come(), "")
+    assert talk.heard(people[0]) == []
+    talk.say(people[0], "/nick ann")
+    assert talk.heard(people[1]) == []
+    talk.chat.left(people[0])
+    talk.turn()
+    assert talk.heard(people[1]) == ["* ann left"], "with three of them it is small again"
+
+
+def test_announce_0_announces_nothing() -> None:
+    talk = Talk(announce=0)
+    ann = talk.come()
+    talk.say(ann, "/nick ann", "/join tea", "/leave")
+    assert not talk.ready.notices
+    assert [line for line in talk.heard(ann) if "joined" in line or "left" in line] == []
+
+
+@pytest.mark.promise("chat-announce")
+def test_long_notice_names_twenty_and_counts_the_rest() -> None:
+    room = a_room()
+    room.notes = [(f"guest-{number}", "joined") for number in range(50)]
+    publish_notes(room)
+    line = room.log.tail(1, 1 << 20).decode()
+    assert line.startswith("* guest-0, guest-1, ")
+    assert line.endswith(", guest-19 and 30 more joined\n")
+    assert not room.notes
+
+
+# Rooms.
+
+
+def test_join_makes_a_room_and_leave_goes_back_to_the_lobby() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "/join Tea")
+    assert ann.room is not None
+    assert ann.room.name == "Tea"
+    assert talk.heard(ann) == ["* you are now in Tea, with nobody else", "* ann joined"]
+    talk.say(ann, "/leave")
+    assert ann.room is talk.rooms.lobby
+
+
+def test_room_is_the_same_whatever_the_case_of_its_name() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "/join Tea")
+    talk.say(bob, "/join TEA")
+    assert ann.room is bob.room
+    talk.say(bob, "/join tea")
+    assert talk.heard(bob)[-1] == "* you are in Tea already"
+
+
+def test_room_tells_who_came_and_who_went() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "/join tea")
+    assert talk.heard(bob) == ["* ann left"]
+    talk.heard(ann)
+    talk.say(bob, "/join tea")
+    assert talk.heard(ann) == ["* bob joined"]
+
+
+@pytest.mark.promise("chat-room-limit")
+def test_room_goes_with_its_last_member_and_the_lobby_stays() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    talk.say(ann, "/join tea")
+    assert len(talk.rooms) == 2
+    talk.say(ann, "/join den")
+    assert [room.name for room in talk.rooms.all()] == ["lobby", "den"]
+    talk.chat.left(ann)
+    assert talk.rooms.all() == [talk.rooms.lobby]
+
+
+@pytest.mark.promise("chat-room-limit")
+def test_join_past_the_limit_of_rooms_moves_nobody() -> None:
+    talk = Talk(max_rooms=2)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "/join tea")
+    talk.say(bob, "/join den")
+    assert talk.heard(bob)[-1] == "* there are as many rooms as this hub allows; join one of them"
+    assert bob.room is talk.rooms.lobby
+    talk.say(bob, "/join tea")
+    assert bob.room is ann.room
+
+
+@pytest.mark.promise("chat-rooms")
+def test_joining_keeps_what_the_old_room_still_owed() -> None:
+    talk = Talk(announce=0)
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(bob, "one", "two")
+    assert take(ann.outbox, 3) == b"<bo"
+    talk.say(ann, "/who", "three", "/join tea", "four")
+    assert talk.heard(ann) == [
+        "b> one",
+        "<bob> two",
+        "* in lobby (2): ann, bob",
+        "<ann> three",
+        "* you are now in tea, with nobody else",
+        "<ann> four",
+    ]
+    talk.assert_account_balances(ann, bob)
+
+
+@pytest.mark.promise("chat-rooms")
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.sampled_from(["hello", "/join tea", "/join den", "/leave", "/who", "/msg guest-1 psst"]),
+            st.integers(0, 60),
+        ),
+        max_size=25,
+    )
+)
+def test_walking_about_loses_nothing_and_the_account_balances(steps: list[tuple[int, str, int]]) -> None:
+    talk = Talk(history=3)
+    people = [talk.join() for _ in range(3)]
+    for who, line, taken in steps:
+        talk.say(people[who], line)
+        for client in people:
+            take(client.outbox, taken)
+        talk.assert_account_balances(*people)
+    for client in people:
+        talk.heard(client)
+    assert all(client.outbox.is_empty for client in people)
+    talk.assert_account_balances()
+
+
+def test_write_only_client_is_obeyed_and_owed_nothing() -> None:
+    talk = Talk()
+    ann, meter = talk.join("ann"), talk.come("write-only")
+    talk.say(meter, "/nick meter", "12 C", "/join tea", "13 C", "/who")
+    assert talk.heard(ann) == ["* guest-2 joined; guest-2 is now meter", "<meter> 12 C", "* meter left"]
+    assert meter.outbox.is_empty and meter.room is not None
+    talk.say(ann, "/join tea")
+    assert talk.heard(ann)[1:] == ["* meter joined", "<meter> 13 C", "* ann joined"]
+    talk.assert_account_balances(ann, meter)
+
+
+# Whispering.
+
+
+def test_whisper_reaches_its_target_and_the_sender_only() -> None:
+    talk = Talk()
+    ann, bob, cy = talk.join("ann"), talk.join("bob"), talk.join("cy")
+    talk.say(ann, "/msg BOB  two  blanks")
+    assert talk.heard(bob) == ["<ann to you> two  blanks"]
+    assert talk.heard(ann) == ["<you to bob> two  blanks"]
+    assert talk.heard(cy) == []
+
+
+def test_whisper_finds_people_in_other_rooms() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(bob, "/join tea")
+    talk.heard(bob)
+    talk.say(ann, "/msg bob hello")
+    assert talk.heard(bob) == ["<ann to you> hello"]
+
+
+@pytest.mark.promise("chat-whisper")
+@pytest.mark.parametrize("why", ["write-only", "full"])
+def test_whisper_to_a_client_that_does_not_read_is_refused(why: str) -> None:
+    talk = Talk(intake=Intake(room_bytes=1 << 17, outbox_bytes=1000), announce=0)
+    ann, bob = talk.join("ann"), talk.come("line" if why == "full" else "write-only")
+    receive_all(bob.outbox)
+    if why == "full":
+        talk.ready.put(bob, b"x" * 1000 + b"\n")
+    before = list(bob.outbox.items)
+    talk.say(ann, "/msg guest-2 hello")
+    assert bob.outbox.items == before
+    assert talk.heard(ann) == ["* guest-2 is not reading now; nothing was sent"]
+
+
+# The share of a turn.
+
+
+def test_turn_takes_only_so_many_lines_of_one_client() -> None:
+    talk = Talk(intake=Intake(room_bytes=1 << 17, client_lines=3))
+    ann = talk.join("ann")
+    talk.say(ann, *"abcde")
+    assert talk.heard(ann) == ["<ann> a", "<ann> b", "<ann> c"]
+    assert ann.inbox.waiting == 2
+    talk.say(ann)
+    assert talk.heard(ann) == ["<ann> d", "<ann> e"]
+
+
+def test_mode_takes_no_more_lines_than_it_is_allowed() -> None:
+    talk = Talk()
+    ann = talk.join("ann")
+    ann.inbox.add([b"a", b"b", b"c"])
+    talk.chat.lines(ann, 2)
+    assert ann.inbox.waiting == 1
+
+
+def test_command_weighs_more_than_a_line_in_a_turn() -> None:
+    intake = Intake(room_bytes=1 << 17, client_lines=10, command_lines=4, line_bytes=100)
+    talk = Talk(intake=intake)
+    ann = talk.join("ann")
+    talk.budget.left = 5000
+    talk.take_lines(ann, "one", "/who", "two", "/who", "three", "four")
+    assert (ann.inbox.waiting, talk.budget.left) == (2, 4000), "1 + 4 + 1 + 4 lines"
+    talk.chat.lines(ann)
+    assert (ann.inbox.waiting, talk.budget.left) == (0, 3800)
+
+
+def test_turn_takes_only_so_much_into_one_room_but_one_line() -> None:
+    talk = Talk(intake=Intake(room_bytes=40), announce=0)
+    ann, room = talk.join("ann"), talk.rooms.lobby
+    talk.say(ann, "x" * 100, "next")
+    assert talk.heard(ann) == [f"<ann> {'x' * 100}"]
+    room.log.intake = 0
+    talk.chat.lines(ann)
+    assert not ann.inbox.has_lines
+
+
+def test_unread_answers_stop_the_commands() -> None:
+    talk = Talk(intake=Intake(room_bytes=1 << 17, outbox_bytes=2000))
+    ann = talk.join("ann")
+    talk.say(ann, *["/help"] * 500)
+    assert ann.inbox.has_lines
+    one_answer = len(ann.outbox.items[0].data)
+    assert 2000 < ann.outbox.item_bytes <= 2000 + one_answer
+
+
+def test_lines_behind_a_quit_are_not_taken() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "before", "/quit", "after")
+    assert ann.close.reason is CloseReason.QUIT
+    assert talk.heard(bob) == ["<ann> before"]

@@ -1,0 +1,252 @@
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
+
+EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
+DIRECTIONS = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+
+
+def is_forbidden(char: str) -> bool:
+    """The rule in the words of the Unicode character database, not as ranges of numbers."""
+    return (
+        (unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} and char != "\t")
+        or unicodedata.bidirectional(char) in DIRECTIONS
+        or 0xE0000 <= ord(char) < 0xE0080
+        or char in "\ufffe\uffff"
+    )
+
+
+@pytest.mark.promise("chat-clean")
+def test_forbidden_characters_become_u_fffd_and_others_pass() -> None:
+    wrong = [
+        hex(ord(char))
+        for char in EVERY_CHARACTER
+        if clean_text(char) != ("\ufffd" if is_forbidden(char) else char)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"\x1b[31mred\x1b[0m", "�[31mred�[0m"),
+        (b"\x1b]0;new title\x07", "�]0;new title�"),
+        (b"\x1b]52;c;aGk=\x1b\\", "�]52;c;aGk=�\\"),
+        (b"\x1bP1$r0m\x1b\\", "�P1$r0m�\\"),
+        (b"\xc2\x9b2J", "�2J"),
+        (b"\x9b2J", "�2J"),
+        (b"back\x08\x08\x7f", "back���"),
+        (b"\r<root> hello", "�<root> hello"),
+        (b"one\ntwo", "one�two"),
+        (b"nul\x00", "nul�"),
+        ("one\u0085two\u2028three\u2029".encode(), "one�two�three�"),
+        ("\u202egnp.exe\u2066".encode(), "�gnp.exe�"),
+        ("hi\U000e0068\U000e0069".encode(), "hi��"),
+    ],
+)
+def test_bytes_that_a_terminal_obeys_are_replaced(line: bytes, shown: str) -> None:
+    assert clean(line).decode() == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"\xff", "�"),
+        (b"\xc3", "�"),
+        (b"\xc0\xaf", "��"),  # overlong
+        (b"\xed\xa0\x80", "���"),  # a surrogate
+        (b"\xf4\x90\x80\x80", "����"),  # beyond U+10FFFF
+        (b"\xf0\x9f\x98", "�"),  # cut off: one maximal subpart
+        (b"a\xe2\x82b", "a�b"),
+    ],
+)
+def test_invalid_utf8_becomes_u_fffd_and_the_rest_is_kept(line: bytes, shown: str) -> None:
+    assert clean(line).decode() == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello\tworld ~!",
+        "Zoë naïve façade",
+        "日本語のテキスト",
+        "안녕하세요",
+        "שָׁלוֹם",
+        "نامه‌ای",  # Persian with ZWNJ
+        "abc\u200e\u200f\u061c",  # direction marks
+        "क्‍ष",  # Devanagari with ZWJ
+        "สวัสดีน้ำ",
+        "👩‍👩‍👧‍👦 👍🏽 ❤️ 🇯🇵",
+        "葛\U000e0100",  # ideographic variation sequence
+        "e\u0301\u0323",
+        "\U0001d54f\U00020000",
+        "�",
+    ],
+)
+def test_ordinary_text_of_any_script_passes_unchanged(text: str) -> None:
+    assert clean_text(text) == text
+    assert clean(text.encode()) == text.encode()
+
+
+def test_printable_ascii_and_tab_come_back_as_the_same_object() -> None:
+    line = b"\t" + bytes(range(0x20, 0x7F))
+    assert clean(line) is line
+
+
+def test_an_empty_line_stays_empty() -> None:
+    assert clean(b"") == b""
+    assert clean_text("") == ""
+
+
+@given(st.binary())
+def test_cleaned_bytes_are_allowed_utf8_at_most_thrice_as_long(
+    line: bytes,
+) -> None:
+    cleaned = clean(line)
+    assert not any(map(is_forbidden, cleaned.decode()))
+    assert len(cleaned) <= 3 * len(line)
+    assert clean(cleaned) == cleaned
+
+
+@given(st.text())
+def test_text_and_its_bytes_are_cleaned_alike(text: str) -> None:
+    assert clean(text.encode()) == clean_text(text).encode()
+
+
+def test_lone_surrogate_is_replaced() -> None:
+    assert clean_text("a\ud800\udcffb").encode() == "a��b".encode()
+
+
+@pytest.mark.promise("chat-names")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ann",
+        "a",
+        "x" * 32,
+        "guest-17",
+        "R2.D2_",
+        "7of9",
+        "Zoë",
+        "Ελένη",
+        "Алёна",
+        "山田太郎",
+        "김민수",
+        "محمد",
+        "שרה",
+        "สมชาย",
+        "सीता",
+        "e\u0323\u0302m",
+        "q\u0323\u0301x\u0323\u0301",  # two marks in a row that no letter takes in, and two once more
+        "क\u093e\u093e\u093e",  # marks that stand beside their letter do not pile up
+        "山田Taro",
+    ],
+)
+def test_names_of_any_script_are_allowed(name: str) -> None:
+    assert check_name(name, "nick") == unicodedata.normalize("NFKC", name)
+
+
+def test_a_name_comes_back_composed_and_in_its_plain_form() -> None:
+    assert check_name("Zoe\u0308", "nick") == "Zoë"
+    assert check_name("Ａｎｎ²", "nick") == "Ann2"
+    assert check_name("ﬁn", "nick") == "fin"
+
+
+def test_decomposed_name_may_have_as_many_characters() -> None:
+    longest = "\u1f82" * NAME_LENGTH  # Greek alpha with three marks each
+    assert check_name(unicodedata.normalize("NFD", longest), "nick") == longest
+
+
+@pytest.mark.promise("chat-names")
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("", "1 to 32"),
+        ("x" * 33, "1 to 32"),
+        ("ﷺ" * 3, "1 to 32"),  # each is 18 characters after NFKC
+        ("x" * 10_000_000, "1 to 32"),
+        ("a" + "\u0301\u0323" * 1_000_000, "1 to 32"),
+        ("two words", "only visible"),
+        ("a\u00a0b", "only visible"),
+        ("a/b", "only visible"),
+        ("<b>", "only visible"),
+        ("a\x1b[2J", "only visible"),
+        ("a\u202eb", "only visible"),
+        ("a\ud800", "only visible"),
+        ("a\u20dd", "only visible"),  # an enclosing circle
+        ("a😀", "only visible"),
+        ("-a", "begins with"),
+        (".", "begins with"),
+        ("\u0301a", "begins with"),
+        ("a\u0324\u0323\u0325", "two combining marks"),
+        ("xq\u0323\u0323\u0323x", "two combining marks"),
+        ("p\u0430ypal", "only one of"),  # Cyrillic a
+        ("\u03bfscar", "only one of"),  # Greek omicron
+        ("\u0430\u03bf", "only one of"),
+        ("\u00b5x", "only one of"),  # the micro sign is Greek after NFKC
+    ],
+)
+def test_a_refused_name_is_told_what_is_allowed_and_not_repeated(name: str, allowed: str) -> None:
+    with pytest.raises(NameRefused) as caught:
+        check_name(name, "room")
+    message = str(caught.value)
+    assert message.startswith("a room ") and allowed in message
+    assert message.isascii() and message.isprintable()
+
+
+@pytest.mark.promise("chat-names")
+@pytest.mark.parametrize(
+    "invisible",
+    [
+        *"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180f\u200b\u200c\u200d\u200e",
+        *"\u2060\u2064\u2d7f\u3164\ufe00\ufe0f\ufeff\uffa0\U00016fe4\U0001107f\U000e0020\U000e0100\U000e01ef",
+    ],
+    ids=ascii,
+)
+def test_name_with_an_invisible_character_is_refused(invisible: str) -> None:
+    for name in (invisible, invisible + "ann", "an" + invisible + "n", "ann" + invisible):
+        with pytest.raises(NameRefused):
+            check_name(name, "nick")
+
+
+@pytest.mark.promise("chat-names")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ann", "aNN"),
+        ("Zoë", "ZOE\u0308"),
+        ("Straße", "STRASSE"),
+        ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("Ａｎｎ", "ann"),
+        ("АЛЁНА", "алёна"),
+        ("\u212bngstrom", "Ångstrom"),
+        ("\u0390", "\u03aa\u0301"),  # folding takes the first apart
+    ],
+)
+def test_spellings_of_one_name_share_a_key(one: str, other: str) -> None:
+    assert name_key(one) == name_key(other)
+
+
+def test_different_names_have_different_keys() -> None:
+    names = ["ann", "anna", "änn", "an-n", "an_n", "an.n", "анн"]
+    assert len({name_key(name) for name in names}) == len(names)
+
+
+NAME_ALPHABET = "aZéßİıΣςЁ0９-_.\u0301\u0323 ﬁǅก์日한"
+
+
+@given(st.text(NAME_ALPHABET, max_size=8) | st.text(max_size=8))
+def test_allowed_name_is_clean_and_keeps_its_key(text: str) -> None:
+    try:
+        name = check_name(text, "nick")
+    except NameRefused:
+        return
+    assert 1 <= len(name) <= NAME_LENGTH
+    assert clean_text(name) == name and name.isprintable() and not any(map(str.isspace, name))
+    assert check_name(name, "nick") == name
+    assert name_key(name_key(name)) == name_key(name) == name_key(text)

@@ -1,0 +1,216 @@
+"""A room: who is owed what is said, what a join brings, and who holds the log back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.rooms.accounting import Account
+from hub.rooms.room import Room
+from tests.unit.support import MUCH, SPEAKER, a_room, an_outbox, receive_all, wire
+
+
+def talk(room: Room, *turns: int) -> None:
+    """So many lines in each turn; every line says its number."""
+    for count in turns:
+        for _ in range(count):
+            room.append(b"line %d" % room.log.next_line, SPEAKER)
+        room.log.seal()
+
+
+def numbered(start: int, stop: int) -> bytes:
+    return b"".join(b"line %d\n" % number for number in range(start, stop))
+
+
+def held(room: Room) -> bytes:
+    """What the log holds."""
+    return b"".join(chunk.lf for chunk in room.log.chunks)
+
+
+# Owing.
+
+
+def test_each_line_is_owed_to_every_subscriber_of_its_moment() -> None:
+    account = Account()
+    first, second = an_outbox(1, account), an_outbox(2, account)
+    room = a_room(first, account=account)
+    room.append(b"abc", SPEAKER)
+    room.join(second, history=0, most_bytes=0)
+    room.append(b"defgh", SPEAKER)
+    assert account.owed == 4 + 2 * 6
+    room.unsubscribe(first)
+    room.append(b"", SPEAKER)
+    assert account.owed == 4 + 2 * 6 + 1
+
+
+@pytest.mark.promise("self-echo-off")
+@pytest.mark.parametrize(("self_echo", "owed"), [(True, 10), (False, 5)])
+def test_own_line_is_owed_to_its_sender_under_self_echo_only(self_echo: bool, owed: int) -> None:
+    account = Account()
+    sender, other = an_outbox(1, account), an_outbox(2, account)
+    room = a_room(sender, other, account=account, self_echo=self_echo)
+    room.append(b"mine", sender.id)
+    room.log.seal()
+    assert account.owed == owed
+    assert receive_all(other) == b"mine\n"
+    assert receive_all(sender) == (b"mine\n" if self_echo else b"")
+    assert account.delivered == owed
+
+
+# Coming and going.
+
+
+def test_joiner_is_owed_what_comes_from_then_on() -> None:
+    account = Account()
+    room, outbox = a_room(account=account), an_outbox(account=account)
+    talk(room, 2)
+    room.append(b"said in this very turn, before", SPEAKER)
+    room.join(outbox, history=0, most_bytes=MUCH)
+    room.append(b"after", SPEAKER)
+    room.log.seal()
+    assert wire(outbox) == b"after\n"
+    assert account.replayed == 0
+
+
+@pytest.mark.promise("chat-history")
+@given(st.lists(st.integers(1, 4), max_size=5), st.integers(0, 12), st.integers(0, 200))
+def test_history_at_a_join_is_the_last_whole_lines_that_fit(
+    turns: list[int], history: int, most_bytes: int
+) -> None:
+    account = Account()
+    room, outbox = a_room(account=account), an_outbox(account=account)
+    talk(room, *turns)
+    room.join(outbox, history, most_bytes)
+    assert wire(outbox) == room.log.tail(history, most_bytes)
+    assert account.replayed == outbox.queued_bytes == len(wire(outbox))
+    assert (outbox.lag_bytes, outbox.next_line) == (0, room.log.next_line), "a joiner stands at the head"
+    talk(room, 1)
+    assert receive_all(outbox).endswith(room.log.tail(1, MUCH))
+
+
+@pytest.mark.promise("chat-rooms")
+def test_history_never_shows_a_line_twice() -> None:
+    outbox = an_outbox()
+    room = a_room(outbox)
+    talk(room, 2)
+    room.leave(outbox)
+    talk(room, 2)
+    room.join(outbox, history=10, most_bytes=MUCH)
+    assert receive_all(outbox) == numbered(0, 4)
+    room.leave(outbox)
+    room.join(outbox, history=10, most_bytes=MUCH)
+    assert wire(outbox) == b""
+
+
+def test_history_of_another_room_is_shown_whole() -> None:
+    outbox = an_outbox()
+    room, other = a_room(outbox), a_room(number=2)
+    talk(room, 5)
+    receive_all(outbox)
+    room.leave(outbox)
+    talk(other, 3)
+    other.join(outbox, history=10, most_bytes=MUCH)
+    assert wire(outbox) == numbered(0, 3)
+
+
+@pytest.mark.promise("self-echo-off")
+def test_history_is_without_own_lines() -> None:
+    outbox = an_outbox(1)
+    room = a_room(outbox, self_echo=False)
+    room.append(b"mine", outbox.id)
+    room.append(b"yours", SPEAKER)
+    room.leave(outbox)
+    receive_all(outbox)
+    for number in range(2, 70):  # After so many other rooms this one is forgotten.
+        other = a_room(outbox, number=number)
+        other.leave(outbox)
+    room.join(outbox, history=10, most_bytes=MUCH)
+    assert wire(outbox) == b"yours\n"
+
+
+def test_write_only_client_becomes_a_member_that_is_owed_nothing() -> None:
+    account = Account()
+    outbox, room = an_outbox(account=account, write_only=True), a_room(account=account)
+    talk(room, 3)
+    room.join(outbox, history=10, most_bytes=MUCH)
+    talk(room, 1)
+    assert (room.members, room.subscribers) == ({outbox.id: outbox}, {})
+    assert (account.owed, account.replayed) == (0, 0)
+    room.leave(outbox)
+    assert not room.members
+    assert outbox.is_empty
+
+
+def test_leaving_takes_a_subscriber_out_of_every_table() -> None:
+    first, second = an_outbox(1), an_outbox(2)
+    room = a_room(first, second)
+    room.trailing = {1: first, 2: second}
+    room.leave(first)
+    assert room.members == room.subscribers == room.trailing == {2: second}
+    assert first.log is None
+
+
+def test_unsubscribed_client_stays_a_member() -> None:
+    outbox = an_outbox()
+    room = a_room(outbox)
+    room.trailing = {1: outbox}
+    room.unsubscribe(outbox)
+    assert (room.members, room.subscribers, room.trailing) == ({1: outbox}, {}, {})
+
+
+def test_changes_rise_whenever_a_member_comes_or_goes() -> None:
+    room, first, second = a_room(), an_outbox(1), an_outbox(2)
+    seen = [room.changes]
+    for act in (
+        lambda: room.join(first, 0, 0),
+        lambda: room.join(second, 0, 0),
+        lambda: room.unsubscribe(first),
+        lambda: room.leave(second),
+        lambda: room.leave(first),
+    ):
+        act()
+        seen.append(room.changes)
+    assert seen == sorted(set(seen))
+    talk(room, 3)
+    assert room.changes == seen[-1]
+
+
+# Trimming.
+
+
+def test_blocked_joiner_holds_the_log_back() -> None:
+    outbox, room = an_outbox(), a_room()
+    outbox.refused(now=1.0)
+    talk(room, 4)
+    room.join(outbox, history=0, most_bytes=0)
+    talk(room, 1)
+    room.trim(room.log.head, 0, MUCH)
+    assert held(room) == wire(outbox) == numbered(4, 5)
+
+
+def test_trim_keeps_what_trailing_subscribers_and_the_pass_need() -> None:
+    behind, further = an_outbox(1), an_outbox(2)
+    room = a_room(behind, further)
+    talk(room, 2, 2, 2)
+    room.trailing = {1: behind, 2: further}
+    behind.offset, further.offset = (room.log.chunks[at].start for at in (1, 2))
+    room.trim(room.log.chunks[1].start, 0, MUCH)
+    assert held(room) == numbered(2, 6)
+    room.leave(behind)
+    room.trim(room.log.chunks[0].start, 0, MUCH)
+    assert held(room) == numbered(2, 6), "the pass has not reached the others"
+    room.trim(room.log.head, 0, MUCH)
+    assert held(room) == numbered(4, 6)
+
+
+def test_trailing_subscriber_keeps_more_than_history_may() -> None:
+    outbox = an_outbox()
+    room = a_room(outbox)
+    room.trailing = {1: outbox}
+    talk(room, *[1] * 5)
+    room.trim(room.log.head, 100, 2 * len(b"line 0\n"))
+    assert held(room) == numbered(0, 5)
+    room.leave(outbox)
+    room.trim(room.log.head, 100, 2 * len(b"line 0\n"))
+    assert held(room) == numbered(3, 5)

@@ -1,0 +1,73 @@
+"""A client as data: when it is read, and what it costs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from enum import Enum
+
+import pytest
+
+from hub.rooms.accounting import Account
+from hub.rooms.room import Room
+from hub.session.client import Client, Phase
+from hub.session.read_gate import ENDED, OUTBOX
+from tests.unit.support import NoSocket, a_client, a_room
+
+
+def test_new_client_is_read_and_owed_nothing() -> None:
+    client = a_client()
+    assert client.is_reading and client.is_alive
+    assert client.outbox.is_empty
+    assert not client.inbox.has_lines
+
+
+@pytest.mark.parametrize("reason", [OUTBOX, ENDED])
+def test_client_with_a_pause_reason_is_alive_and_not_read(reason: int) -> None:
+    client = a_client()
+    client.gate.add(reason)
+    assert client.is_alive and not client.is_reading
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_client_is_read_while_opening_or_open(phase: Phase) -> None:
+    client = a_client()
+    client.phase = phase
+    assert client.is_reading is client.is_alive is (phase in (Phase.OPENING, Phase.OPEN))
+
+
+def slots(kind: type) -> list[str]:
+    """The names of all attributes that an object of this class has."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        names = getattr(base, "__slots__", ())
+        found += [names] if isinstance(names, str) else names
+    return found
+
+
+def size_bytes(thing: object) -> int:
+    """An object and all that hangs on it alone: no room, no account, no socket, and no members of enums."""
+    if thing is None or isinstance(thing, bool | Enum | Room | Account | NoSocket):
+        return 0
+    parts = list(thing) if isinstance(thing, list | tuple) else []
+    if isinstance(thing, dict):
+        parts += [part for item in thing.items() for part in item]
+    for name in slots(type(thing)):
+        if name not in ("owner", "log") and hasattr(thing, name):
+            parts.append(getattr(thing, name))
+    return sys.getsizeof(thing) + sum(map(size_bytes, parts))
+
+
+@pytest.mark.promise("resources-idle-client")
+def test_client_that_does_nothing_is_small(record_property: Callable[[str, object], None]) -> None:
+    client = a_client()
+    a_room(client)
+    size = size_bytes(client)
+    record_property("one client object, without its socket", f"{size} bytes")
+    for part in (client, client.inbox, client.gate, client.outbox, client.close):
+        assert not hasattr(part, "__dict__")
+    assert 1000 < size <= 3 * 1024
+
+
+def test_client_has_few_attributes_of_its_own() -> None:
+    assert len(slots(Client)) <= 20

@@ -1,0 +1,120 @@
+"""What the unit tests share: outboxes, rooms and clients without a socket, and a hub without a loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import cast
+
+from hub.config.settings import Settings
+from hub.loop.assembly import Hub
+from hub.loop.limits import Budgets
+from hub.net.poller import Poller
+from hub.net.sockets import Socket, Sockets
+from hub.protocol.encoding import Encoding
+from hub.protocol.line_transport import LineTransport
+from hub.rooms.accounting import Account
+from hub.rooms.log import Log
+from hub.rooms.outbox import Outbox
+from hub.rooms.room import Room
+from hub.session.client import Client, Phase, Transport
+from hub.session.inbox import Inbox
+
+SPEAKER = 99
+"""The id of a sender that is not looked at further; 0 would be the hub itself."""
+MUCH = 1 << 30
+
+
+class NoSocket:
+    """The one thing that a client asks of its socket when it is made."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """The descriptor's number."""
+        return self._fd
+
+
+def an_outbox(
+    id: int = 1,
+    account: Account | None = None,
+    encoding: Encoding = Encoding.LF,
+    *,
+    write_only: bool = False,
+    owner: object = None,
+) -> Outbox:
+    """An outbox that belongs to nobody."""
+    return Outbox(id, owner, account or Account(), encoding, write_only=write_only)
+
+
+def a_client(
+    id: int = 1,
+    account: Account | None = None,
+    encoding: Encoding = Encoding.LF,
+    *,
+    transport: Transport = "line",
+    sock: Socket | None = None,
+    now: float = 0.0,
+) -> Client:
+    """An open client; without a socket it can do all but send and receive."""
+    inbox = Inbox(LineTransport(8192, telnet=True), now)
+    there = sock or cast(Socket, NoSocket(-id))
+    client = Client(id, there, f"192.0.2.1:{id}", "192.0.2.1", transport, inbox, now)
+    client.phase, is_mute = Phase.OPEN, transport == "write-only"
+    client.outbox = an_outbox(id, account, encoding, write_only=is_mute, owner=client)
+    return client
+
+
+def a_room(
+    *members: Client | Outbox, account: Account | None = None, number: int = 1, self_echo: bool = True
+) -> Room:
+    """A room with these in it. What is owed goes on `account`, which should be that of the members."""
+    room = Room("tea", "tea", account or Account(), Log(number, self_echo=self_echo))
+    for member in members:
+        if isinstance(member, Client):
+            member.room = room
+        room.join(member.outbox if isinstance(member, Client) else member, history=0, most_bytes=0)
+    return room
+
+
+@contextlib.contextmanager
+def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
+    """Everything but a loop and listeners."""
+    poller = Poller("level")
+    log: list[str] = []
+    settings = settings or Settings(mode="broadcast", web=False)
+    yield Hub(
+        settings,
+        Sockets(),
+        poller,
+        lambda event, **_: log.append(event),
+        lambda: 0.0,
+        0.0,
+        lambda summary: None,
+        lambda: 0,
+        Budgets(),
+    )
+    poller.close()
+    assert not log
+
+
+def wire(outbox: Outbox) -> bytes:
+    """What the outbox would offer to the kernel next."""
+    return b"".join(segment.wire for segment in outbox.segments())
+
+
+def take(outbox: Outbox, count: int = MUCH) -> bytes:
+    """The kernel takes at most so many bytes of the next batch; what it took."""
+    segments = outbox.segments()
+    taken = b"".join(segment.wire for segment in segments)[:count]
+    outbox.advance(segments, len(taken), now=0.0)
+    return taken
+
+
+def receive_all(outbox: Outbox) -> bytes:
+    """The kernel takes everything that waits; what it took."""
+    got = b""
+    while more := take(outbox):
+        got += more
+    return got
