@@ -25,8 +25,8 @@ class Congestion:
 
     __slots__ = (
         "_limits", "_signs", "alive", "changes", "deadline", "is_stale", "lagging", "majority", "near",
-        "patience_at", "patience_s", "paused", "room", "since", "spends", "stuck_at", "waited_for",
-        "waits_for_all",
+        "patience_at", "patience_s", "paused", "room", "since", "spends", "stuck_at", "unseen",
+        "waited_for", "waits_for_all",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,8 @@ class Congestion:
         """Those that the room waits for, by rule 3 or under --slow wait."""
         self.paused: dict[int, Client] = {}
         """Senders that are not read until the room has caught up."""
+        self.unseen = 0
+        """So many of these have not been looked at since something changed."""
         self.majority = False
         """Most lagged while a sender waited, and not all have caught up that can."""
         self.since = inf

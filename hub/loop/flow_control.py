@@ -14,6 +14,7 @@ looked at once a turn when something changed or its deadline passed, never for e
 wait are always resumed. A look costs the same however many lag: in overload every turn has one.
 """
 
+from itertools import islice
 from math import inf, nextafter
 from typing import Final
 
@@ -27,8 +28,8 @@ from hub.session.read_gate import OUTBOX, ROOM
 
 CAUGHT_UP: Final = 8
 """A congested room goes on when no more than one subscriber in so many lags."""
-RESUMES_A_TURN: Final = 256
-"""So many senders of a room are resumed in one turn: each costs a system call."""
+SENDERS_A_TURN: Final = 128
+"""So many waiting senders of a room are looked at in one turn: to resume one costs a system call."""
 
 
 def is_outbox_full(outbox: Outbox, limit_bytes: int) -> bool:
@@ -83,19 +84,6 @@ def holds(record: Congestion, sender: int) -> bool:
     return by_most or is_somebody_waited_for(record, sender)
 
 
-def do_most_hold_all(record: Congestion) -> bool:
-    """Rule 2, where it holds every sender, even one that is itself among those that lag."""
-    most = 2 * (len(record.lagging) - 1)
-    if record.majority:
-        most = max(most, CAUGHT_UP * (len(record.alive) - 1))
-    return most >= len(record.room.subscribers) > 0
-
-
-def does_one_hold_all(record: Congestion) -> bool:
-    """Rule 3, where it holds every sender that waits already."""
-    return any(record.waits_for_all or id not in record.paused for id in record.waited_for)
-
-
 class FlowControl(Step):
     """Decides which clients are not read for now, and which have had their chance."""
 
@@ -110,7 +98,8 @@ class FlowControl(Step):
 
     def timeout(self, now: float) -> float:
         """Seconds until a room under pressure has to be looked at; infinite while none has to."""
-        return max(0.0, min((record.deadline for record in self.records.values()), default=inf) - now)
+        deadlines = (now if record.unseen else record.deadline for record in self.records.values())
+        return max(0.0, min(deadlines, default=inf) - now)
 
     def must_wait(self, client: Client, now: float) -> bool:
         """Whether this client is not to be read now; if so, its gate has the reason from here on."""
@@ -122,6 +111,7 @@ class FlowControl(Step):
             self._connections.pause(client, OUTBOX)
         record = self._record_of(client) if self.records else None
         if record is not None and holds(record, client.id):
+            record.majority |= most_lag(record, client.id)  # Even if none lags any more when the turn ends.
             record.pause(client, now)
             self._connections.pause(client, ROOM)
         return gate.is_held
@@ -183,52 +173,52 @@ class FlowControl(Step):
         """At the end of a turn: look at the rooms under pressure in which something changed."""
         for record in list(self.records.values()) if self.records else ():
             if record.is_stale or record.changes != record.room.changes or now >= record.deadline:
+                record.unseen = len(record.paused)
+                self._look(record, now)
+            elif record.unseen:
                 self._look(record, now)
 
     def _look(self, record: Congestion, now: float) -> None:
-        room, has_changed = record.room, record.changes != record.room.changes
-        record.is_stale, record.changes = False, room.changes
-        if has_changed:
+        room = record.room
+        if record.changes != room.changes:
             for id in [id for id in record.lagging if id not in room.subscribers]:
                 record.caught_up(id)
+        record.is_stale, record.changes = False, room.changes
         record.forget_silent(now)
         first = next(iter(record.paused), None)
         if first is not None and most_lag(record, first):
             record.majority = True
-        elif CAUGHT_UP * len(record.alive) <= len(room.subscribers):
-            record.majority = False
-        everybody = do_most_hold_all(record)
-        self._wait_for_those_near(record, now, everybody)
-        everybody = everybody or does_one_hold_all(record)
-        record.is_stale = (has_changed or not everybody) and not self._resume(record, everybody)
+        elif max(2 * len(record.lagging), CAUGHT_UP * len(record.alive)) < max(1, len(room.subscribers)):
+            record.majority = False  # No sender would wait for it, whether it is counted itself or not.
+        self._wait_for_those_near(record, now)
+        self._resume(record)
         record.spends = record.patience_s > 0 and is_patience_spent_on_few(record)
-        record.deadline = now if record.is_stale else self._deadline(record, now)
+        record.deadline = self._deadline(record, now)
         is_rested = record.patience_s == self._patience_s or not room.members
         if not record.lagging and not record.paused and is_rested:
             del self.records[room]
             self._ready.rooms.setdefault(room, None)  # A pass trims what was kept for those that lagged.
 
-    def _wait_for_those_near(self, record: Congestion, now: float, everybody: bool) -> None:
+    def _wait_for_those_near(self, record: Congestion, now: float) -> None:
         """Rule 3: wait for those near the limit that move, out of the patience that is left."""
         if record.waits_for_all:
             return
         passed, record.patience_at = now - record.patience_at, now
         change = -passed if record.spends else passed * self._limits.patience_gain
         record.patience_s = min(max(0.0, record.patience_s + change), self._patience_s)
-        record.waited_for = set() if everybody or not record.patience_s else record.near & record.alive
+        is_asked = record.patience_s > 0 and not record.majority
+        record.waited_for = record.near & record.alive if is_asked else set()
 
-    def _resume(self, record: Congestion, everybody: bool) -> bool:
-        """Read the senders again that need not wait any more; whether the turn was enough for all of them."""
-        left = RESUMES_A_TURN
-        for client in list(record.paused.values()):
-            if client.room is record.room and (everybody or holds(record, client.id)):
-                continue
-            if not left:
-                return False
-            left -= 1
-            record.resume(client)
-            self._connections.resume(client, ROOM)
-        return True
+    def _resume(self, record: Congestion) -> None:
+        """Read the senders again that need not wait any more, out of the next few that were not looked at."""
+        count = min(record.unseen, SENDERS_A_TURN)
+        record.unseen -= count
+        for client in list(islice(record.paused.values(), count)):
+            if client.room is record.room and holds(record, client.id):
+                record.paused[client.id] = record.paused.pop(client.id)  # The last of them from here on.
+            else:
+                record.resume(client)
+                self._connections.resume(client, ROOM)
 
     def _deadline(self, record: Congestion, now: float) -> float:
         """When this room has to be looked at though nothing happens; later than now, or time stood still."""

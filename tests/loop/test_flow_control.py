@@ -10,7 +10,7 @@ import pytest
 
 from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
-from hub.loop.flow_control import RESUMES_A_TURN
+from hub.loop.flow_control import SENDERS_A_TURN
 from hub.session.client import Client
 from hub.session.read_gate import OUTBOX, ROOM
 from tests.loop.support import LINE, SMALL_LAG, SteppedHub, take_all
@@ -170,7 +170,7 @@ def test_record_of_a_room_goes_with_the_room() -> None:
 
 
 def test_senders_are_resumed_over_turns_and_all_are_heard() -> None:
-    count = RESUMES_A_TURN + 20
+    count = SENDERS_A_TURN + 20
     with scene(others=1, mode="broadcast", slow="wait") as one:
         hub = one.hub
         one.clog()
@@ -417,7 +417,7 @@ def test_drain_of_many_waiting_senders_watches_no_closed_one() -> None:
         hub, seen = one.hub, one.hub.hub
         one.clog()
         hub.fill(one.talker, one.brisk, lambda: one.waits)
-        with closing(hub.join(RESUMES_A_TURN + 20)) as senders:
+        with closing(hub.join(SENDERS_A_TURN + 20)) as senders:
             for sender in senders:
                 hub.deliver(sender, b"waits\n")
             (record,) = seen.flow.records.values()

@@ -64,6 +64,11 @@ class Peer:
         """The client can neither send nor read any more."""
         return self.remote.closed or self.remote.got_reset or self.tcp.lost
 
+    @property
+    def unread_bytes(self) -> int:
+        """What it has said, or means to say, and the hub has not read."""
+        return len(self._unsent) + len(self.remote.outbox) + len(self.tcp.input)
+
     # What it says.
 
     def say(self, count: int, size: int) -> None:

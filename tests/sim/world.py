@@ -84,7 +84,7 @@ class World:
         self.settle()
         self.outcome.when_settled()
         self.mailbox.post(Stop())
-        for _ in range(SETTLING_TURNS):
+        for _ in range(self._settling_turns()):
             if self.loop.is_drained:
                 break
             self.turn()
@@ -110,11 +110,17 @@ class World:
             peer.greedy = True
             peer.push()
             peer.tcp.widen()
-        for _ in range(SETTLING_TURNS):
+        turns = self._settling_turns()
+        for _ in range(turns):
             if self.outcome.is_settled():
                 return
             self.turn()
-        raise Violation(f"after {SETTLING_TURNS} turns {self.outcome.unsettled()}")
+        raise Violation(f"after {turns} turns {self.outcome.unsettled()}")
+
+    def _settling_turns(self) -> int:
+        """Enough turns; a hub that may discard four bytes in one needs the more the more it has not read."""
+        unread = sum(peer.unread_bytes for peer in self.peers)
+        return SETTLING_TURNS + unread // self.plan.of_turns().discard_bytes
 
     # Time.
 

@@ -7,7 +7,6 @@ import pytest
 from hub.loop.congestion import Congestion
 from hub.loop.flow_control import (
     are_most_catching_up,
-    do_most_hold_all,
     holds,
     is_outbox_full,
     is_over,
@@ -93,16 +92,6 @@ def test_sender_waits_while_more_than_half_of_the_others_lag(
 def test_sender_waits_until_one_in_eight_of_the_others_lags(alive: int, sender: int, waits: bool) -> None:
     assert are_most_catching_up(a_record(17, 5, alive=alive, majority=True), sender) is waits
     assert not are_most_catching_up(a_record(17, 5, alive=alive), sender)
-
-
-@pytest.mark.parametrize("majority", [False, True])
-@pytest.mark.parametrize("alive", [0, 1, 2, 3, 5, 9])
-@pytest.mark.parametrize("lagging", [0, 1, 5, 8, 9, 10, 16])
-@pytest.mark.parametrize("subscribers", [16, 17])
-def test_most_that_hold_all_hold_each(subscribers: int, lagging: int, alive: int, majority: bool) -> None:
-    record = a_record(subscribers, lagging, alive=min(alive, lagging), majority=majority)
-    senders = [*range(1, subscribers + 1), WRITE_ONLY]
-    assert do_most_hold_all(record) is all(holds(record, sender) for sender in senders)
 
 
 # 3. Patience.
