@@ -10,20 +10,13 @@ from hub import __version__
 from web.guard import Handler
 from web.hub_gateway import HUB_GATEWAY, HubGateway, HubSilent
 from web.schema import (
-    CLIENTS_PARAMETERS,
-    NUMBER_DIGITS_MAX,
-    WINDOW_PARAMETERS,
     BadValue,
-    ClosedPage,
-    Health,
-    Readiness,
-    RoomsPage,
     clients_page,
     encode_each,
     json_response,
     problem,
     read_clients_query,
-    read_number,
+    read_id,
     read_parameters,
     read_window,
 )
@@ -66,7 +59,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def summary(request: web.Request) -> web.Response:
     """GET /api/summary: the newest totals, at most about a second old; 503 before the first."""
-    read_parameters(request.query, ())
+    read_parameters(request.query)
     latest = request.app[HUB_GATEWAY].latest
     if latest is None:
         raise HubSilent("the hub has not published anything yet")
@@ -75,48 +68,45 @@ async def summary(request: web.Request) -> web.Response:
 
 async def clients(request: web.Request) -> web.Response:
     """GET /api/clients: open clients, filtered, sorted, and then a page of them."""
-    query = read_clients_query(read_parameters(request.query, CLIENTS_PARAMETERS))
-    return json_response(clients_page(await request.app[HUB_GATEWAY].rows(), query))
+    view = read_clients_query(request.query)
+    return json_response(clients_page(await request.app[HUB_GATEWAY].rows(), view))
 
 
 async def client(request: web.Request) -> web.Response:
     """GET /api/clients/{id}: one open client; 404 when it is closed or never was."""
-    read_parameters(request.query, ())
-    client_id = read_number("id", request.match_info["id"], 0, 10**NUMBER_DIGITS_MAX - 1)
+    read_parameters(request.query)
+    client_id = read_id(request.match_info["id"])
     row = await request.app[HUB_GATEWAY].client(client_id)
     return json_response(row) if row else problem(404, f"no open client has the id {client_id}")
 
 
 async def closed(request: web.Request) -> web.Response:
-    """GET /api/closed: the close log, newest first."""
-    window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
-    entries, kept = await request.app[HUB_GATEWAY].closed(window.offset, window.limit)
-    return json_response(ClosedPage(kept=kept, closed=encode_each(entries)))
+    """GET /api/closed: some of the `kept` entries of the close log, newest first."""
+    entries, kept = await request.app[HUB_GATEWAY].closed(*read_window(request.query))
+    return json_response({"kept": kept, "closed": encode_each(entries)})
 
 
 async def rooms(request: web.Request) -> web.Response:
-    """GET /api/rooms: rooms, largest first."""
-    window = read_window(read_parameters(request.query, WINDOW_PARAMETERS))
-    rows, total = await request.app[HUB_GATEWAY].rooms(window.offset, window.limit)
-    return json_response(RoomsPage(total=total, rooms=encode_each(rows)))
+    """GET /api/rooms: some of the `total` rooms, largest first."""
+    rows, total = await request.app[HUB_GATEWAY].rooms(*read_window(request.query))
+    return json_response({"total": total, "rooms": encode_each(rows)})
 
 
 async def livez(request: web.Request) -> web.Response:
-    """GET /livez: 200 while the hub's loop turns, else 503."""
-    read_parameters(request.query, ())
+    """GET /livez: 200 while the hub's loop turns, else 503; how many turns, as published `age_s` ago."""
+    read_parameters(request.query)
     gateway = request.app[HUB_GATEWAY]
-    turns = gateway.latest.turns if gateway.latest else 0
-    health = Health(alive=is_alive(gateway), turns=turns, age_s=gateway.age_s)
-    return json_response(health, 200 if health.alive else 503)
+    alive, turns = is_alive(gateway), gateway.latest.turns if gateway.latest else 0
+    return json_response({"alive": alive, "turns": turns, "age_s": gateway.age_s}, 200 if alive else 503)
 
 
 async def readyz(request: web.Request) -> web.Response:
     """GET /readyz: 200 while new clients are welcome, else 503."""
-    read_parameters(request.query, ())
+    read_parameters(request.query)
     gateway = request.app[HUB_GATEWAY]
     alive, draining = is_alive(gateway), gateway.latest is not None and gateway.latest.draining
     ready = alive and not draining
-    return json_response(Readiness(ready=ready, alive=alive, draining=draining), 200 if ready else 503)
+    return json_response({"ready": ready, "alive": alive, "draining": draining}, 200 if ready else 503)
 
 
 def is_alive(gateway: HubGateway) -> bool:
@@ -146,6 +136,5 @@ async def asset(request: web.Request) -> web.Response:
 async def unknown(_request: web.Request) -> web.Response:
     """Answer 404 to every other address."""
     return problem(
-        404,
-        "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz",
+        404, "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz"
     )

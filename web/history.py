@@ -7,7 +7,6 @@ always, and a page that is opened sees the past.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from hub.control.snapshots import EventCounts, Record, Summary
 
@@ -18,6 +17,12 @@ SHORTEST_S = 0.5
 
 NOT_EVICTED = frozenset({"peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown"})
 """Close reasons that the hub did not choose; all the others are evictions."""
+
+
+RATES = ("lines_in", "lines_out", "bytes_in", "bytes_out", "turns", "busy")
+COLUMNS = (*RATES, "open", "turn_p99_ms", "evicted")
+Point = Mapping[str, float]
+"""A step of the series: a number for each of COLUMNS."""
 
 
 class Rates(Record, frozen=True, kw_only=True):
@@ -32,40 +37,6 @@ class Rates(Record, frozen=True, kw_only=True):
     """The part of the time that the loop did not wait, 0 to 1."""
     evicted: float = 0.0
     events: EventCounts = EventCounts(in_=0, out=0, rdhup=0, hup=0, err=0, accept=0)
-
-
-class Series(Record, frozen=True, kw_only=True):
-    """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length.
-
-    They go up to the publication of `taken_s`, by the hub's clock (0: none yet), so that a page adds no
-    publication twice.
-    """
-
-    taken_s: float
-    interval_s: float
-    lines_in: list[int]
-    lines_out: list[int]
-    bytes_in: list[int]
-    bytes_out: list[int]
-    open: list[int]
-    turns: list[int]
-    turn_p99_ms: list[float]
-    busy: list[float]
-    evicted: list[int]
-
-
-class Point(NamedTuple):
-    """A step of the series."""
-
-    lines_in: int
-    lines_out: int
-    bytes_in: int
-    bytes_out: int
-    open: int
-    turns: int
-    turn_p99_ms: float
-    busy: float
-    evicted: int
 
 
 class History:
@@ -91,37 +62,25 @@ class History:
         steps = min(max(1, round(passed_s / INTERVAL_S)), POINTS_MAX)
         self._points.extend([point_of(self.rates, summary)] * steps)
 
-    def series(self) -> Series:
-        """All points, by quantity."""
-        points = self._points
-        return Series(
-            taken_s=self._newest.taken_s if self._newest else 0.0,
-            interval_s=INTERVAL_S,
-            lines_in=[point.lines_in for point in points],
-            lines_out=[point.lines_out for point in points],
-            bytes_in=[point.bytes_in for point in points],
-            bytes_out=[point.bytes_out for point in points],
-            open=[point.open for point in points],
-            turns=[point.turns for point in points],
-            turn_p99_ms=[point.turn_p99_ms for point in points],
-            busy=[point.busy for point in points],
-            evicted=[point.evicted for point in points],
-        )
+    def series(self) -> dict[str, object]:
+        """The last minutes, oldest first, in steps of `interval_s`; all lists have the same length.
+
+        They go up to the publication of `taken_s`, by the hub's clock (0: none yet), so that a page adds no
+        publication twice.
+        """
+        taken_s = self._newest.taken_s if self._newest else 0.0
+        columns = {name: [point[name] for point in self._points] for name in COLUMNS}
+        return {"taken_s": taken_s, "interval_s": INTERVAL_S, **columns}
 
 
 def point_of(rates: Rates, summary: Summary) -> Point:
     """The step that ends with this publication."""
-    return Point(
-        lines_in=rates.lines_in,
-        lines_out=rates.lines_out,
-        bytes_in=rates.bytes_in,
-        bytes_out=rates.bytes_out,
-        open=summary.clients.open,
-        turns=rates.turns,
-        turn_p99_ms=round(summary.loop.turn_p99_ms, 2),
-        busy=rates.busy,
-        evicted=round(rates.evicted),
-    )
+    return {
+        **{name: getattr(rates, name) for name in RATES},
+        "open": summary.clients.open,
+        "turn_p99_ms": round(summary.loop.turn_p99_ms, 2),
+        "evicted": round(rates.evicted),
+    }
 
 
 def rates_between(before: Summary, after: Summary) -> Rates:
@@ -140,12 +99,10 @@ def rates_between(before: Summary, after: Summary) -> Rates:
         busy=round(min(1.0, (after.loop.busy_s - before.loop.busy_s) / passed_s), 3),
         evicted=round((evictions(after.closed) - evictions(before.closed)) / passed_s, 1),
         events=EventCounts(
-            in_=rate(before.events.in_, after.events.in_),
-            out=rate(before.events.out, after.events.out),
-            rdhup=rate(before.events.rdhup, after.events.rdhup),
-            hup=rate(before.events.hup, after.events.hup),
-            err=rate(before.events.err, after.events.err),
-            accept=rate(before.events.accept, after.events.accept),
+            **{
+                kind: rate(getattr(before.events, kind), getattr(after.events, kind))
+                for kind in EventCounts.__struct_fields__
+            }
         ),
     )
 

@@ -95,7 +95,7 @@ class HubGateway:
         All callers that ask while a question is under way share its answer, and rows taken less than
         ROWS_FRESH_S ago are served again: ten open pages cost the hub what one does.
         """
-        if self._asking is None:
+        if self._asking is None or self._asking.done():
             if self._clock() - self._runs_taken_s < ROWS_FRESH_S:
                 return list(self._runs)
             self._asking = asyncio.create_task(self._renew_rows())
@@ -115,10 +115,7 @@ class HubGateway:
         return await self._ask(partial(WantRooms, offset, limit))
 
     async def _renew_rows(self) -> None:
-        try:
-            rows = await self._ask(WantRows)
-        finally:
-            self._asking = None
+        rows = await self._ask(WantRows)
         stale, self._runs = self._runs, into_runs(rows)
         self._runs_taken_s = self._clock()
         while stale:

@@ -1,8 +1,8 @@
 """The sessions of all open pages, and the beat that they share.
 
 A beat is a publication of the hub; when none comes, a timer takes over, so that the pages are told of the
-silence. A beat marks every session that is not paused. While no page is open there are no beats to send,
-and nothing is made but the history.
+silence. A beat marks every session. While no page is open there are no beats to send, and nothing is made
+but the history.
 
 A WebSocket is not bound by the same-origin policy: any page of any site may try to open one, and the
 browser tells only in Origin which site it belongs to. So Origin is compared against our own names, and a
@@ -18,9 +18,9 @@ import msgspec
 from aiohttp import web
 
 from hub import __version__
-from hub.control.snapshots import Record, Summary
+from hub.control.snapshots import Summary
 from web.guard import is_from_own_page
-from web.history import History, Rates, Series
+from web.history import History
 from web.hub_gateway import HubGateway
 from web.page_session import PageSession
 from web.schema import View, problem
@@ -31,32 +31,6 @@ SESSIONS_MAX: Final = 64
 BEAT_S: Final = 1.0
 LATE_S: Final = 1.5
 """A publication is due every second; without one in this time the timer beats."""
-
-
-class Hello(Record, frozen=True, kw_only=True, tag_field="kind", tag="hello"):
-    """The first message to a session. `boot` is another one after each start of the process.
-
-    `files` is another one when any file of the page is.
-    """
-
-    protocol: int
-    boot: str
-    version: str
-    files: str
-    ws_port: int
-    series: Series
-
-
-class Update(Record, frozen=True, kw_only=True, tag_field="kind", tag="update"):
-    """What a view shows. With `trouble` both lists are missing and the summary may be old."""
-
-    boot: str
-    age_s: float
-    trouble: str
-    summary: msgspec.Raw | None
-    rates: Rates
-    clients: msgspec.Raw | None
-    closed: msgspec.Raw | None
 
 
 class Live:
@@ -119,30 +93,35 @@ class Live:
             self._timer = None
 
     def _hello(self) -> bytes:
-        return msgspec.json.encode(
-            Hello(
-                protocol=PROTOCOL,
-                boot=self._boot,
-                version=__version__,
-                files=self._files,
-                ws_port=self._gateway.ws_port,
-                series=self._history.series(),
-            )
-        )
+        """The first message to a session.
+
+        `boot` is another one after each start of the process, `files` when any file of the page is.
+        """
+        hello = {
+            "kind": "hello",
+            "protocol": PROTOCOL,
+            "boot": self._boot,
+            "version": __version__,
+            "files": self._files,
+            "ws_port": self._gateway.ws_port,
+            "series": self._history.series(),
+        }
+        return msgspec.json.encode(hello)
 
     async def _update(self, view: View) -> bytes:
-        snapshot, clients = await self._snapshots.see(view.query)
-        return msgspec.json.encode(
-            Update(
-                boot=self._boot,
-                age_s=round(self._gateway.age_s, 2),
-                trouble=snapshot.trouble,
-                summary=snapshot.summary,
-                rates=snapshot.rates,
-                clients=clients,
-                closed=snapshot.closed,
-            )
-        )
+        """What the view shows. With `trouble` both lists are missing and the summary may be old."""
+        snapshot, clients = await self._snapshots.see(view)
+        update = {
+            "kind": "update",
+            "boot": self._boot,
+            "age_s": round(self._gateway.age_s, 2),
+            "trouble": snapshot.trouble,
+            "summary": snapshot.summary,
+            "rates": snapshot.rates,
+            "clients": clients,
+            "closed": snapshot.closed,
+        }
+        return msgspec.json.encode(update)
 
 
 LIVE = web.AppKey("live", Live)

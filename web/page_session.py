@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from web.schema import BadValue, View, read_view
+from web.schema import View, read_view
 
 MESSAGE_BYTES_MAX: Final = 4096
 VIEWS_PER_S: Final = 20
@@ -35,12 +35,6 @@ SEND_BUFFER_BYTES: Final = 64 * 1024
 """In the kernel, which books twice that; its default would take minutes of updates for a page that sleeps."""
 
 Update = Callable[[View], Awaitable[bytes]]
-
-
-class Problem(msgspec.Struct, frozen=True, tag_field="kind", tag="error"):
-    """What was wrong with a view; the one before it stays."""
-
-    error: str
 
 
 class PageSession:
@@ -70,10 +64,9 @@ class PageSession:
         self._writing: asyncio.Task[int] | None = None
 
     def nudge(self) -> None:
-        """Mark that an update is due; a paused page is left alone."""
-        if not self._view.paused:
-            self._due = True
-            self._wake.set()
+        """Mark that an update is due; a paused page gets none."""
+        self._due = True
+        self._wake.set()
 
     def close(self) -> None:
         """Say that the server goes away, and close, whatever is being waited for."""
@@ -145,7 +138,7 @@ class PageSession:
         self._views_at_s = asyncio.get_running_loop().time() + 1 / VIEWS_PER_S
         try:
             self._view = read_view(text)
-        except (BadValue, msgspec.MsgspecError) as error:
+        except msgspec.MsgspecError as error:
             self._problem = str(error)[:ERROR_CHARACTERS]
             self._wake.set()
         else:
@@ -181,7 +174,7 @@ class PageSession:
             await self._send(ping, WSMsgType.PONG)
         problem, self._problem = self._problem, ""
         if problem:
-            await self._send(msgspec.json.encode(Problem(problem)))
+            await self._send(msgspec.json.encode({"kind": "error", "error": problem}))
 
     async def _send_update(self) -> None:
         self._due = False

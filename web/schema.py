@@ -13,26 +13,22 @@ than RUN_ROWS rows:
 """
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 from multidict import MultiMapping
 
-from hub.control.snapshots import ClientRow, ClosedClient, Record, RoomRow
+from hub.control.snapshots import ClientRow, Record
 
 RUN_ROWS = 500
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
 VIEW_LIMIT_MAX = 500
 NUMBER_DIGITS_MAX = 15
-
-WINDOW_PARAMETERS = ("limit", "offset")
-CLIENTS_PARAMETERS = ("sort", "order", "q", *WINDOW_PARAMETERS)
 SORT_FIELDS = ClientRow.__struct_fields__
 
 Run = list[ClientRow]
@@ -45,88 +41,29 @@ class BadValue(ValueError):
         super().__init__(f"{name}={value[:100]!r}: allowed is {allowed}")
 
 
-class Problem(Record, frozen=True):
-    """The body of every answer that is not a success."""
-
-    error: str
-
-
-class ClientsPage(Record, frozen=True):
-    """`total` clients are open, `matched` of them fit the filter, and these are some of those."""
-
-    total: int
-    matched: int
-    offset: int
-    limit: int
-    clients: list[msgspec.Raw]
-
-
-class ClosedPage(Record, frozen=True):
-    """Some of the `kept` entries of the close log, newest first."""
-
-    kept: int
-    closed: list[msgspec.Raw]
-
-
-class RoomsPage(Record, frozen=True):
-    """Some of the `total` rooms, largest first."""
-
-    total: int
-    rooms: list[msgspec.Raw]
-
-
-class Health(Record, frozen=True):
-    """Whether the hub's loop turns: how many turns it had made when it published, and how long ago."""
-
-    alive: bool
-    turns: int
-    age_s: float
-
-
-class Readiness(Record, frozen=True):
-    """Whether new clients are welcome: the loop turns and is not draining."""
-
-    ready: bool
-    alive: bool
-    draining: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which part of a list is asked for."""
-
-    offset: int
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class ClientsQuery:
-    """Which clients are asked for, and in which order. An empty `q` fits all."""
-
-    sort: str
-    descending: bool
-    q: str
-    window: Window
-
-
 class View(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an open page asks to see: its only kind of message. What it leaves out has the default."""
+    """Which clients are asked for, and in which order: an open page's only kind of message.
+
+    What a message leaves out has the default. An empty `q` fits all. Raises BadValue where `sort` is no
+    field of a row, or `order` neither asc nor desc.
+    """
 
     sort: str = "id"
-    order: Literal["asc", "desc"] = "asc"
+    order: str = "asc"
     q: str = ""
     offset: Annotated[int, msgspec.Meta(ge=0, lt=10**NUMBER_DIGITS_MAX)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=VIEW_LIMIT_MAX)] = 50
     paused: bool = False
 
-    @property
-    def query(self) -> ClientsQuery:
-        """The clients in it."""
-        return ClientsQuery(self.sort, self.order == "desc", self.q, Window(self.offset, self.limit))
+    def __post_init__(self) -> None:
+        if self.sort not in SORT_FIELDS:
+            raise BadValue("sort", self.sort, f"one of {', '.join(SORT_FIELDS)}")
+        if self.order not in ("asc", "desc"):
+            raise BadValue("order", self.order, "asc or desc")
 
 
-def json_response(body: Record, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Encode a record as a JSON answer."""
+def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Encode a record or a dict as a JSON answer."""
     return web.Response(
         body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json"
     )
@@ -134,10 +71,10 @@ def json_response(body: Record, status: int = 200, headers: Mapping[str, str] | 
 
 def problem(status: int, error: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer that is not a success, and why."""
-    return json_response(Problem(error=error), status, headers)
+    return json_response({"error": error}, status, headers)
 
 
-def read_parameters(query: MultiMapping[str], allowed: Collection[str]) -> dict[str, str]:
+def read_parameters(query: MultiMapping[str], *allowed: str) -> dict[str, str]:
     """The query as a dict; raises BadValue for an unknown name and for one that is given twice."""
     parameters: dict[str, str] = {}
     for name, value in query.items():
@@ -149,35 +86,34 @@ def read_parameters(query: MultiMapping[str], allowed: Collection[str]) -> dict[
     return parameters
 
 
-def read_window(parameters: Mapping[str, str]) -> Window:
-    """`limit` and `offset`, checked; raises BadValue."""
-    return Window(
-        offset=read_number("offset", parameters.get("offset", "0"), 0, 10**NUMBER_DIGITS_MAX - 1),
-        limit=read_number("limit", parameters.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX),
+def read_window(query: MultiMapping[str]) -> tuple[int, int]:
+    """The `offset` and the `limit` of a list; raises BadValue."""
+    return window_of(read_parameters(query, "limit", "offset"))
+
+
+def window_of(parameters: Mapping[str, str]) -> tuple[int, int]:
+    """The `offset` and the `limit` among these parameters; raises BadValue."""
+    return (
+        read_number("offset", parameters.get("offset", "0"), 0, 10**NUMBER_DIGITS_MAX - 1),
+        read_number("limit", parameters.get("limit", str(LIMIT_DEFAULT)), 1, LIMIT_MAX),
     )
 
 
 def read_view(text: str) -> View:
-    """A page's message, checked; raises BadValue or msgspec.DecodeError, whose text says what is allowed."""
-    view = msgspec.json.decode(text, type=View)
-    check_sort(view.sort)
-    return view
+    """A page's message, checked; raises msgspec.MsgspecError, whose text says what is allowed."""
+    return msgspec.json.decode(text, type=View)
 
 
-def check_sort(sort: str) -> None:
-    """Raises BadValue where this is no field of a row."""
-    if sort not in SORT_FIELDS:
-        raise BadValue("sort", sort, f"one of {', '.join(SORT_FIELDS)}")
-
-
-def read_clients_query(parameters: Mapping[str, str]) -> ClientsQuery:
+def read_clients_query(query: MultiMapping[str]) -> View:
     """All that /api/clients takes, checked; raises BadValue."""
-    sort = parameters.get("sort", "id")
-    check_sort(sort)
-    order = parameters.get("order", "asc")
-    if order not in ("asc", "desc"):
-        raise BadValue("order", order, "asc or desc")
-    return ClientsQuery(sort, order == "desc", parameters.get("q", ""), read_window(parameters))
+    fields: dict[str, Any] = read_parameters(query, "sort", "order", "q", "limit", "offset")
+    fields["offset"], fields["limit"] = window_of(fields)
+    return View(**fields)
+
+
+def read_id(text: str) -> int:
+    """The id of a client; raises BadValue."""
+    return read_number("id", text, 0, 10**NUMBER_DIGITS_MAX - 1)
 
 
 def read_number(name: str, text: str, least: int, most: int) -> int:
@@ -193,36 +129,29 @@ def into_runs(rows: Sequence[ClientRow]) -> list[Run]:
     return [list(rows[start : start + RUN_ROWS]) for start in range(0, len(rows), RUN_ROWS)]
 
 
-def clients_page(runs: Sequence[Run], query: ClientsQuery) -> ClientsPage:
-    """The page that is asked for. Equal rows stay in the hub's order, whichever way the sort goes."""
-    fitting = keep_fitting(runs, query.q) if query.q else runs
-    matched, window = count(fitting), query.window
-    rows = pick(fitting, query) if window.offset < matched else []
-    return ClientsPage(
-        total=count(runs),
-        matched=matched,
-        offset=window.offset,
-        limit=window.limit,
-        clients=encode_each(rows),
-    )
+def clients_page(runs: Sequence[Run], view: View) -> dict[str, Any]:
+    """Some of the `matched` clients that fit, of `total` open ones.
+
+    Equal rows stay in the hub's order, whichever way the sort goes.
+    """
+    needle = view.q.casefold()
+    fitting = [[row for row in run if fits(row, needle)] for run in runs] if needle else runs
+    matched = sum(map(len, fitting))
+    return {
+        "total": sum(map(len, runs)),
+        "matched": matched,
+        "offset": view.offset,
+        "limit": view.limit,
+        "clients": encode_each(pick(fitting, view) if view.offset < matched else []),
+    }
 
 
-def pick(runs: Sequence[Run], query: ClientsQuery) -> list[ClientRow]:
-    """The rows in the window, in order."""
-    field = attrgetter(query.sort)
-    ordered = heapq.merge(
-        *[sorted(run, key=field, reverse=query.descending) for run in runs],
-        key=field,
-        reverse=query.descending,
-    )
-    window = query.window
-    return list(islice(ordered, window.offset, window.offset + window.limit))
-
-
-def keep_fitting(runs: Sequence[Run], q: str) -> list[Run]:
-    """The rows that contain `q`, in any case of letters."""
-    needle = q.casefold()
-    return [[row for row in run if fits(row, needle)] for run in runs]
+def pick(runs: Sequence[Run], view: View) -> list[ClientRow]:
+    """The rows in the view's window, in order."""
+    field, descending = attrgetter(view.sort), view.order == "desc"
+    ordered = [sorted(run, key=field, reverse=descending) for run in runs]
+    merged = heapq.merge(*ordered, key=field, reverse=descending)
+    return list(islice(merged, view.offset, view.offset + view.limit))
 
 
 def fits(row: ClientRow, needle: str) -> bool:
@@ -231,11 +160,6 @@ def fits(row: ClientRow, needle: str) -> bool:
     return needle in f"{row.peer}\n{row.nick}\n{row.room}\n{row.id}\n{row.transport}".casefold()
 
 
-def count(runs: Sequence[Run]) -> int:
-    """How many rows the runs hold."""
-    return sum(len(run) for run in runs)
-
-
-def encode_each(rows: Sequence[ClientRow | ClosedClient | RoomRow]) -> list[msgspec.Raw]:
+def encode_each(rows: Sequence[Record]) -> list[msgspec.Raw]:
     """Every row as JSON by itself; the page that takes them only copies."""
     return [msgspec.Raw(msgspec.json.encode(row)) for row in rows]

@@ -13,13 +13,14 @@ Many expensive views make the page slower, not the hub.
 import asyncio
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
-from hub.control.snapshots import ClosedClient, Record, Summary
+from hub.control.snapshots import ClosedClient, Summary
 from web.history import History, Rates
 from web.hub_gateway import HubGateway, HubSilent
-from web.schema import ClientsQuery, ClosedPage, Run, clients_page
+from web.schema import Run, View, clients_page
 
 CLOSED_SHOWN = 20
 CLOSED_BYTES_MAX = 5_000
@@ -30,58 +31,34 @@ REST = 4
 REST_MAX_S = 0.5
 
 
-class ShownClosed(Record, frozen=True, kw_only=True):
-    """What the live page shows of an entry of the close log."""
-
-    id: int
-    peer: str
-    transport: str
-    nick: str
-    room: str
-    reason: str
-    detail: str
-    closed_wall_s: float
-    age_s: float
-    lateness_ms: float | None
-    unsent_bytes: int
-    unsent_outbox_bytes: int
+CLOSED_FIELDS = (
+    "id", "peer", "transport", "nick", "room", "reason", "detail", "closed_wall_s", "age_s", "lateness_ms",
+    "unsent_bytes", "unsent_outbox_bytes",
+)  # fmt: skip
+"""What the live page shows of an entry of the close log."""
 
 
+@dataclass
 class Snapshot:
     """The hub as it was at one beat. `trouble` says in one line why both lists are missing."""
 
-    def __init__(
-        self,
-        summary: Summary | None,
-        rates: Rates,
-        *,
-        runs: list[Run] | None = None,
-        closed: msgspec.Raw | None = None,
-        trouble: str = "",
-    ) -> None:
-        self.summary = None if summary is None else msgspec.Raw(msgspec.json.encode(summary))
-        self.rates = rates
-        self.closed = closed
-        self.trouble = trouble
-        self._runs = runs or []
-        self._pages: dict[ClientsQuery, msgspec.Raw] = {}
+    beat: int
+    summary: Summary | None
+    rates: Rates
+    runs: list[Run]
+    closed: dict[str, object] | None
+    trouble: str
+    pages: dict[View, msgspec.Raw] = field(default_factory=dict)
 
-    def has(self, query: ClientsQuery) -> bool:
+    def has(self, view: View) -> bool:
         """Whether this page costs nothing any more."""
-        return bool(self.trouble) or query in self._pages
+        return bool(self.trouble) or view in self.pages
 
-    def clients(self, query: ClientsQuery) -> msgspec.Raw | None:
+    def clients(self, view: View) -> msgspec.Raw | None:
         """The page of clients as JSON, made now unless another session has asked for it."""
-        if self.trouble:
-            return None
-        if query not in self._pages:
-            self._pages[query] = msgspec.Raw(msgspec.json.encode(clients_page(self._runs, query)))
-        return self._pages[query]
-
-    def release(self) -> None:
-        """Give the rows back, a run at a time. No page is made of this snapshot afterwards."""
-        while self._runs:
-            self._runs.pop()
+        if not self.has(view):
+            self.pages[view] = msgspec.Raw(msgspec.json.encode(clients_page(self.runs, view)))
+        return self.pages.get(view)
 
 
 class SnapshotCache:
@@ -91,7 +68,7 @@ class SnapshotCache:
         self._gateway = gateway
         self._history = history
         self._beat = 0
-        self._now: tuple[int, Snapshot] | None = None
+        self._now: Snapshot | None = None
         self._taking: asyncio.Task[None] | None = None
         self._making = asyncio.Lock()
         self._rest_until_s = -math.inf
@@ -107,62 +84,56 @@ class SnapshotCache:
             self._taking = None
         self._replace(None)
 
-    async def see(self, query: ClientsQuery) -> tuple[Snapshot, msgspec.Raw | None]:
+    async def see(self, view: View) -> tuple[Snapshot, msgspec.Raw | None]:
         """The newest snapshot, and in it the clients that are asked for."""
-        if self._now is None or self._now[0] != self._beat:
+        if self._now is None or self._now.beat != self._beat:
             await self._take()
         snapshot = self._newest()
-        if snapshot.has(query):
-            return snapshot, snapshot.clients(query)
+        if snapshot.has(view):
+            return snapshot, snapshot.clients(view)
         async with self._making:
-            return await self._make(query)
-
-    async def _make(self, query: ClientsQuery) -> tuple[Snapshot, msgspec.Raw | None]:
-        loop = asyncio.get_running_loop()
-        rest_s = self._rest_until_s - loop.time()
-        if rest_s > 0:
-            await asyncio.sleep(rest_s)
-        snapshot = self._newest()  # A snapshot from before the wait may have lost its rows.
-        started_s = loop.time()
-        page = snapshot.clients(query)
-        ended_s = loop.time()
-        self._rest_until_s = ended_s + min(REST * (ended_s - started_s), REST_MAX_S)
-        return snapshot, page
+            loop = asyncio.get_running_loop()
+            rest_s = self._rest_until_s - loop.time()
+            if rest_s > 0:
+                await asyncio.sleep(rest_s)
+            snapshot = self._newest()  # A snapshot from before the wait may have lost its rows.
+            started_s = loop.time()
+            page = snapshot.clients(view)
+            ended_s = loop.time()
+            self._rest_until_s = ended_s + min(REST * (ended_s - started_s), REST_MAX_S)
+            return snapshot, page
 
     def _newest(self) -> Snapshot:
         assert self._now is not None
-        return self._now[1]
+        return self._now
 
-    def _replace(self, now: tuple[int, Snapshot] | None) -> None:
+    def _replace(self, now: Snapshot | None) -> None:
         before, self._now = self._now, now
-        if before is not None:
-            before[1].release()
+        while before is not None and before.runs:  # No page is made of it afterwards.
+            before.runs.pop()
 
     async def _take(self) -> None:
         """Take a snapshot, or wait for the one that is being taken; its beat may be over by then."""
-        if self._taking is None:
+        if self._taking is None or self._taking.done():
             self._taking = asyncio.create_task(self._take_now())
         await asyncio.shield(self._taking)
 
     async def _take_now(self) -> None:
-        beat = self._beat
-        try:
-            self._replace((beat, await self._ask()))
-        finally:
-            if self._taking is asyncio.current_task():
-                self._taking = None
-
-    async def _ask(self) -> Snapshot:
-        gateway, rates = self._gateway, self._history.rates
-        if gateway.age_s > SILENT_S:
-            return Snapshot(gateway.latest, rates, trouble=silence(gateway.age_s))
-        try:
-            runs = await gateway.rows()
-            entries, kept = await gateway.closed(0, CLOSED_SHOWN)
-        except HubSilent as error:
-            return Snapshot(gateway.latest, rates, trouble=str(error))
-        closed = ClosedPage(kept=kept, closed=shown_closed(entries))
-        return Snapshot(gateway.latest, rates, runs=runs, closed=msgspec.Raw(msgspec.json.encode(closed)))
+        gateway, beat, rates = self._gateway, self._beat, self._history.rates
+        runs: list[Run] = []
+        closed, trouble = None, ""
+        if math.isinf(gateway.age_s):
+            trouble = "the hub has not published anything yet"
+        elif gateway.age_s > SILENT_S:
+            trouble = f"the hub has published nothing for {gateway.age_s:.0f} s"
+        else:
+            try:
+                runs = await gateway.rows()
+                entries, kept = await gateway.closed(0, CLOSED_SHOWN)
+                closed = {"kept": kept, "closed": shown_closed(entries)}
+            except HubSilent as error:
+                trouble = str(error)
+        self._replace(Snapshot(beat, gateway.latest, rates, runs, closed, trouble))
 
 
 def shown_closed(entries: Sequence[ClosedClient]) -> list[msgspec.Raw]:
@@ -170,34 +141,9 @@ def shown_closed(entries: Sequence[ClosedClient]) -> list[msgspec.Raw]:
     shown: list[msgspec.Raw] = []
     left = CLOSED_BYTES_MAX
     for entry in entries:
-        line = msgspec.json.encode(as_shown(entry))
+        line = msgspec.json.encode({name: getattr(entry, name) for name in CLOSED_FIELDS})
         left -= len(line)
         if left < 0:
             break
         shown.append(msgspec.Raw(line))
     return shown
-
-
-def as_shown(entry: ClosedClient) -> ShownClosed:
-    """An entry of the close log in the words of the live page's protocol."""
-    return ShownClosed(
-        id=entry.id,
-        peer=entry.peer,
-        transport=entry.transport,
-        nick=entry.nick,
-        room=entry.room,
-        reason=entry.reason,
-        detail=entry.detail,
-        closed_wall_s=entry.closed_wall_s,
-        age_s=entry.age_s,
-        lateness_ms=entry.lateness_ms,
-        unsent_bytes=entry.unsent_bytes,
-        unsent_outbox_bytes=entry.unsent_outbox_bytes,
-    )
-
-
-def silence(age_s: float) -> str:
-    """The trouble of a hub that published so long ago, in words."""
-    if math.isinf(age_s):
-        return "the hub has not published anything yet"
-    return f"the hub has published nothing for {age_s:.0f} s"

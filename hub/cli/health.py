@@ -13,10 +13,11 @@ such.
 import json
 import threading
 from contextlib import closing
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
+
+from cyclopts import CycloptsError
 
 from hub.config.allowed_hosts import in_url, reachable
 from hub.config.settings import Settings
@@ -29,16 +30,11 @@ LIMIT_S: Final = 3.0
 _ANSWER_BYTES: Final = 4096
 
 
-class NothingToAsk(ValueError):
-    """These settings name no page; the text says which of them, and what to do."""
-
-
 class _Unwell(Exception):
     """Why the hub is not well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Where a hub's page is: the host as it is connected to, so without brackets."""
 
     host: str
@@ -48,22 +44,19 @@ class Page:
         return f"{in_url(self.host)}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What came out of a question, in one line."""
 
     code: int
     text: str
 
 
-def page_of(settings: Settings, url: str = "") -> Page:
-    """Where a hub with these settings has its page, unless a URL says it. Raises NothingToAsk."""
-    if url:
-        return split_url(url)
+def page_of(settings: Settings) -> Page:
+    """Where a hub with these settings has its page. Raises CycloptsError where none is known."""
     if not settings.web:
-        raise NothingToAsk("--no-web: a hub without a page answers nobody, so there is nothing to ask")
+        raise CycloptsError("--no-web: a hub without a page answers nobody, so there is nothing to ask")
     if not settings.web_port:
-        raise NothingToAsk("--web-port: 0 was any free port: give the one that serve named, or --url")
+        raise CycloptsError("--web-port: 0 was any free port: give the one that serve named, or --url")
     return Page(reachable(settings.web_host), settings.web_port)
 
 
@@ -77,76 +70,59 @@ def split_url(url: str) -> Page:
     return Page(host, port)
 
 
-def _read_url(url: str) -> str:
-    split_url(url)
-    return url
-
-
-URL = Kind("URL", "an address such as http://127.0.0.1:8080/", _read_url, lambda url: url or "none")
+URL = Kind("URL", "an address such as http://127.0.0.1:8080/", split_url, lambda page: str(page or "none"))
 
 
 def ask(page: Page, *, ready: bool = False, limit_s: float = LIMIT_S) -> Verdict:
     """Ask a hub how it is; with `ready`, whether it takes new clients. Never raises, never takes longer."""
-    question = _Question(page, ready)
-    asker = threading.Thread(target=question.ask, name="health", daemon=True)
+    verdicts: list[Verdict] = []  # The last counts, also where the limit comes before the answer.
+
+    def unwell(why: object) -> None:
+        verdicts.append(Verdict(UNWELL, f"not well: {page}: {why}"))
+
+    def converse() -> None:
+        try:
+            with closing(HTTPConnection(page.host, page.port)) as connection:
+                connection.connect()
+                unwell(f"it listens and does not answer within {limit_s:g} s")
+                verdicts.append(Verdict(WELL, f"well: {page}: {_hear(connection, ready)}"))
+        except _Unwell as why:
+            unwell(why)
+        except ConnectionRefusedError:
+            unwell("nobody listens there")
+        except OSError as error:  # RemoteDisconnected is one, with a text of its own.
+            unwell((error.strerror or str(error)).lower())
+        except HTTPException:
+            unwell("wrong answer: not HTTP")
+
+    unwell(f"no connection within {limit_s:g} s")
+    asker = threading.Thread(target=converse, name="health", daemon=True)
     asker.start()
     asker.join(limit_s)
-    late = "it listens and does not answer" if question.connected else "no connection"
-    return question.verdict or Verdict(UNWELL, f"not well: {page}: {late} within {limit_s:g} s")
+    return verdicts[-1]
 
 
-class _Question:
-    """A conversation with a page. `verdict` is None until it is over."""
-
-    def __init__(self, page: Page, ready: bool) -> None:
-        self.connected = False
-        self.verdict: Verdict | None = None
-        self._page = page
-        self._ready = ready
-
-    def ask(self) -> None:
-        try:
-            text = self._ask()
-        except _Unwell as why:
-            self.verdict = Verdict(UNWELL, f"not well: {self._page}: {why}")
-        else:
-            self.verdict = Verdict(WELL, f"well: {self._page}: {text}")
-
-    def _ask(self) -> str:
-        try:
-            with closing(HTTPConnection(self._page.host, self._page.port)) as connection:
-                connection.connect()
-                self.connected = True
-                heard = self._judge_life(_get(connection, "/livez"))
-                return heard + self._judge_readiness(_get(connection, "/readyz"))
-        except ConnectionRefusedError:
-            raise _Unwell("nobody listens there") from None
-        except OSError as error:  # RemoteDisconnected is one, with a text of its own.
-            raise _Unwell((error.strerror or str(error)).lower()) from None
-        except HTTPException:
-            raise _Unwell("wrong answer: not HTTP") from None
-
-    def _judge_life(self, answer: object) -> str:
-        match answer:
-            case {"alive": True, "turns": int(turns), "age_s": float(age_s)}:
-                return f"{turns} turns, heard of {age_s:.1f} s ago"
-            case {"alive": False, "age_s": float(age_s)}:
-                raise _Unwell(f"the loop hangs, it was heard of {age_s:.1f} s ago")
-            case {"alive": False, "age_s": None}:
-                raise _Unwell("the loop has not been heard of yet")
-        raise _Unwell("wrong answer: not from a hub")
-
-    def _judge_readiness(self, answer: object) -> str:
-        match answer:
-            case {"ready": True}:
-                return ""
-            case {"draining": True} if self._ready:
-                raise _Unwell("draining, it takes no new clients")
-            case {"draining": True}:
-                return ", draining"
-            case {"ready": False}:  # Unlike a moment ago.
-                raise _Unwell("the loop hangs")
-        raise _Unwell("wrong answer: not from a hub")
+def _hear(connection: HTTPConnection, ready: bool) -> str:
+    """What a hub that is well says of itself. Raises _Unwell for anything else."""
+    match _get(connection, "/livez"):
+        case {"alive": True, "turns": int(turns), "age_s": float(age_s)}:
+            well = f"{turns} turns, heard of {age_s:.1f} s ago"
+        case {"alive": False, "age_s": float(age_s)}:
+            raise _Unwell(f"the loop hangs, it was heard of {age_s:.1f} s ago")
+        case {"alive": False, "age_s": None}:
+            raise _Unwell("the loop has not been heard of yet")
+        case _:
+            raise _Unwell("wrong answer: not from a hub")
+    match _get(connection, "/readyz"):
+        case {"ready": True}:
+            return well
+        case {"draining": True} if ready:
+            raise _Unwell("draining, it takes no new clients")
+        case {"draining": True}:
+            return f"{well}, draining"
+        case {"ready": False}:  # Unlike a moment ago.
+            raise _Unwell("the loop hangs")
+    raise _Unwell("wrong answer: not from a hub")
 
 
 def _get(connection: HTTPConnection, path: str) -> object:
@@ -159,9 +135,7 @@ def _get(connection: HTTPConnection, path: str) -> object:
     except (ValueError, RecursionError):
         said = None
     match said:
-        case {
-            "error": str(error)
-        }:  # What a page of ours says where it refuses: 421 for a name it does not have.
+        case {"error": str(error)}:  # What a page of ours says where it refuses: 421 for a wrong name.
             raise _Unwell(f"wrong answer: {answer.status}: {error}")
     if answer.status not in (200, 503) or said is None:
         raise _Unwell(f"wrong answer: {answer.status} {answer.reason}")

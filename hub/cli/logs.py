@@ -14,11 +14,11 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Form = Literal["text", "json"]
 
@@ -33,8 +33,7 @@ LINE_CHARACTERS = 500
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record as it was left: seconds since 1970 (UTC), what happened, and its particulars."""
 
     wall_s: float
@@ -56,36 +55,30 @@ class Limiter:
     def __init__(self) -> None:
         self._windows: dict[str, _Window] = {}
 
-    def admit(self, entry: Entry) -> bool:
-        """Whether this record is written as it is. Collect what is `due` at its time first."""
+    def take(self, entry: Entry) -> list[Entry]:
+        """What is written now that this record came: it, if it is admitted, after what was `due` by then."""
+        ready = self.due(entry.wall_s)
         window = self._windows.setdefault(entry.event, _Window(entry.wall_s))
         window.count += 1
-        return window.count <= LIKE_RECORDS
+        return [*ready, entry] if window.count <= LIKE_RECORDS else ready
 
     def due(self, now_s: float) -> list[Entry]:
-        """Close the windows that have ended; one record for each that held some back.
+        """Close the windows that have ended, all at infinity; one record for each that held some back.
 
         A wall clock may be set back: a window that begins in the future has ended too.
         """
         ended = [name for name, w in self._windows.items() if not 0 <= now_s - w.start_s < WINDOW_S]
-        return self._close(ended)
-
-    def rest(self) -> list[Entry]:
-        """Close every window, for the end of the log."""
-        return self._close(list(self._windows))
-
-    def wait_s(self, now_s: float) -> float | None:
-        """Seconds until the next window ends, or None when none is open."""
-        ends = [window.start_s + WINDOW_S - now_s for window in self._windows.values()]
-        return min(WINDOW_S, max(0.0, min(ends))) if ends else None
-
-    def _close(self, names: list[str]) -> list[Entry]:
-        closed = [(name, self._windows.pop(name)) for name in names]
+        closed = [(name, self._windows.pop(name)) for name in ended]
         return [
             Entry(window.start_s + WINDOW_S, name, {"repeated": window.count - LIKE_RECORDS})
             for name, window in closed
             if window.count > LIKE_RECORDS
         ]
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds until the next window ends, or None when none is open."""
+        ends = [window.start_s + WINDOW_S - now_s for window in self._windows.values()]
+        return min(WINDOW_S, max(0.0, min(ends))) if ends else None
 
 
 class Formatter:
@@ -130,7 +123,6 @@ class LogThread:
         """Begin to write."""
         self._thread.start()
 
-    @property
     def lost(self) -> int:
         """Records that nobody will ever read."""
         return self.dropped + self.errors
@@ -150,12 +142,8 @@ class LogThread:
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:
-            for closed in self._limiter.due(entry.wall_s):
-                self._write(closed)
-            if self._limiter.admit(entry):
-                self._write(entry)
-        for closed in self._limiter.rest():
-            self._write(closed)
+            self._write(self._limiter.take(entry))
+        self._write(self._limiter.due(math.inf))
 
     def _next(self) -> Entry | None:
         """Wait for a record, writing the counts of the seconds that end meanwhile. None: stop."""
@@ -163,17 +151,16 @@ class LogThread:
             try:
                 return self._queue.get(timeout=self._limiter.wait_s(time.time()))
             except queue.Empty:
-                for closed in self._limiter.due(time.time()):
-                    self._write(closed)
+                self._write(self._limiter.due(time.time()))
 
-    def _write(self, entry: Entry) -> None:
-        # Anything else would end the thread, and with it the log, over one bad field.
-        try:
-            rest = memoryview(self._formatter.line(entry))
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except Exception:
-            self.errors += 1
+    def _write(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            try:
+                rest = memoryview(self._formatter.line(entry))
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except Exception:  # Else the thread would end, and with it the log, over one bad field.
+                self.errors += 1
 
 
 class Forward(logging.Handler):
@@ -211,9 +198,8 @@ def own_line(text: str) -> str:
 
 def fill_standard_descriptors() -> None:
     """Open /dev/null for a standard descriptor that is closed, or a socket gets its number, and the log."""
-    descriptor = os.open("/dev/null", os.O_RDWR)
-    while descriptor <= 2:
-        descriptor = os.open("/dev/null", os.O_RDWR)
+    while (descriptor := os.open("/dev/null", os.O_RDWR)) <= 2:
+        pass
     os.close(descriptor)
 
 

@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from types import FrameType
 from typing import Annotated, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -29,7 +28,7 @@ from rich.console import Console
 
 from hub import __version__
 from hub.cli.demo import Company, DemoSettings
-from hub.cli.health import URL, NothingToAsk, ask, page_of
+from hub.cli.health import URL, Page, ask, page_of
 from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
 from hub.cli.terminal import run as run_terminal
 from hub.config.settings import Settings, affordable, page_connections, refuse_conflicts, running
@@ -43,11 +42,10 @@ Config = Annotated[str, running("--config", FILE), Parameter(help="One that is n
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
 _BOUNDLESS = 1 << 30
-_PORTS = {"line": "lines", "websocket": "websockets"} | {
-    kind: f"{kind} lines" for kind in ("read-only", "write-only")
-}
+_PORTS = {"line": "lines", "websocket": "websockets"} | {k: f"{k} lines" for k in ("read-only", "write-only")}
 _PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
-_DEFAULTS, _DEMO_DEFAULTS = Settings(), DemoSettings()
+_DEFAULTS, _FOR_DEMO = Settings(), DemoSettings()
+_CHECKED = Parameter(name="*", validator=refuse_conflicts)
 _EPILOGUE = """\
 Every flag of serve is a variable as well, HUBBUB_IDLE_TIMEOUT=5m, and a line of
 hubbub.toml, idle-timeout = "5m". Flags beat variables, variables beat the file.
@@ -55,23 +53,7 @@ Times: 500ms 30s 5m 2h, sizes: 64KiB 1MiB (KB and MB are 1000s).
 
 Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available,
 70 internal error, 128+N left at once on a second signal N."""
-_DEMO_EPILOGUE = """\
-The hub of serve, with all its flags; only clients that do nothing are closed
-sooner. The made-up ones chat, come and go, flood a room, fall asleep and break
-rules. They come over real sockets, from a child process that ends with the hub.
-Watch them on the page, talk to them with telnet. Ctrl-C ends all of it."""
-_CLIENT_CODES = """\
-Exit codes: 0 ended in order, 1 connection lost or closed with input unsent,
-2 wrong usage, 69 no connection, 74 input or output failed, 130 Ctrl-C."""
-
 _READY = "Be well only while new clients are welcome: not while the hub drains."
-_HEALTH_HELP = """\
-The page is looked for where serve would have it: the flags of serve are taken
-here too, and so are its variables and its file. A page on all addresses,
---web-host 0.0.0.0, is asked on 127.0.0.1.
-
-Exit codes: 0 well (a hub that drains is), 1 not well: the loop hangs, nobody
-listens, no answer or a wrong one; 2 wrong usage, or no page to ask (--no-web)."""
 
 
 def main() -> NoReturn:
@@ -86,29 +68,27 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     app = _app(Sources(environment), Console(file=screen, width=80, color_system=None))
     try:
         command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+        code: int | None = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         write(2, own_line(explain(error)))
         return EX_USAGE
-    code: int | None = command(*bound.args, **bound.kwargs)
     write(1, "".join(f"{line.rstrip()}\n" for line in screen.getvalue().splitlines()))
     return code or os.EX_OK
 
 
-def serve(
-    settings: Annotated[Settings, Parameter(name="*", validator=refuse_conflicts)] = _DEFAULTS,
-    *,
-    config: Config = CONFIG_FILE,
-) -> int:
+def serve(settings: Annotated[Settings, _CHECKED] = _DEFAULTS, *, config: Config = CONFIG_FILE) -> int:
     """Run the hub. The command that is meant when none is given."""
     return _serve(settings, None)
 
 
-def demo(
-    settings: Annotated[DemoSettings, Parameter(name="*", validator=refuse_conflicts)] = _DEMO_DEFAULTS,
-    *,
-    config: Config = CONFIG_FILE,
-) -> int:
-    """Run the hub with made-up clients, to look at it and to talk to."""
+def demo(settings: Annotated[DemoSettings, _CHECKED] = _FOR_DEMO, *, config: Config = CONFIG_FILE) -> int:
+    """Run the hub with made-up clients, to look at it and to talk to.
+
+    The hub of serve, with all its flags; only clients that do nothing are closed
+    sooner. The made-up ones chat, come and go, flood a room, fall asleep and break
+    rules. They come over real sockets, from a child process that ends with the hub.
+    Watch them on the page, talk to them with telnet. Ctrl-C ends all of it.
+    """
     return _serve(settings, Company(settings))
 
 
@@ -133,24 +113,31 @@ def client(
     port: Annotated[int, Parameter(converter=number(1, 65535), help="Port of its lines.")],
     /,
 ) -> int:
-    """Talk to a hub: keyboard and socket in one loop. Works in pipes."""
+    """Talk to a hub: keyboard and socket in one loop. Works in pipes.
+
+    Exit codes: 0 ended in order, 1 connection lost or closed with input unsent,
+    2 wrong usage, 69 no connection, 74 input or output failed, 130 Ctrl-C.
+    """
     return run_terminal(host, port)
 
 
 def health(
     settings: Annotated[Settings, Parameter(name="*", show=False)] = _DEFAULTS,
     *,
-    url: Annotated[str, running("--url", URL), Parameter(help="Ask this page instead.")] = "",
+    url: Annotated[Page | None, running("--url", URL), Parameter(help="Ask this page instead.")] = None,
     ready: Annotated[bool, running("--ready", FLAG), Parameter(help=_READY, negative=())] = False,
     config: Annotated[str, running("--config", FILE), Parameter(show=False)] = CONFIG_FILE,
 ) -> int:
-    """Ask a running hub whether its loop turns, in at most 3 s."""
-    try:
-        page = page_of(settings, url)
-    except NothingToAsk as error:
-        write(2, own_line(str(error)))
-        return EX_USAGE
-    verdict = ask(page, ready=ready)
+    """Ask a running hub whether its loop turns, in at most 3 s.
+
+    The page is looked for where serve would have it: the flags of serve are taken
+    here too, and so are its variables and its file. A page on all addresses,
+    --web-host 0.0.0.0, is asked on 127.0.0.1.
+
+    Exit codes: 0 well (a hub that drains is), 1 not well: the loop hangs, nobody
+    listens, no answer or a wrong one; 2 wrong usage, or no page to ask (--no-web).
+    """
+    verdict = ask(url or page_of(settings), ready=ready)
     write(1, own_line(verdict.text))
     return verdict.code
 
@@ -159,27 +146,8 @@ class Unavailable(Exception):
     """An address cannot be listened on; the text is the line for the user."""
 
 
-class Stopper:
-    """The handler of SIGTERM, SIGINT and SIGHUP: the first asks the hub to drain, a second leaves at once.
-
-    But a SIGHUP is nobody's impatience: a terminal that closes may send it twice, through the kernel and
-    through the shell. So it asks, and never hurries.
-    """
-
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
-        self._asked = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Called by the interpreter in the main thread, between two of its instructions."""
-        if not self._asked:
-            self._asked = True
-            self._mailbox.post(Stop(number))
-        elif number != signal.SIGHUP:
-            os._exit(128 + number)
-
-
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
+    from hub.loop.assembly import Hub, intake_of, limits_of
     from hub.loop.event_loop import EventLoop  # Here, and not above: `hubbub health` starts in half the time.
     from hub.net.poller import Poller
     from hub.net.sockets import Sockets
@@ -194,16 +162,18 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
         most = page_connections(settings, descriptors)
         page = WebThread(settings, mailbox, connections=most, log=Forward(log))
     publish = page.gateway.publish if page else lambda summary: None
-    sockets, poller = Sockets(), Poller(settings.trigger)
-    lost = partial(getattr, log, "lost")
-    loop = EventLoop(settings, sockets, poller, time.monotonic, mailbox, log.log, publish, log_dropped=lost)
+    hub = Hub(
+        settings, limits_of(settings), intake_of(settings), Sockets(), Poller(settings.trigger),
+        time.monotonic, log.log, publish, log_dropped=log.lost,
+    )  # fmt: skip
+    loop = EventLoop(hub, mailbox)
     _handle_signals(mailbox)
     addresses = _bind(loop.listen)
-    listening = loop.hub.status.addresses
+    listening = hub.status.addresses
     said = [f"{_PORTS[kind]} on {address}" for kind, found in listening.items() for address in found]
     url = _bind(page.start, f"{settings.web_host}:{settings.web_port}") if page else ""
     if page:
-        loop.welcome_page(urlsplit(url).port or 0)
+        hub.status.page_port = urlsplit(url).port or 0  # Browsers that come from there are let in.
         said.append(f"page on {url}")
     said.append(f"at most {settings.max_clients} clients ({descriptors} descriptors)")
     if settings.max_clients < wanted:
@@ -224,12 +194,26 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
 
 
 def _handle_signals(mailbox: Mailbox) -> None:
-    stopper = Stopper(mailbox)
+    """The first of SIGTERM, SIGINT and SIGHUP asks the hub to drain, a second leaves at once.
+
+    But a SIGHUP is nobody's impatience: a terminal that closes may send it twice, through the kernel and
+    through the shell. So it asks, and never hurries.
+    """
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked and number != signal.SIGHUP:
+            os._exit(128 + number)
+        if not asked:
+            asked = True
+            mailbox.post(Stop(number))
+
     signal.set_wakeup_fd(mailbox.signal_fd, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, stopper)
-    signal.signal(signal.SIGINT, stopper)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1)
-        signal.signal(signal.SIGHUP, stopper)
+        signal.signal(signal.SIGHUP, stop)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # They mean nothing here, and would end everybody.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
@@ -272,7 +256,7 @@ def _app(sources: Sources, console: Console) -> cyclopts.App:
         default_command=serve,
     )
     app.command(serve)
-    app.command(demo, help_epilogue=_DEMO_EPILOGUE)
-    app.command(client, help_epilogue=_CLIENT_CODES)
-    app.command(health, help_epilogue=_HEALTH_HELP)
+    app.command(demo)
+    app.command(client, help_epilogue="")
+    app.command(health, help_epilogue="")
     return app

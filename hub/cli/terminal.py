@@ -9,7 +9,7 @@ At the end of the input only our half is closed (SHUT_WR), and what comes is sho
 
 Standard input and output share O_NONBLOCK with the shell and all that it starts (fcntl(2)), so it is not
 set there. Terminals and pipes are opened once more through /proc/self/fd (proc(5)). Where that is refused
-(a socket, or a terminal of another user after `su`), the shared one is used when epoll reports it, at most
+(a socket, or a terminal of another user after `su`), the shared one is used when poll reports it, at most
 PIPE_BUF bytes at a time: that much fits where anything fits into a pipe (pipe(7)), and a stopped terminal
 blocks until Ctrl-C.
 """
@@ -23,6 +23,7 @@ import select
 import socket
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from hub.cli.logs import own_line, write
@@ -39,13 +40,12 @@ MAX_UNSHOWN_BYTES = READ_BYTES = 64 * 1024
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
+@dataclass(eq=False)
 class Ended(Exception):
     """The client is done. `code` is the exit code; `text` is for the person, or empty for a quiet end."""
 
-    def __init__(self, code: int, text: str = "") -> None:
-        super().__init__(code, text)
-        self.code = code
-        self.text = text
+    code: int
+    text: str = ""
 
 
 class VisibleText:
@@ -67,49 +67,18 @@ def _name_control(match: re.Match[str]) -> str:
     return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"<U+{code:04X}>"
 
 
-class Readiness:
-    """epoll, level-triggered, that also takes regular files: those are always ready.
-
-    epoll_ctl(2) refuses files and /dev/null with EPERM because they never block. Masks are compared first,
-    so that asking for what is already asked costs no system call.
-    """
-
-    def __init__(self, epoll: select.epoll) -> None:
-        self._epoll = epoll
-        self._masks: dict[int, int] = {}
-        self._always: set[int] = set()
-
-    def wait(self, wanted: dict[int, int]) -> dict[int, int]:
-        """Sleep until one of the wanted events, an error or a hang-up; what came, by descriptor."""
-        for fd in self._masks.keys() - wanted.keys():
-            self._epoll.unregister(fd)
-            del self._masks[fd]
-        for fd, mask in wanted.items():
-            if fd not in self._always and self._masks.get(fd) != mask:
-                self._ask(fd, mask)
-        always = {fd: wanted[fd] for fd in self._always if wanted.get(fd)}
-        return always | dict(self._epoll.poll(0 if always else None))
-
-    def _ask(self, fd: int, mask: int) -> None:
-        try:
-            (self._epoll.modify if fd in self._masks else self._epoll.register)(fd, mask)
-            self._masks[fd] = mask
-        except PermissionError:
-            self._always.add(fd)
-
-
+@dataclass
 class Stream:
     """A direction: the bytes that its source gave and its sink has not taken yet."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.held = bytearray()
-        self.ended = False
-        self._limit_bytes = limit_bytes
+    limit_bytes: int
+    held: bytearray = field(default_factory=bytearray)
+    ended: bool = False
 
     @property
     def wants_more(self) -> bool:
         """Whether the source may be read: one reading may go over the limit, then none until below it."""
-        return not self.ended and len(self.held) < self._limit_bytes
+        return not self.ended and len(self.held) < self.limit_bytes
 
 
 class Session:
@@ -127,33 +96,33 @@ class Session:
 
     def run(self) -> None:
         """Carry bytes both ways until the server closed and all is shown; Ended if that was out of order."""
-        with select.epoll() as epoll:
-            readiness = Readiness(epoll)
-            while self._to_screen.held or not self._to_screen.ended:
-                self._turn(readiness.wait(self._wanted()))
+        while self._to_screen.held or not self._to_screen.ended:
+            self._turn(self._wait())
         self._judge()
 
-    def _wanted(self) -> dict[int, int]:
-        """Exactly what can be used now.
+    def _wait(self) -> dict[int, int]:
+        """Sleep until something of what can be used now is ready; what is, by descriptor.
 
-        HUP and ERR come unasked and for ever, so who is not wanted is left out. The screen stays in with
-        mask 0: `| head -1` is over when head ends, not when the next line comes.
+        HUP and ERR come unasked and for ever, so a descriptor that is not wanted is left out. The screen
+        stays in with mask 0: `| head -1` is over when head ends, not when the next line comes. Not epoll,
+        which refuses regular files; to poll(2) they are always ready.
         """
-        wanted = {self._stdout_fd: select.EPOLLOUT if self._to_screen.held else 0}
+        poller = select.poll()
+        poller.register(self._stdout_fd, select.POLLOUT if self._to_screen.held else 0)
         if self._to_server.wants_more:
-            wanted[self._stdin_fd] = select.EPOLLIN
-        events = select.EPOLLIN if self._to_screen.wants_more else 0
-        events |= select.EPOLLOUT if self._owes_server else 0
+            poller.register(self._stdin_fd, select.POLLIN)
+        events = select.POLLIN if self._to_screen.wants_more else 0
+        events |= select.POLLOUT if self._owes_server else 0
         if events:
-            wanted[self._sock.fileno()] = events
-        return wanted
+            poller.register(self._sock, events)
+        return dict(poller.poll())
 
     def _turn(self, ready: dict[int, int]) -> None:
         """The server is heard before it is told: an EOF must be seen before a send can fail from it."""
         events = ready.get(self._sock.fileno(), 0)
         if events and self._to_screen.wants_more:
             self._receive()
-        if events & select.EPOLLOUT and self._owes_server:
+        if events & select.POLLOUT and self._owes_server:
             self._send()
         if self._stdin_fd in ready and self._to_server.wants_more:
             self._read_keyboard()
@@ -222,21 +191,14 @@ def connect(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError, ExceptionGroup) as error:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise Ended(UNREACHABLE, f"cannot connect to {address}: {_reason(error)}") from error
-    _set_up(sock)
-    return sock
-
-
-def _set_up(sock: socket.socket) -> None:
-    """A line leaves when it is typed, and a server that vanished is noticed after two silent minutes.
-
-    No TCP_USER_TIMEOUT: it would also end a connection to a server that is alive and does not read.
-    """
+    # A line leaves when it is typed, and a server that vanished is noticed after two silent minutes. No
+    # TCP_USER_TIMEOUT: it would also end a connection to a server that is alive and does not read.
     sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    tcp = {socket.TCP_NODELAY: 1, socket.TCP_KEEPIDLE: 60, socket.TCP_KEEPINTVL: 15, socket.TCP_KEEPCNT: 4}
+    for option, value in tcp.items():
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    return sock
 
 
 def _reason(error: Exception) -> str:
@@ -255,7 +217,7 @@ def _local_errors(action: str) -> Iterator[None]:
     try:
         yield
     except BlockingIOError:
-        pass  # Somebody else was quicker; epoll will tell again.
+        pass  # Somebody else was quicker; poll will tell again.
     except BrokenPipeError as error:
         raise Ended(IO_FAILED) from error
     except OSError as error:

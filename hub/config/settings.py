@@ -12,30 +12,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from hub.config.values import (
-    AUTO_FLAG,
-    COUNT,
-    FLAG,
-    GIB,
-    HOST,
-    HOUR_S,
-    KIB,
-    NAMES_IN_URLS,
-    NETWORKS,
-    OPTIONAL_PORT,
-    PORT,
-    TEXT,
-    TIMEOUT,
-    Kind,
-    Rate,
-    choice,
-    duration,
-    number,
-    rate,
-    show_size,
-    show_time,
-    size,
-)
+import hub.config.values as kinds
+from hub.config.values import Kind, Rate, show_size, show_time
 
 Mode = Literal["chat", "broadcast", "echo"]
 Trigger = Literal["level", "edge"]
@@ -63,8 +41,8 @@ def _flags(title: str, place: int) -> Callable[[str, Kind], Parameter]:
             group=group,
             metavar=kind.metavar,
             accepts_keys=False,
-            n_tokens=None if kind in (FLAG, AUTO_FLAG) or kind.many else 1,
-            negative=None if kind in (FLAG, AUTO_FLAG) else (),
+            n_tokens=None if kind in (kinds.FLAG, kinds.AUTO_FLAG) or kind.many else 1,
+            negative=None if kind in (kinds.FLAG, kinds.AUTO_FLAG) else (),
             show_default=kind.show,
             show_choices=False,
         )
@@ -85,79 +63,77 @@ running = _flags("Running", 7)
 class Settings:
     """What one hub runs with. The text below a field is its help: what follows from the value."""
 
-    host: Annotated[str, _lines("--host", HOST)] = "localhost"
+    host: Annotated[str, _lines("--host", kinds.HOST)] = "localhost"
     """Where lines are heard. localhost is 127.0.0.1, and ::1 where there is one."""
-    port: Annotated[int, _lines("--port", PORT)] = 9000
+    port: Annotated[int, _lines("--port", kinds.PORT)] = 9000
     """Port of the lines. 0 picks a free one."""
-    ws: Annotated[bool, _lines("--ws", FLAG)] = True
+    ws: Annotated[bool, _lines("--ws", kinds.FLAG)] = True
     """Let browsers in as clients, on a port of their own."""
-    ws_port: Annotated[int, _lines("--ws-port", PORT)] = 9001
+    ws_port: Annotated[int, _lines("--ws-port", kinds.PORT)] = 9001
     """Port of their WebSockets: one line, one text message. 0 picks a free one."""
-    read_only_port: Annotated[int | None, _lines("--read-only-port", OPTIONAL_PORT)] = None
+    read_only_port: Annotated[int | None, _lines("--read-only-port", kinds.OPTIONAL_PORT)] = None
     """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
-    write_only_port: Annotated[int | None, _lines("--write-only-port", OPTIONAL_PORT)] = None
+    write_only_port: Annotated[int | None, _lines("--write-only-port", kinds.OPTIONAL_PORT)] = None
     """A further port of lines, for programs that only send: they get nothing. 0 picks a free one."""
-    mode: Annotated[Mode, _lines("--mode", choice(Mode))] = "chat"
+    mode: Annotated[Mode, _lines("--mode", kinds.choice(Mode))] = "chat"
     """chat: rooms, commands, text cleaned. broadcast: lines to all others, verbatim. echo: to the sender."""
-    self_echo: Annotated[bool | None, _lines("--self-echo", AUTO_FLAG)] = None
+    self_echo: Annotated[bool | None, _lines("--self-echo", kinds.AUTO_FLAG)] = None
     """A sender gets its own lines as well. auto: in chat and echo, not in broadcast."""
-    eol: Annotated[Eol, _lines("--eol", choice(Eol))] = "auto"
+    eol: Annotated[Eol, _lines("--eol", kinds.choice(Eol))] = "auto"
     """Line end that clients get. auto: LF until a client sends CRLF itself."""
-    telnet: Annotated[bool, _lines("--telnet", FLAG)] = True
+    telnet: Annotated[bool, _lines("--telnet", kinds.FLAG)] = True
     """Take telnet commands out of the lines. Without it the port is 8-bit clean."""
-    notices: Annotated[bool, _lines("--notices", FLAG)] = True
+    notices: Annotated[bool, _lines("--notices", kinds.FLAG)] = True
     """The hub's own lines, which begin with "* "."""
-    web: Annotated[bool, _page("--web", FLAG)] = True
+    web: Annotated[bool, _page("--web", kinds.FLAG)] = True
     """Serve the page and its JSON."""
-    web_host: Annotated[str, _page("--web-host", HOST)] = "127.0.0.1"
+    web_host: Annotated[str, _page("--web-host", kinds.HOST)] = "127.0.0.1"
     """Where the page is served."""
-    web_port: Annotated[int, _page("--web-port", PORT)] = 8080
+    web_port: Annotated[int, _page("--web-port", kinds.PORT)] = 8080
     """Port of the page. 0 picks a free one."""
-    allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", NAMES_IN_URLS)] = ()
+    allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", kinds.NAMES_IN_URLS)] = ()
     """A name that browsers may use for the page and the WebSockets, besides loopback. May be repeated."""
-    trigger: Annotated[Trigger, _loop("--trigger", choice(Trigger))] = "level"
+    trigger: Annotated[Trigger, _loop("--trigger", kinds.choice(Trigger))] = "level"
     """level: epoll reports a client while bytes wait. edge: only when more arrive."""
-    read: Annotated[Read, _loop("--read", choice(Read))] = "drain"
+    read: Annotated[Read, _loop("--read", kinds.choice(Read))] = "drain"
     """drain: read until empty. once: one read for each event; not with --trigger edge."""
-    idle_timeout_s: Annotated[float, idle("--idle-timeout", TIMEOUT)] = 300.0
+    idle_timeout_s: Annotated[float, idle("--idle-timeout", kinds.TIMEOUT)] = 300.0
     """Close a client that did nothing for so long. 0: never."""
-    idle_strategy: Annotated[IdleStrategy, idle("--idle-strategy", choice(IdleStrategy))] = "deadline"
+    idle_strategy: Annotated[IdleStrategy, idle("--idle-strategy", kinds.choice(IdleStrategy))] = "deadline"
     """deadline: exact. sweep: a look through all now and then. poll: one busy client keeps all alive."""
-    sweep_interval_s: Annotated[float, idle("--sweep-interval", duration(0.01, HOUR_S))] = 5.0
+    sweep_interval_s: Annotated[float, idle("--sweep-interval", kinds.duration(0.01, kinds.HOUR_S))] = 5.0
     """Time between two sweeps, and so the most by which sweep is late."""
-    idle_warning_s: Annotated[float, idle("--idle-warning", TIMEOUT)] = 30.0
+    idle_warning_s: Annotated[float, idle("--idle-warning", kinds.TIMEOUT)] = 30.0
     """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
-    idle_counts: Annotated[IdleCounts, idle("--idle-counts", choice(IdleCounts))] = "rx+tx"
+    idle_counts: Annotated[IdleCounts, idle("--idle-counts", kinds.choice(IdleCounts))] = "rx+tx"
     """What counts as activity. rx: bytes received. rx+tx: lines delivered as well."""
-    max_line_bytes: Annotated[int, _limit("--max-line", size(1, GIB, off=True))] = 8192
+    max_line_bytes: Annotated[int, _limit("--max-line", kinds.size(1, kinds.GIB, off=True))] = 8192
     """A longer line closes its client. 0: no limit."""
-    max_lag_bytes: Annotated[int, _limit("--max-lag", size(64 * KIB, GIB))] = 1 << 20
+    max_lag_bytes: Annotated[int, _limit("--max-lag", kinds.size(64 * kinds.KIB, kinds.GIB))] = 1 << 20
     """How far a client may fall behind its room. Bounds what a room keeps in memory."""
-    slow: Annotated[Slow, _limit("--slow", choice(Slow))] = "disconnect"
+    slow: Annotated[Slow, _limit("--slow", kinds.choice(Slow))] = "disconnect"
     """disconnect: it is closed. skip: it misses lines, and is told how many. wait: a broadcast waits."""
-    patience_s: Annotated[float, _limit("--patience", duration(0.01, HOUR_S, off=True))] = 4.0
+    patience_s: Annotated[float, _limit("--patience", kinds.duration(0.01, kinds.HOUR_S, off=True))] = 4.0
     """How long a broadcast waits for one client near --max-lag that still reads. 0: for none."""
-    line_rate: Annotated[
-        Rate | Literal["auto"], _limit("--line-rate", rate("50/s:200 in chat, none in relay modes"))
-    ] = "auto"
+    line_rate: Annotated[Rate | Literal["auto"], _limit("--line-rate", kinds.RATE)] = "auto"
     """Lines that a client may say in a second, and at once. Its others wait. 0: no limit."""
-    max_clients: Annotated[int, _limit("--max-clients", COUNT)] = 10_000
+    max_clients: Annotated[int, _limit("--max-clients", kinds.COUNT)] = 10_000
     """More are refused with a line. 0: as many as the descriptor limit allows."""
-    max_per_ip: Annotated[int, _limit("--max-per-ip", COUNT)] = 64
+    max_per_ip: Annotated[int, _limit("--max-per-ip", kinds.COUNT)] = 64
     """Clients from one address; loopback is exempt. 0: no limit."""
-    per_ip_exempt: Annotated[tuple[str, ...], _limit("--per-ip-exempt", NETWORKS)] = ()
+    per_ip_exempt: Annotated[tuple[str, ...], _limit("--per-ip-exempt", kinds.NETWORKS)] = ()
     """A network to which --max-per-ip does not apply. May be repeated."""
-    max_rooms: Annotated[int, _limit("--max-rooms", COUNT)] = 1000
+    max_rooms: Annotated[int, _limit("--max-rooms", kinds.COUNT)] = 1000
     """Rooms at a time. 0: no limit."""
-    greeting: Annotated[str, _chat("--greeting", TEXT)] = ""
+    greeting: Annotated[str, _chat("--greeting", kinds.TEXT)] = ""
     """A line for everyone who connects."""
-    history: Annotated[int, _chat("--history", number(1, 10_000, off=True))] = 20
+    history: Annotated[int, _chat("--history", kinds.number(1, 10_000, off=True))] = 20
     """Lines of the past that someone who joins a room gets. 0: none."""
-    announce: Annotated[int, _chat("--announce", COUNT)] = 50
+    announce: Annotated[int, _chat("--announce", kinds.COUNT)] = 50
     """Rooms of at most so many people tell who joins and leaves. 0: none does."""
-    drain_s: Annotated[float, running("--drain", duration(0.01, HOUR_S, off=True))] = 10.0
+    drain_s: Annotated[float, running("--drain", kinds.duration(0.01, kinds.HOUR_S, off=True))] = 10.0
     """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
-    log: Annotated[Log, running("--log", choice(Log))] = "text"
+    log: Annotated[Log, running("--log", kinds.choice(Log))] = "text"
     """Form of the records on stderr, one a line."""
 
     @property
@@ -177,13 +153,12 @@ def page_connections(settings: Settings, descriptors: int) -> int:
     return max(1, min(PAGE_CONNECTIONS, descriptors - settings.max_clients - OWN_DESCRIPTORS))
 
 
+@dataclass(eq=False)
 class Conflict(ValueError):
     """Two settings that do not go together: the flag to change, and what is allowed for it."""
 
-    def __init__(self, flag: str, allowed: str) -> None:
-        super().__init__(allowed)
-        self.flag = flag
-        self.allowed = allowed
+    flag: str
+    allowed: str
 
 
 def refuse_conflicts(hint: object, settings: Settings) -> None:
@@ -191,26 +166,23 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
 
     The default warning goes with any timeout (no client is warned then); one that was asked for must fit.
     """
+    mode, usual = settings.mode, type(settings)()
     if settings.trigger == "edge" and settings.read == "once":
         why = "a client that leaves bytes behind is never reported again, it starves"
         raise Conflict("--read", f"drain with --trigger edge: {why}")
-    asked = settings.idle_warning_s not in (0, type(settings)().idle_warning_s)
-    if asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
+    is_asked = settings.idle_warning_s not in (0, usual.idle_warning_s)
+    if is_asked and 0 < settings.idle_timeout_s <= settings.idle_warning_s:
         raise Conflict("--idle-warning", f"less than --idle-timeout, {show_time(settings.idle_timeout_s)}")
-    if settings.mode == "echo" and not settings.hears_itself:
+    if mode == "echo" and not settings.hears_itself:
         raise Conflict("--self-echo", "on with --mode echo, where there is nothing else to hear")
-    if settings.mode == "echo" and settings.write_only_port is not None:
+    if mode == "echo" and settings.write_only_port is not None:
         raise Conflict("--write-only-port", "none with --mode echo, where nobody would get the lines")
-    if settings.slow == "wait" and settings.mode != "broadcast":
-        raise Conflict(
-            "--slow", f"disconnect or skip with --mode {settings.mode}: people must not wait for one"
-        )
-    if settings.slow == "wait" and settings.patience_s not in (0, type(settings)().patience_s):
+    if settings.slow == "wait" and mode != "broadcast":
+        raise Conflict("--slow", f"disconnect or skip with --mode {mode}: people must not wait for one")
+    if settings.slow == "wait" and settings.patience_s not in (0, usual.patience_s):
         raise Conflict("--patience", "not given with --slow wait, which waits for as long as it takes")
     if settings.slow == "skip" and not settings.notices:
         raise Conflict("--slow", "disconnect with --no-notices: a client that misses lines has to be told")
-    if settings.mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
-        half = show_size(settings.max_lag_bytes // 2)
-        raise Conflict(
-            "--max-line", f"at most half of --max-lag, {half}: one line must not close its subscribers"
-        )
+    if mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
+        most = f"at most half of --max-lag, {show_size(settings.max_lag_bytes // 2)}"
+        raise Conflict("--max-line", f"{most}: one line must not close its subscribers")

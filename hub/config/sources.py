@@ -29,45 +29,37 @@ class Sources:
 
     environment: Mapping[str, str]
 
-    def __call__(
-        self, app: cyclopts.App, commands: tuple[str, ...], arguments: cyclopts.ArgumentCollection
-    ) -> None:
+    def __call__(self, app: object, commands: object, arguments: cyclopts.ArgumentCollection) -> None:
         """Fill in what the flags left open, and check all of it."""
         by_key = {a.name.removeprefix("--"): a for a in arguments if isinstance(a.parameter.converter, Kind)}
-        config = by_key.pop("config", None)
         for key in FLAGS_ONLY:
             by_key.pop(key, None)
-        if config is not None:  # Only serve has settings, and health looks for the page of such a hub.
+        if "config" in by_key:  # Only serve has settings, and health looks for the page of such a hub.
             self._from_environment(by_key)
-            self._from_file(by_key, config)
+            _from_file(by_key, by_key.pop("config"))
 
     def _from_environment(self, by_key: Mapping[str, Argument]) -> None:
-        variables = {_variable(key): argument for key, argument in by_key.items()}
+        variables = {"HUBBUB_" + key.upper().replace("-", "_"): argument for key, argument in by_key.items()}
         for name in sorted(self.environment):
-            if name.startswith("HUBBUB_") and name != _variable("config"):
+            if name.startswith("HUBBUB_"):
                 if name not in variables:
                     raise CycloptsError(_unknown(name, "variable", name, variables))
                 _offer(variables[name], name, self.environment[name])
 
-    def _from_file(self, by_key: Mapping[str, Argument], config: Argument) -> None:
-        path, source = CONFIG_FILE, ""
-        if config.tokens:
-            path, source = config.tokens[0].value, "--config"
-        elif _variable("config") in self.environment:
-            path, source = self.environment[_variable("config")], _variable("config")
-        given = set[str]()
-        for name, value in _read_file(path, source).items():
-            key = name.replace("_", "-")
-            if key not in by_key:
-                raise CycloptsError(_unknown(f"{path}: {name}", "key", key, by_key))
-            if key in given:
-                raise CycloptsError(_wrong(f"{path}: {name}", value, "each key once"))
-            given.add(key)
-            _offer(by_key[key], f"{path}: {name}", value)
 
-
-def _variable(key: str) -> str:
-    return "HUBBUB_" + key.upper().replace("-", "_")
+def _from_file(by_key: Mapping[str, Argument], config: Argument) -> None:
+    path, source = CONFIG_FILE, None
+    if config.tokens:
+        path, source = config.tokens[0].value, config.tokens[0].keyword
+    given = set[str]()
+    for name, value in _read_file(path, source).items():
+        key = name.replace("_", "-")
+        if key not in by_key:
+            raise CycloptsError(_unknown(f"{path}: {name}", "key", key, by_key))
+        if key in given:
+            raise CycloptsError(_wrong(f"{path}: {name}", value, "each key once"))
+        given.add(key)
+        _offer(by_key[key], f"{path}: {name}", value)
 
 
 def _kind(argument: Argument) -> Kind:
@@ -90,7 +82,7 @@ def _offer(argument: Argument, source: str, value: object) -> None:
             argument.append(Token(keyword=source, value=text, index=index))
 
 
-def _read_file(path: str, source: str) -> dict[str, object]:
+def _read_file(path: str, source: str | None) -> dict[str, object]:
     """The keys of a TOML file. With no `source`, nobody named it and it may be absent."""
     try:
         with open(path, "rb") as file:
@@ -122,11 +114,8 @@ def explain(error: CycloptsError) -> str:
             return _unknown(flag, "flag", flag, known)
         case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]):
             after = " ".join(error.command_chain or ())
-            return _wrong(
-                after or "command",
-                first,
-                "nothing more" if after else "serve, demo, client or health, as the first word",
-            )
+            allowed = "nothing more" if after else "serve, demo, client or health, as the first word"
+            return _wrong(after or "command", first, allowed)
     return str(error)
 
 

@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from cyclopts import CoercionError, Token
 
@@ -23,7 +24,6 @@ _TIME_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": KIB, "mib": MIB, "gib": GIB}
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{0,9})?|\.\d{1,9}) ?([a-z]*)", re.ASCII | re.IGNORECASE)
 _RATE = re.compile(r"(\d{1,9})/([sm])(?::(\d{1,9}))?", re.ASCII)
-_N = TypeVar("_N", int, float)
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.ASCII | re.IGNORECASE)
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -38,7 +38,7 @@ class Kind:
 
     metavar: str
     allowed: str
-    read: Callable[[str], object]
+    read: Callable[[str], Any]
     show: Callable[[Any], str] = str
     many: bool = False
 
@@ -95,36 +95,42 @@ def show_size(value_bytes: int) -> str:
 
 def number(low: int, high: int, off: bool = False) -> Kind:
     """A whole number in a range; with `off`, 0 as well."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-            raise ValueError(text)
-        return _within(int(text), low, high, off)
-
-    return Kind("N", f"a number from {low} to {high}{_or_off(off)}", read)
+    return _within(Kind("N", "a number", _read_number), low, high, off)
 
 
-def duration(low_s: float, high_s: float, off: bool = False) -> Kind:
+def duration(low: float, high: float, off: bool = False) -> Kind:
     """A duration in seconds, bare or with a unit; with `off`, 0 as well."""
-
-    def read(text: str) -> float:
-        return _within(amount(text, _TIME_UNITS), low_s, high_s, off)
-
-    extent = f"from {show_time(low_s)} to {show_time(high_s)}{_or_off(off)}"
-    return Kind("TIME", f"a time such as 0.5, 500ms, 30s, 5m or 2h, {extent}", read, show_time)
+    read = partial(amount, units=_TIME_UNITS)
+    return _within(Kind("TIME", "a time such as 0.5, 500ms, 30s, 5m or 2h,", read, show_time), low, high, off)
 
 
-def size(low_bytes: int, high_bytes: int, off: bool = False) -> Kind:
+def size(low: int, high: int, off: bool = False) -> Kind:
     """A number of whole bytes, bare or with a unit: KiB is 1024, KB is 1000; with `off`, 0 as well."""
+    return _within(Kind("SIZE", "a size such as 8192, 64KiB or 1MiB,", _read_size, show_size), low, high, off)
 
-    def read(text: str) -> int:
-        value = amount(text, _SIZE_UNITS)
-        if not value.is_integer():
+
+def _within(kind: Kind, low: float, high: float, off: bool) -> Kind:
+    def read(text: str) -> float:
+        value: float = kind.read(text)
+        if not (low <= value <= high or (off and value == 0)):
             raise ValueError(text)
-        return _within(int(value), low_bytes, high_bytes, off)
+        return value
 
-    extent = f"from {show_size(low_bytes)} to {show_size(high_bytes)}{_or_off(off)}"
-    return Kind("SIZE", f"a size such as 8192, 64KiB or 1MiB, {extent}", read, show_size)
+    extent = f"from {kind.show(low)} to {kind.show(high)}{', or 0 for none' if off else ''}"
+    return replace(kind, allowed=f"{kind.allowed} {extent}", read=read)
+
+
+def _read_number(text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise ValueError(text)
+    return int(text)
+
+
+def _read_size(text: str) -> int:
+    value = amount(text, _SIZE_UNITS)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +155,6 @@ class Rate:
 NO_RATE = Rate(0, "s", 0)
 
 
-def rate(auto: str) -> Kind:
-    """`N/s:BURST` or `N/m:BURST`, N alone at once where no burst is given; 0; or auto, which is `auto`."""
-
-    def read(text: str) -> Rate | str:
-        if text in ("auto", "0"):
-            return NO_RATE if text == "0" else text
-        match = _RATE.fullmatch(text)
-        if not match:
-            raise ValueError(text)
-        count, burst = int(match[1]), int(match[3] or match[1])
-        return Rate(_within(count, 1, MILLION, False), match[2], _within(burst, 1, MILLION, False))
-
-    allowed = "a rate such as 50/s, 30/m or 50/s:200 (and so many at once), each from 1 to 1000000"
-    return Kind("N/s:BURST", f"{allowed}; 0 for none; auto for {auto}", read)
-
-
 def choice(literal: object) -> Kind:
     """Any of the few words of a Literal type, exactly as written."""
     names: tuple[str, ...] = get_args(literal)
@@ -175,16 +165,6 @@ def choice(literal: object) -> Kind:
         return text
 
     return Kind("|".join(names), f"one of {', '.join(names)}", read)
-
-
-def _within(value: _N, low: float, high: float, off: bool) -> _N:
-    if not (low <= value <= high or (off and value == 0)):
-        raise ValueError(value)
-    return value
-
-
-def _or_off(off: bool) -> str:
-    return ", or 0 for none" if off else ""
 
 
 def _read_flag(text: str) -> bool:
@@ -211,10 +191,32 @@ def _read_name_in_url(text: str) -> str:
     return f"{name}:{PORT.read(port)}" if port else name
 
 
+def _read_rate(text: str) -> Rate | str:
+    """`N/s:BURST` or `N/m:BURST`, N alone at once where no burst is given; 0; or auto."""
+    if text in ("auto", "0"):
+        return NO_RATE if text == "0" else text
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ValueError(text)
+    for count in (match[1], match[3] or match[1]):
+        number(1, MILLION).read(count)
+    return Rate(int(match[1]), match[2], int(match[3] or match[1]))
+
+
 def _read_text(text: str) -> str:
     if len(text) > 400 or any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in text):
         raise ValueError(text)
     return text
+
+
+def _or_word(word: str, kind: Kind, allowed: str) -> Kind:
+    """A kind that takes one word besides, which stands for None."""
+    return replace(
+        kind,
+        allowed=allowed,
+        read=lambda text: None if text == word else kind.read(text),
+        show=lambda value: word if value is None else kind.show(value),
+    )
 
 
 def _show_many(values: Sequence[str]) -> str:
@@ -222,34 +224,16 @@ def _show_many(values: Sequence[str]) -> str:
 
 
 FLAG = Kind("", "true or false", _read_flag, lambda value: "on" if value else "off")
-AUTO_FLAG = Kind(
-    "",
-    "true or false; auto in a variable or a file",
-    lambda text: None if text == "auto" else _read_flag(text),
-    lambda value: "auto" if value is None else FLAG.show(value),
-)
+AUTO_FLAG = _or_word("auto", FLAG, "true or false; auto in a variable or a file")
 PORT = number(0, 65535)
-OPTIONAL_PORT = Kind(
-    "N",
-    f"{PORT.allowed}, or none",
-    lambda text: None if text == "none" else PORT.read(text),
-    lambda port: "none" if port is None else str(port),
-)
+OPTIONAL_PORT = _or_word("none", PORT, f"{PORT.allowed}, or none")
 HOST = Kind("HOST", "a host name or an IP address", _read_host)
-NAMES_IN_URLS = Kind(
-    "HOST[:PORT]",
-    "a host name or an IP address, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443",
-    _read_name_in_url,
-    _show_many,
-    many=True,
-)
-NETWORKS = Kind(
-    "CIDR",
-    "an IP network such as 10.0.0.0/8 or fd00::/8",
-    lambda text: str(ip_network(text, strict=False)),
-    _show_many,
-    many=True,
-)
+_NAMES = f"{HOST.allowed}, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443"
+NAMES_IN_URLS = Kind("HOST[:PORT]", _NAMES, _read_name_in_url, _show_many, many=True)
+_NETWORKS = "an IP network such as 10.0.0.0/8 or fd00::/8"
+NETWORKS = Kind("CIDR", _NETWORKS, lambda text: str(ip_network(text, strict=False)), _show_many, many=True)
+_RATES = "a rate such as 50/s, 30/m or 50/s:200 (and so many at once), each from 1 to 1000000; 0 for none"
+RATE = Kind("N/s:BURST", f"{_RATES}; auto for 50/s:200 in chat, none in relay modes", _read_rate)
 TEXT = Kind("TEXT", "one line of at most 400 characters", _read_text, lambda text: text or "none")
 FILE = replace(TEXT, metavar="FILE")
 COUNT = number(1, MILLION, off=True)

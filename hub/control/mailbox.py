@@ -14,35 +14,31 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hub.control.snapshots import ClientRow, ClosedClient, RoomRow
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Stop accepting, say farewell, flush, end. `signal` is the number that asked for it, or 0."""
 
     signal: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WantRows:
+class WantRows(NamedTuple):
     """`reply` gets the rows of all open clients, taken after this command was read, in slices."""
 
     reply: Callable[[Sequence[ClientRow]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class WantClient:
+class WantClient(NamedTuple):
     """`reply` gets the row of the open client with this id, or None."""
 
     id: int
     reply: Callable[[ClientRow | None], None]
 
 
-@dataclass(frozen=True, slots=True)
-class WantClosed:
+class WantClosed(NamedTuple):
     """`reply` gets at most `limit` closed clients, newest first, after skipping `offset`, and how many are
     kept."""
 
@@ -51,8 +47,7 @@ class WantClosed:
     reply: Callable[[tuple[Sequence[ClosedClient], int]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class WantRooms:
+class WantRooms(NamedTuple):
     """`reply` gets at most `limit` rooms, largest first, after skipping `offset`, and how many there are."""
 
     offset: int
@@ -64,21 +59,16 @@ Command = Stop | WantRows | WantClient | WantClosed | WantRooms
 
 
 class Mailbox:
-    """Commands from other threads to the loop, in order per sender."""
+    """Commands from other threads to the loop, in order per sender.
+
+    `bells` is what the loop has to watch: readable when somebody posted, or when a signal came.
+    """
 
     def __init__(self) -> None:
         self._commands: deque[Command] = deque()
-        self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._signalled, self.signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def fileno(self) -> int:
-        """The descriptor that becomes readable when somebody posted."""
-        return self._doorbell
-
-    @property
-    def bells(self) -> tuple[int, int]:
-        """What the loop has to watch: readable when somebody posted, or when a signal came."""
-        return self._doorbell, self._signalled
+        doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        signalled, self.signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.bells: tuple[int, ...] = (doorbell, signalled)
 
     @property
     def has_commands(self) -> bool:
@@ -92,9 +82,7 @@ class Mailbox:
 
     def take(self, budget: int) -> list[Command]:
         """At most `budget` commands in the order they came. Stops the bell once nothing is left."""
-        taken: list[Command] = []
-        while self._commands and len(taken) < budget:
-            taken.append(self._commands.popleft())
+        taken = [self._commands.popleft() for _ in range(min(budget, len(self._commands)))]
         if not self._commands:
             self._silence()
             if self._commands:  # Posted between the look and the reading: ring again for the next turn.
@@ -103,15 +91,15 @@ class Mailbox:
 
     def close(self) -> None:
         """Give the descriptors back. Nobody may post afterwards."""
-        for fd in (self._doorbell, self._signalled, self.signal_fd):
+        for fd in (*self.bells, self.signal_fd):
             os.close(fd)
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # Where the counter is full, the bell is ringing already.
-            os.eventfd_write(self._doorbell, 1)
+            os.eventfd_write(self.bells[0], 1)
 
     def _silence(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._doorbell)
+            os.eventfd_read(self.bells[0])
         with contextlib.suppress(BlockingIOError):
-            os.read(self._signalled, 4096)
+            os.read(self.bells[1], 4096)

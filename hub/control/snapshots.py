@@ -4,11 +4,34 @@ Counters only rise; rates and pictures are the reader's business. Units stand la
 seconds, sizes are bytes. `wall_s` fields are seconds since 1970 (UTC) and serve for display only.
 """
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import msgspec
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all records: immutable, no garbage-collector tracking, encodable as JSON as it stands."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def record_of(kind: type[R], sources: Sequence[object], prefix: str = "", **told: Any) -> R:
+    """A record of this kind. A field that is not told is an attribute of the first source that has it.
+
+    The attribute's name is the prefix and the field's name, which may end in an underscore where Python has
+    the word for itself.
+    """
+    for field in kind.__struct_fields__:
+        if field in told:
+            continue
+        name = prefix + field.rstrip("_")
+        for source in sources:
+            if hasattr(source, name):
+                told[field] = getattr(source, name)
+                break
+    return kind(**told)
 
 
 class ClientCounts(Record, frozen=True, kw_only=True):

@@ -5,23 +5,13 @@ only tries again spins. A spare descriptor is given up for one accept, to tell t
 that fails, the listeners are left alone for a moment. (libuv and redis guard themselves in the same way.)
 """
 
-import ipaddress
-import math
-from collections.abc import Iterator
-from http import HTTPStatus
-from typing import Final, NamedTuple
+from math import inf
+from typing import Final
 
-from hub.close_reasons import CloseReason
-from hub.loop.client_factory import ClientFactory
-from hub.loop.close_log import CloseLog
+from hub.loop.admission import Admission, Listener
 from hub.loop.core import Core, Step
-from hub.loop.faults import Log
-from hub.loop.opener import Opener
-from hub.net.poller import Poller
-from hub.net.sockets import NotAccepted, PeerGone, Socket
-from hub.protocol.sniff import http_answer
-from hub.session.client import Client, Transport
-from hub.session.mode import Mode
+from hub.net.sockets import NotAccepted
+from hub.session.client import Transport
 
 PAUSE_S: Final = 0.25
 """How long nobody is accepted when no descriptor can be had."""
@@ -30,90 +20,57 @@ MOST_VANISHED: Final = 64
 leaves those who wait in the backlog, so that trying on would spin."""
 
 
-class Listener(NamedTuple):
-    """A listening socket, and what those who come in by it speak."""
-
-    sock: Socket
-    transport: Transport
-    port: int
-
-
 class Acceptor(Step):
-    """The listeners, and the rules of who may come in."""
+    """The listeners, and those who wait there."""
 
-    def __init__(
-        self,
-        core: Core,
-        poller: Poller,
-        mode: Mode,
-        opener: Opener,
-        factory: ClientFactory,
-        close_log: CloseLog,
-        log: Log,
-    ) -> None:
+    def __init__(self, core: Core, admission: Admission) -> None:
         super().__init__(core)
-        self._poller = poller
-        self._opens_late = mode.opens_late
-        self._opener = opener
-        self._factory = factory
-        self._close_log = close_log
-        self._log = log
+        self._admission = admission
         self.listeners: dict[int, Listener] = {}
         self._lost: list[Listener] = []
         self.spare = core.sockets.spare()
-        self.resumes_at: float | None = None
-        """When the listeners are looked at again; None while they are."""
+        self.resumes_at = inf
+        """When the listeners are looked at again; infinite while they are."""
         self._vanished = 0
-        self._exempt = [ipaddress.ip_network(cidr) for cidr in core.settings.per_ip_exempt]
 
     def open(self) -> None:
         """Bind and listen. Raises OSError, with the address in its message."""
-        for transport, port in self._ports():
-            bound = self._sockets.listen(self._settings.host, port)
+        settings = self._settings
+        ports: dict[Transport, int | None] = {
+            "line": settings.port, "websocket": settings.ws_port if settings.ws else None,
+            "read-only": settings.read_only_port, "write-only": settings.write_only_port,
+        }  # fmt: skip
+        for transport, port in ports.items():
+            if port is None:
+                continue
+            bound = self._sockets.listen(settings.host, port)
             for sock, _ in bound:
                 self.listeners[sock.fileno()] = Listener(sock, transport, sock.getsockname()[1])
                 self._poller.watch(sock.fileno())
             self._status.addresses[transport] = tuple(address for _, address in bound)
 
-    def _ports(self) -> Iterator[tuple[Transport, int]]:
-        settings = self._settings
-        yield "line", settings.port
-        if settings.ws:
-            yield "websocket", settings.ws_port
-        if settings.read_only_port is not None:
-            yield "read-only", settings.read_only_port
-        if settings.write_only_port is not None:
-            yield "write-only", settings.write_only_port
-
     def close(self) -> None:
         """Accept no more. A peer that still waits in the backlog is reset by the kernel."""
-        for fd, listener in self.listeners.items():
-            self._poller.forget(fd)
-            self._sockets.close(listener.sock)
-        for listener in self._lost:
+        for listener in (*self.listeners.values(), *self._lost):
+            self._poller.forget(listener.sock.fileno())
             self._sockets.close(listener.sock)
         self.listeners.clear()
-        self._lost.clear()
-        self.resumes_at = None
+        self.resumes_at = inf
         self.spare.release()
-
-    def is_listener(self, fd: int) -> bool:
-        """Whether this descriptor is a listener's."""
-        return fd in self.listeners
 
     def timeout(self, now: float) -> float:
         """Seconds until the listeners are looked at again, infinite while they are."""
-        return math.inf if self.resumes_at is None else max(0.0, self.resumes_at - now)
+        return max(0.0, self.resumes_at - now)
 
     def step(self, now: float) -> None:
         """Look at the listeners again when the time has come and a descriptor is there."""
-        if self.resumes_at is None or now < self.resumes_at:
+        if now < self.resumes_at:
             return
         try:
             if self.spare.refill():
                 for fd in self.listeners:
                     self._poller.watch(fd)
-                self.resumes_at = None
+                self.resumes_at = inf
                 return
         except OSError:  # epoll_ctl(2) has no memory: later, perhaps.
             pass
@@ -130,19 +87,18 @@ class Acceptor(Step):
         listener = self.listeners[fd]
         for _ in range(self._budgets.accepts):
             accepted = self._sockets.accept(listener.sock)
-            if accepted is NotAccepted.VANISHED:
-                if self._nobody_gets_in(now):
-                    return
-                continue
-            self._vanished = 0
-            if accepted is NotAccepted.NO_RESOURCES and not self._refuse_with_spare(listener, now):
-                return
+            self._vanished = self._vanished + 1 if accepted is NotAccepted.VANISHED else 0
             if isinstance(accepted, tuple):
-                self._let_in(self._factory.make(*accepted, listener.transport, listener.port, now), now)
+                self._admission.admit(*accepted, listener, now)
+            elif accepted is NotAccepted.VANISHED:
+                if self._vanished == MOST_VANISHED:
+                    self._vanished = 0
+                    self._pause(now)
+                    return
             elif accepted is NotAccepted.NO_LISTENER:
                 self._lose(fd)
                 return
-            elif accepted is NotAccepted.NOBODY:
+            elif accepted is NotAccepted.NOBODY or not self._refuse_with_spare(listener, now):
                 return
 
     def _lose(self, fd: int) -> None:
@@ -152,77 +108,13 @@ class Acceptor(Step):
         self._poller.forget(fd)
         self._log("listener_lost", transport=listener.transport, port=listener.port)
 
-    def _nobody_gets_in(self, now: float) -> bool:
-        """Another peer that was not let in; whether they were too many, and the listeners are left alone."""
-        self._vanished = (self._vanished + 1) % MOST_VANISHED
-        if not self._vanished:
-            self._pause(now)
-        return not self._vanished
-
-    def _let_in(self, client: Client, now: float) -> None:
-        refusal = self._refusal(client)
-        if refusal:
-            self._refuse(client, *refusal, now)
-            return
-        counters = self._counters
-        counters.accepted += 1
-        self._connections.add(client)
-        counters.peak = max(counters.peak, len(self._connections.clients))
-        if client.close.reason is not None:  # The poller could not watch the client.
-            return
-        self._ready.received.append(client)  # Its idle time starts at the next stamp, which is after it came.
-        if client.transport == "websocket":
-            self._timers.handshake.touch(client.id, now)
-        elif self._opens_late:
-            self._timers.opening.touch(client.id, now)
-        else:
-            self._opener.open(client)
-
-    def _refusal(self, client: Client) -> tuple[CloseReason, str] | None:
-        """Why this client may not come in, and the limit that says so."""
-        most, per_ip, connections = self._settings.max_clients, self._settings.max_per_ip, self._connections
-        if most and len(connections.by_fd) >= most:
-            return CloseReason.SERVER_FULL, f"limit={most}"
-        address = client.address
-        if per_ip and connections.per_address[address] >= per_ip and not self._is_exempt(address):
-            return CloseReason.PER_IP_LIMIT, f"limit={per_ip}"
-        return None
-
-    def _is_exempt(self, address: str) -> bool:
-        network = ipaddress.ip_network(address)
-        if network.network_address.is_loopback:
-            return True
-        return any(network.version == exempt.version and network.overlaps(exempt) for exempt in self._exempt)
-
-    def _refuse(self, client: Client, reason: CloseReason, detail: str, now: float) -> None:
-        """A single send, our end of stream, one discard, close: a refused peer costs one turn at most."""
-        client.close.reason, client.close.detail = reason, detail
-        line = f"* bye reason={reason} {detail}\r\n".encode()
-        if client.transport == "websocket":
-            line = http_answer(HTTPStatus.SERVICE_UNAVAILABLE, line.decode().strip())
-        tells = self._settings.notices or client.transport == "websocket"
-        try:
-            if tells and client.transport != "write-only":
-                client.outbox.refused_with(len(line), self._sockets.send(client.sock, line))
-            self._sockets.shutdown_write(client.sock)
-            self._sockets.receive(client.sock, self._budgets.discard_bytes)
-        except PeerGone:
-            pass  # The peer was turned away all the same.
-        self._sockets.close(client.sock)
-        self._counters.accepted += 1
-        self._counters.refused += 1
-        self._counters.closed[reason] += 1
-        self._close_log.record(client, self._status.wall_s(now), now)
-        client.outbox.release()
-
     def _refuse_with_spare(self, listener: Listener, now: float) -> bool:
         """Tell the next peer that there is no room; False when there is none, or the listeners are left
         alone."""
         self.spare.release()
         accepted = self._sockets.accept(listener.sock)
         if isinstance(accepted, tuple):
-            client = self._factory.make(*accepted, listener.transport, listener.port, now)
-            self._refuse(client, CloseReason.SERVER_FULL, "limit=descriptors", now)
+            self._admission.admit(*accepted, listener, now, limit="descriptors")
         if self.spare.refill() and accepted is not NotAccepted.NO_RESOURCES:
             return accepted is not NotAccepted.NOBODY  # accept(2) says EMFILE before it looks who waits.
         self._pause(now)

@@ -7,15 +7,20 @@ unsent and whether the farewell got through. Ids are never reused.
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from hub.control.snapshots import ClosedClient
-from hub.loop.faults import Log
 from hub.session.client import Client
 
 KEPT: Final = 10_000
+
+
+class Log(Protocol):
+    """Where structured records go. Never blocks."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
 
 
 class CloseLog:
@@ -41,11 +46,10 @@ class CloseLog:
 
 def entry_of(client: Client, wall_s: float, now: float) -> ClosedClient:
     """The entry for a connection that is about to be closed for good."""
-    close, inbox, outbox = client.close, client.inbox, client.outbox
+    close, inbox, outbox, lateness_ms = client.close, client.inbox, client.outbox, None
     assert close.reason is not None
-    lateness = None
     if close.due is not None and close.decided is not None:
-        lateness = round((close.decided - close.due) * 1000, 3)
+        lateness_ms = round((close.decided - close.due) * 1000, 3)
     return ClosedClient(
         id=client.id,
         peer=client.peer,
@@ -58,7 +62,7 @@ def entry_of(client: Client, wall_s: float, now: float) -> ClosedClient:
         age_s=round(now - client.accepted_at, 3),
         due_s=close.due,
         decided_s=close.decided,
-        lateness_ms=lateness,
+        lateness_ms=lateness_ms,
         lines_in=inbox.lines_in,
         lines_out=outbox.lines_out,
         bytes_in=inbox.bytes_in,

@@ -10,9 +10,7 @@ counts as closed, leaves its room and frees its nick at the decision; its descri
 from itertools import islice
 
 from hub.close_reasons import CloseReason
-from hub.loop.close_log import CloseLog
 from hub.loop.core import Core, Step
-from hub.loop.faults import Faults
 from hub.loop.writer import Writer
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client, Phase
@@ -22,14 +20,9 @@ from hub.session.mode import Mode
 class Closer(Step):
     """From a recorded reason to a closed descriptor."""
 
-    def __init__(self, core: Core, mode: Mode, faults: Faults, writer: Writer, close_log: CloseLog) -> None:
+    def __init__(self, core: Core, mode: Mode, writer: Writer) -> None:
         super().__init__(core)
-        self._notices = core.settings.notices
-        self._mode = mode
-        self._faults = faults
-        self._writer = writer
-        self._close_log = close_log
-        self._lingering = 0
+        self._mode, self._writer, self._lingering = mode, writer, 0
 
     @property
     def has_work(self) -> bool:
@@ -88,7 +81,7 @@ class Closer(Step):
             # A WebSocket is told even that it is taken for gone, and not in the middle of a frame.
             client.outbox.drop(keep_partial=hears and (client.transport == "websocket" or not reason.by_peer))
         if was_open:
-            self._faults.guard(client, self._mode.left)
+            self.guard(client, self._mode.left)
         if client.room is not None:  # The mode failed.
             client.room.leave(client.outbox)
             client.room = None
@@ -107,7 +100,7 @@ class Closer(Step):
             frame = transport.close_frame(reason, detail)
             if frame:
                 client.outbox.put(frame, raw=True, farewell=not reason.by_peer)
-        elif self._notices and not reason.by_peer and reason is not CloseReason.WRONG_PROTOCOL:
+        elif self._settings.notices and not reason.by_peer and reason is not CloseReason.WRONG_PROTOCOL:
             client.outbox.put(f"* bye reason={reason} {detail}".rstrip().encode() + b"\n", farewell=True)
 
     def _start_flush(self, client: Client, reason: CloseReason, now: float) -> None:

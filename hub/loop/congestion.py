@@ -113,5 +113,4 @@ class Congestion:
 
     def silent_at(self, now: float) -> float:
         """Not before this time is a further one silent; infinite where none is alive."""
-        wait_s = self._signs.timeout(now)
-        return inf if wait_s is None else now + wait_s
+        return now + self._signs.timeout(now)

@@ -15,9 +15,7 @@ class Connections:
     """Every connection that has a descriptor."""
 
     def __init__(self, poller: Poller, ready: ReadySets, timers: TimerSet) -> None:
-        self._poller = poller
-        self._ready = ready
-        self._timers = timers
+        self._poller, self._ready, self._timers = poller, ready, timers
         self.by_fd: dict[int, Client] = {}
         """All of them, closing or not."""
         self.clients: dict[int, Client] = {}
@@ -56,7 +54,11 @@ class Connections:
             else:
                 self._poller.want(client.fd, reading=reading, writing=client.outbox.blocked)
         except OSError as error:
-            self._cannot_watch(client, error)
+            if client.is_alive:
+                name = errno.errorcode.get(error.errno or 0, "unknown")
+                self._ready.end(client, CloseReason.IO_ERROR, f"epoll={name}")
+            else:
+                self._ready.abort.append(client)
 
     def pause(self, client: Client, reason: int) -> None:
         """Do not read this client, for one more reason."""
@@ -65,8 +67,8 @@ class Connections:
 
     def resume(self, client: Client, reason: int) -> None:
         """Drop a reason not to read this client."""
-        if client.gate.remove(reason):
-            self.look_again(client)
+        client.gate.remove(reason)
+        self.look_again(client)
 
     def look_again(self, client: Client) -> None:
         """Mark the client readable: what came while it was paused is in the kernel or parsed already.
@@ -80,10 +82,15 @@ class Connections:
         self.watch(client)
 
     def peer_is_gone(self, client: Client, reason: CloseReason) -> None:
-        """Nothing more can be delivered. Reading goes on to its end, and the end decides."""
+        """Nothing more can be delivered: what the client was owed is unsent. Reading goes on to its end, and
+        the end decides."""
         client.close.peer_error = reason
         client.inbox.read_until_eagain = True
-        self._close_output(client)
+        if not client.outbox.closed:
+            client.outbox.close()
+            if client.room is not None:
+                client.room.unsubscribe(client.outbox)
+            self._ready.writable.pop(client.id, None)
         if not client.is_alive:
             self._ready.finished[client.id] = client
             self.watch(client)
@@ -94,19 +101,3 @@ class Connections:
             client.inbox.eof = False  # A viewer's end of stream closed nothing: find what has come behind it.
             client.gate.remove(ENDED)
         self.look_again(client)
-
-    def _close_output(self, client: Client) -> None:
-        """Nothing more goes to this client; what it was owed is unsent. What it sends is still read."""
-        if client.outbox.closed:
-            return
-        client.outbox.close()
-        if client.room is not None:
-            client.room.unsubscribe(client.outbox)
-        self._ready.writable.pop(client.id, None)
-
-    def _cannot_watch(self, client: Client, error: OSError) -> None:
-        if client.is_alive:
-            name = errno.errorcode.get(error.errno or 0, "unknown")
-            self._ready.end(client, CloseReason.IO_ERROR, f"epoll={name}")
-        else:
-            self._ready.abort.append(client)

@@ -1,42 +1,129 @@
 """The data that every step of a turn works on; what else a step needs is handed to it."""
 
-from dataclasses import dataclass
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
 
+from hub.close_reasons import CloseReason
 from hub.config.settings import Settings
+from hub.control.snapshots import Summary
+from hub.loop.close_log import CloseLog, Log
 from hub.loop.connections import Connections
-from hub.loop.counters import Counters
 from hub.loop.limits import Budgets, Limits
-from hub.loop.status import Status
 from hub.loop.timer_set import TimerSet
+from hub.loop.turn_histogram import TurnHistogram
+from hub.net.poller import Poller
 from hub.net.sockets import Sockets
+from hub.rooms.accounting import Account
+from hub.rooms.registry import MakeRoom, Registry
+from hub.rooms.room import Room
+from hub.session.client import Client, Transport
+from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
+from hub.session.turn_budget import TurnBudget
+
+HISTORY_LINES_A_TURN: Final = 16_384
+"""Clients that join in one turn are shown about so many: 5 ms, where each line had a turn of its own."""
 
 
-@dataclass(frozen=True)
+class Counters:
+    """Totals of the hub since its start, which only rise. The page derives rates."""
+
+    __slots__ = (
+        "accepted", "bytes_in", "bytes_out", "closed", "events_accept", "events_err", "events_hup",
+        "events_in", "events_out", "events_rdhup", "lines_discarded", "lines_in", "lines_out", "peak",
+        "refused", "turns",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.accepted = self.peak = self.refused = self.turns = 0
+        self.lines_in = self.lines_out = self.bytes_in = self.bytes_out = 0
+        self.lines_discarded = 0
+        """Lines that nobody got: what viewers sent, and what a client could not say before its end."""
+        self.events_in = self.events_out = self.events_rdhup = self.events_hup = self.events_err = 0
+        self.events_accept = 0
+        self.closed: Counter[str] = Counter()
+
+
+class Status:
+    """What is true of the hub as a whole. `started_at` is seconds on the loop's clock, `started_wall_s` is
+    seconds since 1970."""
+
+    def __init__(self, now: float, wall_s: float) -> None:
+        self.started_at, self.started_wall_s = now, wall_s
+        self.addresses: dict[Transport, tuple[str, ...]] = {}
+        """Where the hub listens, for each transport that has a port."""
+        self.page_port = 0
+        """Where the page is served, once it is; 0: nowhere."""
+        self.draining = False
+
+    @property
+    def hint(self) -> str:
+        """A line for a client that speaks the wrong protocol."""
+        return f"Its page is on port {self.page_port}." if self.page_port else "Try telnet."
+
+    def wall_s(self, now: float) -> float:
+        """Seconds since 1970 at this moment of the loop's clock; a step of the wall clock cannot move it."""
+        return self.started_wall_s + now - self.started_at
+
+
+@dataclass(eq=False, repr=False)
 class Core:
-    """Settings and limits, the table of clients, and what the steps leave for one another."""
+    """Settings and limits, the tables of clients and rooms, and what the steps leave for one another."""
 
     settings: Settings
     limits: Limits
-    budgets: Budgets
+    intake: Intake
     sockets: Sockets
-    connections: Connections
-    ready: ReadySets
-    timers: TimerSet
-    counters: Counters
-    status: Status
+    poller: Poller
+    clock: Callable[[], float]
+    log: Log
+    on_summary: Callable[[Summary], None]
+    log_dropped: Callable[[], int] = lambda: 0
+    """How many log records could not be written."""
+    wall_clock: Callable[[], float] = time.time
+    budgets: Budgets = field(default_factory=Budgets)
+    make_room: MakeRoom = Room
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.history = settings.history if settings.mode == "chat" else 0
+        """How many lines those who come are shown: work for each of them, if each had its own turn."""
+        most = max(1, HISTORY_LINES_A_TURN // max(1, self.history))
+        accepts, starts = min(self.budgets.accepts, most), min(self.budgets.starts, most)
+        self.budgets = replace(self.budgets, accepts=accepts, starts=starts)
+        self.account, self.ready, self.counters = Account(), ReadySets(), Counters()
+        self.turn_times, self.budget = TurnHistogram(), TurnBudget()
+        self.status = Status(self.clock(), self.wall_clock())
+        self.timers = TimerSet(settings, self.limits)
+        self.rooms = Registry(
+            self.account, settings.max_rooms, self_echo=settings.hears_itself, make_room=self.make_room
+        )
+        self.connections = Connections(self.poller, self.ready, self.timers)
+        self.close_log = CloseLog(self.log)
 
 
 class Step:
     """A step of a turn, with the core at hand."""
 
     def __init__(self, core: Core) -> None:
-        self._settings = core.settings
-        self._limits = core.limits
-        self._budgets = core.budgets
-        self._sockets = core.sockets
-        self._connections = core.connections
-        self._ready = core.ready
-        self._timers = core.timers
-        self._counters = core.counters
-        self._status = core.status
+        self._settings, self._limits, self._budgets = core.settings, core.limits, core.budgets
+        self._sockets, self._poller, self._connections = core.sockets, core.poller, core.connections
+        self._ready, self._timers, self._budget = core.ready, core.timers, core.budget
+        self._counters, self._status = core.counters, core.status
+        self._log, self._close_log = core.log, core.close_log
+
+    def guard(self, client: Client, do: Callable[[Client], None]) -> None:
+        """Let the mode do something for a client."""
+        try:
+            do(client)
+        except Exception:
+            self.caught(client)
+
+    def caught(self, client: Client) -> None:
+        """The exception being handled is a fault of ours: it costs this client only."""
+        self._log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
+        self._ready.end(client, CloseReason.INTERNAL_ERROR)

@@ -10,27 +10,17 @@
 - The poller, the sockets and the clock are handed in, so the same loop runs on a simulated network.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
 from hub.close_reasons import CloseReason
-from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox, Stop
-from hub.control.snapshots import Summary
 from hub.loop.assembly import Hub
-from hub.loop.expiry import EVENT
-from hub.loop.faults import Log
-from hub.loop.limits import Budgets, Limits
+from hub.loop.timers import Poll
 from hub.modes.chat import publish_notes
 from hub.net import poller as epoll
-from hub.net.poller import Poller
-from hub.net.sockets import Sockets
-from hub.rooms.registry import MakeRoom
-from hub.rooms.room import Room
 from hub.session.client import Client, Phase
-from hub.session.mode import Intake
 
 _END_OF_PEER: Final = epoll.RDHUP | epoll.HUP | epoll.ERR
 _READABLE: Final = epoll.IN | epoll.PRI | _END_OF_PEER
@@ -39,49 +29,27 @@ _READABLE: Final = epoll.IN | epoll.PRI | _END_OF_PEER
 class EventLoop:
     """The conductor. `turn` is public so that a test can step it; `run` is only turns until it is drained."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        sockets: Sockets,
-        poller: Poller,
-        clock: Callable[[], float],
-        mailbox: Mailbox,
-        log: Log,
-        on_summary: Callable[[Summary], None],
-        *,
-        log_dropped: Callable[[], int] = lambda: 0,
-        wall_clock: Callable[[], float] = time.time,
-        budgets: Budgets | None = None,
-        limits: Limits | None = None,
-        intake: Intake | None = None,
-        make_room: MakeRoom = Room,
-    ) -> None:
-        self.hub = Hub(
-            settings, sockets, poller, log, clock, wall_clock(), on_summary, log_dropped,
-            budgets or Budgets(), limits, intake, make_room,
-        )  # fmt: skip
+    def __init__(self, hub: Hub, mailbox: Mailbox) -> None:
+        self.hub = hub
         """All parts, for those who look at the loop from outside; only the loop's thread changes them."""
-        self._clock = clock
-        self._mailbox = mailbox
-        self._counts_tx = settings.idle_counts == "rx+tx"
-        self._counts_events = self.hub.timers.idle.counts_events
-        self.drained_by: float | None = None
-        """When the drain is over whoever is still there; None while there is none, or it has no limit."""
-        self._timers_due_at, self._known_until = -inf, clock()
+        self._clock, self._mailbox = hub.clock, mailbox
+        self._counts_tx = hub.settings.idle_counts == "rx+tx"
+        idle, warning = hub.timers.idle, hub.timers.warning
+        self._poll = idle if isinstance(idle, Poll) else None
+        self._activity_timers = [timer for timer in (idle, warning) if timer.timeout_s < inf]
+        self.drained_by = inf
+        """When the drain is over whoever is still there; infinite while there is none, or it has no limit."""
+        self._timers_due_at, self._known_until = -inf, hub.status.started_at
         self._rung = False
         self._woke_at: float | None = None
         for bell in mailbox.bells:
-            poller.watch(bell)
+            hub.poller.watch(bell)
 
     def listen(self) -> list[str]:
         """Bind; returns where lines are heard. Raises OSError with the address in its message."""
         self.hub.acceptor.open()
         self.hub.publisher.publish(self._clock())
         return list(self.hub.status.addresses["line"])
-
-    def welcome_page(self, port: int) -> None:
-        """From now on the page is served on this port: browsers that come from it are let in."""
-        self.hub.status.page_port = port
 
     def run(self) -> None:
         """Turn until a Stop command came and everybody is gone or the drain is over."""
@@ -123,9 +91,7 @@ class EventLoop:
         self._timers_due_at = -inf  # Perhaps some are due.
         if hub.ready.readable or hub.ready.notices or hub.writer.has_work or hub.closer.has_work:
             return 0.0
-        timeout = hub.expirer.timeout(now)
-        if self.drained_by is not None:
-            timeout = min(timeout, max(0.0, self.drained_by - now))
+        timeout = min(hub.expirer.timeout(now), max(0.0, self.drained_by - now))
         if timeout > 0:
             self._timers_due_at = now + timeout
         return min(timeout, hub.publisher.timeout(now), hub.acceptor.timeout(now))
@@ -140,7 +106,7 @@ class EventLoop:
             if client is not None:
                 self._mark(client, mask, now)
                 answers += client.inbox.pinged  # Should it be more than a pong, reading it tells.
-            elif acceptor.is_listener(fd):
+            elif fd in acceptor.listeners:
                 listeners.append(fd)
                 hub.counters.events_accept += 1
             else:
@@ -148,8 +114,8 @@ class EventLoop:
         self._rung = others > 0
         for fd in listeners:
             acceptor.accept(fd, now)
-        if self._counts_events and len(events) > others + answers:
-            hub.timers.idle.touch(EVENT, now)
+        if self._poll is not None and len(events) > others + answers:
+            self._poll.last_event_s = now
 
     def _mark(self, client: Client, mask: int, now: float) -> None:
         hub, counters = self.hub, self.hub.counters
@@ -164,10 +130,9 @@ class EventLoop:
             return
         if mask & epoll.IN:
             counters.events_in += 1
-        if mask & epoll.PRI:
+        if mask & (epoll.PRI | _END_OF_PEER):
             client.inbox.read_until_eagain = True
         if mask & _END_OF_PEER:
-            client.inbox.read_until_eagain = True
             counters.events_rdhup += bool(mask & epoll.RDHUP)
             counters.events_hup += bool(mask & epoll.HUP)
             counters.events_err += bool(mask & epoll.ERR)
@@ -198,12 +163,11 @@ class EventLoop:
         return now
 
     def _touch(self, clients: Sequence[Client], now: float) -> None:
-        idle, warning = self.hub.timers.idle.touch, self.hub.timers.warning.touch
         for client in clients:
             client.active_at = now
             if client.phase is Phase.OPEN:
-                idle(client.id, now)
-                warning(client.id, now)
+                for timer in self._activity_timers:
+                    timer.touch(client.id, now)
 
     def _read_mailbox(self, now: float) -> None:
         if not (self._rung or self._mailbox.has_commands):
@@ -220,7 +184,7 @@ class EventLoop:
         if hub.status.draining:
             return
         hub.status.draining = True
-        self.drained_by = now + drain_s if drain_s else None
+        self.drained_by = now + drain_s if drain_s else inf
         hub.acceptor.close()
         hub.log("draining", clients=len(hub.connections.clients), limit_s=drain_s)
         for client in list(hub.connections.clients.values()):
@@ -236,7 +200,7 @@ class EventLoop:
         hub = self.hub
         if self._known_until >= self._timers_due_at and hub.poller.round_ends:
             hub.expirer.step(self._known_until, now)
-        if self.drained_by is not None and now >= self.drained_by:
+        if now >= self.drained_by:
             hub.ready.abort += hub.connections.closing.values()
 
     def _seal(self) -> None:

@@ -7,13 +7,13 @@ what follows. Each kind is asked within a budget, so a mass expiry takes several
 from collections.abc import Callable
 
 from hub.close_reasons import CloseReason
+from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
-from hub.loop.expiry import Expiry
 from hub.loop.flow_control import FlowControl
-from hub.loop.opener import Opener
+from hub.loop.timers import Expiry
 from hub.net.sockets import PeerGone
 from hub.protocol.ws_connection import WebSocket
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.read_gate import RATE
 
 Decide = Callable[[Client, float, float], None]
@@ -23,11 +23,9 @@ Decide = Callable[[Client, float, float], None]
 class Expirer(Step):
     """Gives a reason to every client whose time is over."""
 
-    def __init__(self, core: Core, flow: FlowControl, opener: Opener) -> None:
+    def __init__(self, core: Core, flow: FlowControl, admission: Admission) -> None:
         super().__init__(core)
-        self._flow = flow
-        self._opener = opener
-        self._starts_left = 0
+        self._flow, self._admission, self._starts_left = flow, admission, 0
         self._decisions: tuple[tuple[Expiry, Decide], ...] = (
             (core.timers.idle, self._end_idle),
             (core.timers.warning, self._warn),
@@ -39,12 +37,7 @@ class Expirer(Step):
 
     def timeout(self, now: float) -> float:
         """Seconds until the earliest timer ends; infinite while none runs."""
-        earliest = self._flow.timeout(now)
-        for timer in self._timers.all:
-            wanted = timer.timeout(now)
-            if wanted is not None and wanted < earliest:
-                earliest = wanted
-        return earliest
+        return min(self._flow.timeout(now), *(timer.timeout(now) for timer in self._timers.all))
 
     def step(self, until: float, now: float) -> None:
         """Ask every timer which of its times were over at `until`."""
@@ -53,7 +46,7 @@ class Expirer(Step):
         for timer, decide in self._decisions:
             for client_id, due in timer.expired(until, budget):
                 client = clients.get(client_id)
-                if client is not None:
+                if client is not None and client.close.reason is None:
                     decide(client, due, now)
         for client_id, due in self._timers.progress.expired(until, budget):
             self._end_stuck(client_id, due, now)
@@ -63,28 +56,24 @@ class Expirer(Step):
 
     def _end_idle(self, client: Client, due: float, now: float) -> None:
         """Idle, unless something the client sent is waiting to be read: that counts."""
-        if client.close.reason is not None:
-            return
         outbox = client.outbox
-        if self._is_unread(client):
-            self._timers.idle.touch(client.id, now)
-            self._connections.look_again(client)
-        elif outbox.is_empty or not outbox.blocked:
-            after = f"after={self._settings.idle_timeout_s:g}s"
-            self._ready.end(client, CloseReason.IDLE, after, due=due, decided=now)
+        if self._is_spared(client, self._timers.idle, now):
+            return
+        if outbox.blocked and not outbox.is_empty:
+            reason, detail = CloseReason.SLOW_CONSUMER, f"lag={outbox.lag_bytes}"
         else:
-            lag = f"lag={outbox.lag_bytes}"
-            self._ready.end(client, CloseReason.SLOW_CONSUMER, lag, due=due, decided=now)
+            reason, detail = CloseReason.IDLE, f"after={self._settings.idle_timeout_s:g}s"
+        self._ready.end(client, reason, detail, due=due, decided=now)
 
-    def _is_unread(self, client: Client) -> bool:
-        """Whether something the client sent waits, in the kernel or here, because the hub has not come to
-        it."""
-        inbox = client.inbox
-        return (
-            client.id in self._ready.readable
-            or inbox.has_lines
-            or (not inbox.eof and self._has_input(client))
-        )
+    def _is_spared(self, client: Client, timer: Expiry, now: float) -> bool:
+        """Whether something the client sent waits, in the kernel or here, because the hub has not come to it:
+        then its time starts again."""
+        inbox, is_marked = client.inbox, client.id in self._ready.readable
+        if not (is_marked or inbox.has_lines or (not inbox.eof and self._has_input(client))):
+            return False
+        timer.touch(client.id, now)
+        self._connections.look_again(client)
+        return True
 
     def _has_input(self, client: Client) -> bool:
         """Whether something the client sent, or the end of its connection, is waiting to be read."""
@@ -95,31 +84,23 @@ class Expirer(Step):
             return True
 
     def _warn(self, client: Client, due: float, now: float) -> None:
-        if client.inbox.eof:  # A viewer that can say nothing any more.
-            return
-        left = self._settings.idle_warning_s
-        self._ready.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
+        if not client.inbox.eof:  # A viewer may have said its end.
+            left = self._settings.idle_warning_s
+            self._ready.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
 
     def _open(self, client: Client, due: float, now: float) -> None:
         """A line client that has said nothing is taken for a person, unless what it sent waits to be read."""
-        if client.phase is not Phase.OPENING or client.close.reason is not None:
-            return
         if self._starts_left <= 0:
             self._timers.opening.touch(client.id, due - self._limits.opening_s)  # Its turn comes.
-        elif client.id in self._ready.readable or self._has_input(client):
-            self._timers.opening.touch(client.id, now)
-        else:
+        elif not self._is_spared(client, self._timers.opening, now):
             self._starts_left -= 1
-            self._opener.open(client)
+            self._admission.open(client)
 
     def _end_handshake(self, client: Client, due: float, now: float) -> None:
         """The client's request is late, unless it waits to be read: then the hub is."""
-        if self._is_unread(client):
-            self._timers.handshake.touch(client.id, now)
-            self._connections.look_again(client)
-            return
-        after = f"after={self._limits.handshake_s:g}s"
-        self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
+        if not self._is_spared(client, self._timers.handshake, now):
+            after = f"after={self._limits.handshake_s:g}s"
+            self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
 
     def _resume_rate(self, client: Client, due: float, now: float) -> None:
         """The client's bucket holds a line again."""
@@ -135,13 +116,14 @@ class Expirer(Step):
         assert isinstance(websocket, WebSocket)
         if client.close.pending is not None or client.close.peer_error is not None:
             return
-        if inbox.pinged and not client.outbox.blocked and not self._has_input(client):
+        asks = not client.outbox.blocked
+        if inbox.pinged and asks and not self._has_input(client):
             after = f"ping={self._limits.ping_s:g}s"
             self._ready.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)
             return
         self._timers.ping.touch(client.id, now)
-        inbox.pinged = not client.outbox.blocked
-        if inbox.pinged:
+        inbox.pinged = asks
+        if asks:
             self._ready.put(client, websocket.ping(b""), raw=True)
 
     def _end_stuck(self, client_id: int, due: float, now: float) -> None:

@@ -6,16 +6,16 @@ Most clients never get here: plain lines of an open client are no event.
 from typing import Final
 
 from hub.close_reasons import CloseReason
+from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
-from hub.loop.opener import Opener
 from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
 from hub.protocol.sniff import reply_to
+from hub.protocol.telnet import TelnetFilter
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client, Phase
 from hub.session.inbox import Transport
 from hub.session.read_gate import ENDED
-from hub.session.turn_budget import TurnBudget
 
 DENSE_READ_BYTES: Final = 4096
 """The size of a read of a client whose frames are small, or that sends telnet commands: 64 KiB of empty
@@ -29,10 +29,9 @@ at most 2,730."""
 class InputEvents(Step):
     """Handles the events of one feed. Work beyond the bytes is charged to the turn's budget."""
 
-    def __init__(self, core: Core, budget: TurnBudget, opener: Opener) -> None:
+    def __init__(self, core: Core, admission: Admission) -> None:
         super().__init__(core)
-        self._budget = budget
-        self._opener = opener
+        self._admission = admission
         self._start_bytes = core.budgets.turn_bytes // core.budgets.starts
 
     def handle(self, client: Client, transport: Transport, lines: list[bytes], size: int, now: float) -> None:
@@ -57,21 +56,20 @@ class InputEvents(Step):
         if transport.foreign is not None:
             self._answer_foreign(client, transport.foreign)
             return
-        has_spoken_telnet = transport.telnet is not None and transport.telnet.seen
-        if has_spoken_telnet and self._settings.eol != "lf":
+        telnet = transport.telnet
+        if telnet is not None and self._settings.eol != "lf":
             client.outbox.speak(Encoding.TELNET)
-        if client.phase is Phase.OPENING and (lines or has_spoken_telnet):
+        if client.phase is Phase.OPENING and (lines or telnet is not None):
             self._open(client)
-        if has_spoken_telnet:
-            self._answer_telnet(client, transport, size)
-        elif self._settings.eol == "auto" and client.outbox.encoding is Encoding.LF:
-            client.outbox.speak(transport.encoding)
+        if telnet is not None:
+            self._answer_telnet(client, telnet, size)
+        elif self._settings.eol == "auto" and transport.decoder.crlf_seen:
+            client.outbox.speak(Encoding.CRLF)
         if transport.said_text:
             self._ready.received.append(client)
         if transport.decoder.too_long:
-            self._end_behind_lines(
-                client, CloseReason.LINE_TOO_LONG, f"limit={self._settings.max_line_bytes}"
-            )
+            limit = f"limit={self._settings.max_line_bytes}"
+            self._end_behind_lines(client, CloseReason.LINE_TOO_LONG, limit)
 
     def _answer_foreign(self, client: Client, protocol: str) -> None:
         """A short reply in the peer's own language, and the end."""
@@ -79,16 +77,13 @@ class InputEvents(Step):
             self._ready.put(client, reply_to(protocol, self._status.hint), raw=True)
             self._ready.end(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 
-    def _answer_telnet(self, client: Client, transport: LineTransport, size: int) -> None:
+    def _answer_telnet(self, client: Client, telnet: TelnetFilter, size: int) -> None:
         """What the telnet layer owes."""
-        telnet = transport.telnet
-        assert telnet is not None
-        cost = telnet.take_work() * self._budgets.telnet_bytes
-        self._charge(client, size, cost)
-        replies, was_asked = telnet.take_replies(), telnet.take_are_you_there()
+        self._charge(client, size, telnet.commands * self._budgets.telnet_bytes)
+        replies = telnet.take_replies()
         if replies:
             self._ready.put(client, replies, raw=True)
-        if was_asked:
+        if telnet.are_you_there:
             # RFC 854 wants some visible evidence; a NOP is the quietest that there is.
             visible = self._settings.notices
             self._ready.put(client, b"* yes, hubbub is here\n" if visible else b"\xff\xf1", raw=not visible)
@@ -109,28 +104,24 @@ class InputEvents(Step):
         if websocket.opened and client.phase is Phase.OPENING:
             self._timers.ping.touch(client.id, now)
             self._open(client)
-        if lines or websocket.take_has_data():  # Pings are no activity.
+        if lines or websocket.said_data:  # Pings are no activity.
             self._ready.received.append(client)
-        if websocket.offence is not None:
-            self._end_behind_lines(client, *websocket.offence)
-        elif websocket.peer_closed is not None:
-            self._end_behind_lines(client, CloseReason.PEER_CLOSED, websocket.peer_closed)
-        self._charge(client, size, websocket.take_work() * self._budgets.frame_bytes)
+        if websocket.end is not None:
+            self._end_behind_lines(client, *websocket.end)
+        self._charge(client, size, websocket.frames * self._budgets.frame_bytes)
 
     # Both.
 
     def _open(self, client: Client) -> None:
-        self._budget.charge(self._start_bytes)
-        self._opener.open(client)
+        self._budget.left -= self._start_bytes
+        self._admission.open(client)
 
     def _charge(self, client: Client, size: int, cost: int) -> None:
         """Charge work beyond the bytes. Read more the next time, or little where this was more work than
         bytes."""
-        self._budget.charge(max(0, cost - size))
-        inbox = client.inbox
-        inbox.read_bytes = (
-            min(2 * inbox.read_bytes, DENSE_READ_MOST_BYTES) if cost < size else DENSE_READ_BYTES
-        )
+        self._budget.left -= max(0, cost - size)
+        more = min(2 * client.inbox.read_bytes, DENSE_READ_MOST_BYTES)
+        client.inbox.read_bytes = more if cost < size else DENSE_READ_BYTES
 
     def _end_behind_lines(self, client: Client, reason: CloseReason, detail: str) -> None:
         """Lines before the offence are still taken; then the client ends."""

@@ -10,7 +10,7 @@ class Budgets:
     accepts: int = 64
     commands: int = 256
     starts: int = 256
-    """Clients that are greeted and shown the history: fewer where that is long (hub/loop/assembly.py)."""
+    """Clients that are greeted and shown the history: fewer where that is long (hub/loop/core.py)."""
     expiries: int = 256
     closes: int = 256
     read_bytes: int = 64 * 1024

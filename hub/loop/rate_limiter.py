@@ -13,10 +13,8 @@ when they have been taken.
 
 from typing import Final
 
-from hub.config.settings import Settings
-from hub.loop.connections import Connections
-from hub.loop.expiry import Expiry
-from hub.loop.line_rate import line_rate
+from hub.loop.core import Core, Step
+from hub.loop.timer_set import line_rate
 from hub.session.client import Client
 from hub.session.mode import Mode
 from hub.session.read_gate import RATE
@@ -25,14 +23,12 @@ from hub.session.read_gate import RATE
 _ROUNDING: Final = 1e-3
 
 
-class RateLimiter:
+class RateLimiter(Step):
     """Lets the mode take as many lines of a client as its bucket holds."""
 
-    def __init__(self, settings: Settings, mode: Mode, connections: Connections, timer: Expiry) -> None:
-        self._mode = mode
-        self._connections = connections
-        self._timer = timer
-        rate = line_rate(settings)
+    def __init__(self, core: Core, mode: Mode) -> None:
+        super().__init__(core)
+        self._mode, rate = mode, line_rate(core.settings)
         self._per_s = rate.per_s if rate else 0.0
         self._full_s = rate.burst / rate.per_s if rate else 0.0
 
@@ -48,7 +44,7 @@ class RateLimiter:
             self._mode.lines(client, allowed)
             inbox.spent_at += (before - inbox.waiting) / self._per_s
         if inbox.has_lines and not self._held(client, now):
-            self._timer.touch(client.id, inbox.spent_at)
+            self._timers.rate.touch(client.id, inbox.spent_at)
             self._connections.pause(client, RATE)
 
     def _held(self, client: Client, now: float) -> int:

@@ -9,34 +9,20 @@ one event, and only reading on finds the end (epoll(7), question 9).
 
 from hub.close_reasons import CloseReason
 from hub.loop.core import Core, Step
-from hub.loop.faults import Faults
 from hub.loop.flow_control import FlowControl
 from hub.loop.input_events import InputEvents
 from hub.loop.rate_limiter import RateLimiter
 from hub.net.sockets import PeerGone
 from hub.session.client import Client, Phase
 from hub.session.read_gate import ENDED
-from hub.session.turn_budget import TurnBudget
 
 
 class Reader(Step):
     """Reads every readable client once a turn, within the turn's budget."""
 
-    def __init__(
-        self,
-        core: Core,
-        budget: TurnBudget,
-        flow: FlowControl,
-        rate_limiter: RateLimiter,
-        events: InputEvents,
-        faults: Faults,
-    ) -> None:
+    def __init__(self, core: Core, flow: FlowControl, rate_limiter: RateLimiter, events: InputEvents) -> None:
         super().__init__(core)
-        self._budget = budget
-        self._flow = flow
-        self._rate_limiter = rate_limiter
-        self._events = events
-        self._faults = faults
+        self._flow, self._rate_limiter, self._events = flow, rate_limiter, events
         self._once = core.settings.read == "once"
 
     def step(self, now: float) -> None:
@@ -58,14 +44,14 @@ class Reader(Step):
         if client.close.reason is not None or self._flow.must_wait(client, now):
             self._ready.readable.pop(client.id, None)
             return
-        inbox, drained = client.inbox, not client.gate.is_open
+        inbox, drained = client.inbox, client.gate.reasons != 0
         try:
-            if not inbox.has_lines and client.gate.is_open:
+            if not (inbox.has_lines or drained):
                 drained = self._receive(client, now)
             if inbox.has_lines:
                 self._rate_limiter.lines(client, now)
         except Exception:
-            self._faults.caught(client)
+            self.caught(client)
         self._leave_set(client, drained)
 
     def _leave_set(self, client: Client, drained: bool) -> None:
@@ -110,7 +96,7 @@ class Reader(Step):
         size = len(data)
         client.inbox.bytes_in += size
         self._counters.bytes_in += size
-        self._budget.charge(size)
+        self._budget.left -= size
         transport = client.inbox.transport
         lines = transport.feed(data)
         if transport.has_events or client.phase is Phase.OPENING:
@@ -161,4 +147,4 @@ class Reader(Step):
             self._ready.finished[client.id] = client
         if not data or (len(data) < size and not inbox.read_until_eagain):
             readable.pop(client.id, None)
-        self._budget.charge(len(data or b""))
+        self._budget.left -= len(data or b"")

@@ -1,79 +1,45 @@
 """How the frozen records that the page sees are made of the hub's parts."""
 
-from collections.abc import Iterable
-
 from hub import __version__
 from hub.control import snapshots
+from hub.control.snapshots import record_of
 from hub.loop.congestion import last_sign
-from hub.loop.core import Core, Step
-from hub.loop.counters import Counters
-from hub.loop.turn_histogram import TurnHistogram
-from hub.net.poller import Poller
+from hub.loop.core import Core
 from hub.protocol.ws_connection import WebSocket
-from hub.rooms.accounting import Account
-from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.client import Client, Phase
 
 
-class SnapshotMaker(Step):
-    """Makes records. The totals cost the same however many clients there are."""
-
-    def __init__(
-        self,
-        core: Core,
-        poller: Poller,
-        rooms: Registry,
-        account: Account,
-        turn_times: TurnHistogram,
-    ) -> None:
-        super().__init__(core)
-        self._poller = poller
-        self._rooms = rooms
-        self._account = account
-        self._turn_times = turn_times
-
-    def summary(self, now: float) -> snapshots.Summary:
-        """The hub's totals at this moment."""
-        counters, settings, status = self._counters, self._settings, self._status
-        return snapshots.Summary(
-            version=__version__,
-            uptime_s=round(now - status.started_at, 3),
-            started_wall_s=status.started_wall_s,
-            taken_s=now,
-            mode=settings.mode,
-            trigger=settings.trigger,
-            read=settings.read,
-            idle_strategy=settings.idle_strategy,
-            idle_timeout_s=settings.idle_timeout_s,
-            draining=status.draining,
-            listeners=status.addresses.get("line", ()),
-            ws_listeners=status.addresses.get("websocket", ()),
-            read_only_listeners=status.addresses.get("read-only", ()),
-            write_only_listeners=status.addresses.get("write-only", ()),
-            self_echo=settings.hears_itself,
-            max_clients=settings.max_clients,
-            clients=self._client_counts(),
-            rooms=len(self._rooms),
-            lines=snapshots.InOut(in_=counters.lines_in, out=counters.lines_out),
-            lines_discarded=counters.lines_discarded,
-            bytes=snapshots.InOut(in_=counters.bytes_in, out=counters.bytes_out),
-            events=_events(counters),
-            syscalls={**self._poller.calls, **self._sockets.calls},
-            turns=counters.turns,
-            loop=_loop_times(self._turn_times),
-            refused=counters.refused,
-            lingering=len(self._connections.closing),
-            account=account_record(self._account),
-            closed={str(reason): count for reason, count in counters.closed.items()},
-            log_dropped=status.log_dropped(),
-        )
-
-    def _client_counts(self) -> snapshots.ClientCounts:
-        counters = self._counters
-        return snapshots.ClientCounts(
-            open=len(self._connections.clients), accepted=counters.accepted, peak=counters.peak
-        )
+def summary(core: Core, now: float) -> snapshots.Summary:
+    """The hub's totals at this moment. They cost the same however many clients there are."""
+    counters, status, times = core.counters, core.status, core.turn_times
+    return record_of(
+        snapshots.Summary,
+        (counters, core.settings, status),
+        version=__version__,
+        uptime_s=round(now - status.started_at, 3),
+        taken_s=now,
+        listeners=status.addresses.get("line", ()),
+        ws_listeners=status.addresses.get("websocket", ()),
+        read_only_listeners=status.addresses.get("read-only", ()),
+        write_only_listeners=status.addresses.get("write-only", ()),
+        self_echo=core.settings.hears_itself,
+        clients=record_of(snapshots.ClientCounts, [counters], open=len(core.connections.clients)),
+        rooms=len(core.rooms),
+        lines=record_of(snapshots.InOut, [counters], prefix="lines_"),
+        bytes=record_of(snapshots.InOut, [counters], prefix="bytes_"),
+        events=record_of(snapshots.EventCounts, [counters], prefix="events_"),
+        syscalls={**core.poller.calls, **core.sockets.calls},
+        loop=snapshots.LoopTimes(
+            busy_s=round(times.busy_s, 6),
+            turn_p99_ms=round(times.p99_s * 1000, 3),
+            turn_max_ms=round(times.max_s * 1000, 3),
+        ),
+        lingering=len(core.connections.closing),
+        account=record_of(snapshots.Account, [core.account]),
+        closed={str(reason): count for reason, count in counters.closed.items()},
+        log_dropped=core.log_dropped(),
+    )
 
 
 def client_row(client: Client, nick: str, now: float) -> snapshots.ClientRow:
@@ -108,29 +74,11 @@ def state(client: Client, now: float) -> str:
         return "opening"
     if not client.is_alive or client.close.reason is not None:
         return "closing"
-    names = client.gate.names()
-    paused = f"paused: {', '.join(names)}" if names else ""
-    if not client.outbox.blocked:
-        return paused or "reading"
-    blocked = f"blocked for {int(now - last_sign(client.outbox))} s"
-    return f"{blocked}, {paused}" if paused else blocked
-
-
-def queued_bytes(clients: Iterable[Client]) -> int:
-    """Canonical bytes that these clients are still owed, worked out from their outboxes."""
-    return sum(client.outbox.queued_bytes for client in clients)
-
-
-def account_record(account: Account, queued: int | None = None) -> snapshots.Account:
-    """The account as it stands."""
-    return snapshots.Account(
-        owed=account.owed,
-        replayed=account.replayed,
-        delivered=account.delivered,
-        skipped=account.skipped,
-        unsent=account.unsent,
-        queued=queued,
-    )
+    names, blocked = client.gate.names(), client.outbox.blocked
+    sides = [f"blocked for {int(now - last_sign(client.outbox))} s"] if blocked else []
+    if names:
+        sides.append(f"paused: {', '.join(names)}")
+    return ", ".join(sides) or "reading"
 
 
 def room_row(room: Room) -> snapshots.RoomRow:
@@ -146,23 +94,4 @@ def room_row(room: Room) -> snapshots.RoomRow:
         bytes=log.head,
         log_lines=log.next_line - first_line,
         log_bytes=log.head - start,
-    )
-
-
-def _events(counters: Counters) -> snapshots.EventCounts:
-    return snapshots.EventCounts(
-        in_=counters.events_in,
-        out=counters.events_out,
-        rdhup=counters.events_rdhup,
-        hup=counters.events_hup,
-        err=counters.events_err,
-        accept=counters.events_accept,
-    )
-
-
-def _loop_times(times: TurnHistogram) -> snapshots.LoopTimes:
-    return snapshots.LoopTimes(
-        busy_s=round(times.busy_s, 6),
-        turn_p99_ms=round(times.p99_s * 1000, 3),
-        turn_max_ms=round(times.max_s * 1000, 3),
     )

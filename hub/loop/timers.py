@@ -14,15 +14,22 @@ deadline   one store into a table       one comparison, and one O(log n)    not 
 Late is what the strategy adds; the rest of a turn and the rounding of epoll_wait(2) to milliseconds come
 on top. None is ever early: nobody is expired before a whole timeout has passed since its last activity.
 
-An id is a client's number, from 1 up. Times are seconds on one clock that never goes back. The loop asks
-`timeout` before it waits, and calls `expired` after it, or after a later wait, until `timeout` is not 0.0.
+An id is a client's number. Times are seconds on one clock that never goes back. The four methods:
+
+touch      the id was active; one that is not known, or no longer, is known from here on
+forget     the id is gone; nothing happens if it was not known
+timeout    seconds until `expired` should be called: 0.0 if work is waiting, infinite if nobody can expire
+expired    at most `budget` (>= 1) ids whose time is up, each with the moment it was due; they are forgotten
+
+The loop asks `timeout` before it waits, and calls `expired` after it, or after a later wait, until `timeout`
+is not 0.0. No timeout is capped: epoll_wait(2) takes less than 25 days, so the caller takes the minimum.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import ClassVar, Final
+from math import inf
+from typing import Final
 
 from hub.config.settings import IdleStrategy
-from hub.loop.expiry import EVENT, Expiry, Never
 
 REPAIRS_PER_CALL: Final = 250
 """How many heap entries Deadline puts right in one call: 2 to 4 us each among twenty thousand."""
@@ -47,51 +54,40 @@ class Poll:
     is one) reprieves nobody, but a client that is itself active then lives on, since none may go early.
     """
 
-    counts_events: ClassVar[bool] = True
-
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self.last_event_s = 0.0
+        """When a client or a listener last had an event: the loop sets it."""
         self.alive: dict[int, None] = {}
         self.condemned: dict[int, None] = {}
         self._condemned_due_s = 0.0
 
     def touch(self, id: int, now: float) -> None:
-        """Restart the clock for all; EVENT does so without registering anybody."""
+        """Restart the clock for all."""
         self.last_event_s = now
         if id not in self.alive:
-            self._enter(id)
+            self.condemned.pop(id, None)
+            self.alive[id] = None
 
     def forget(self, id: int) -> None:
         """Drop an id, condemned or not."""
         self.alive.pop(id, None)
         self.condemned.pop(id, None)
 
-    def timeout(self, now: float) -> float | None:
+    def timeout(self, now: float) -> float:
         """The rest of the timeout since the last event of all."""
         if self.condemned:
             return 0.0
-        if not self.alive:
-            return None
-        return max(0.0, self.last_event_s + self.timeout_s - now)
+        return max(0.0, self.last_event_s + self.timeout_s - now) if self.alive else inf
 
     def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
         """A slice of those condemned, all with the same due."""
-        if not self.condemned:
-            self._judge(now)
-        count = min(budget, len(self.condemned))
-        return [(self.condemned.popitem()[0], self._condemned_due_s) for _ in range(count)]
-
-    def _enter(self, id: int) -> None:
-        if id != EVENT:
-            self.condemned.pop(id, None)
-            self.alive[id] = None
-
-    def _judge(self, now: float) -> None:
         due_s = self.last_event_s + self.timeout_s
-        if due_s <= now:
+        if not self.condemned and due_s <= now:
             self.condemned, self.alive = self.alive, self.condemned
             self._condemned_due_s = due_s
+        count = min(budget, len(self.condemned))
+        return [(self.condemned.popitem()[0], self._condemned_due_s) for _ in range(count)]
 
 
 class Sweep:
@@ -107,8 +103,6 @@ class Sweep:
     walking the table itself in slices is a RuntimeError as soon as it changes.)
     """
 
-    counts_events: ClassVar[bool] = False
-
     def __init__(self, timeout_s: float, interval_s: float) -> None:
         self.timeout_s = timeout_s
         self._interval_s = interval_s
@@ -118,51 +112,39 @@ class Sweep:
 
     def touch(self, id: int, now: float) -> None:
         """Mark the time."""
-        if id in self.last_s:
-            self.last_s[id] = now
-        else:
-            self._enter(id, now)
-
-    def forget(self, id: int) -> None:
-        """Drop an id from the table."""
-        self.last_s.pop(id, None)
-
-    def timeout(self, now: float) -> float | None:
-        """The time to the next sweep, 0.0 in the middle of one."""
-        if not self.last_s:
-            return None
-        if self.to_examine:
-            return 0.0
-        return max(0.0, self.next_sweep_s - now)
-
-    def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
-        """Those found idle in the next slice of the sweep, in the order of the table, not of their dues."""
-        if not self.to_examine:
-            self._begin(now)
-        gone: list[tuple[int, float]] = []
-        for _ in range(min(EXAMINED_PER_CALL, len(self.to_examine))):
-            if len(gone) == budget:
-                break
-            id = self.to_examine.pop()
-            last_s = self.last_s.get(id)
-            if last_s is not None and last_s + self.timeout_s <= now:
-                del self.last_s[id]
-                gone.append((id, last_s + self.timeout_s))
-        return gone
-
-    def _enter(self, id: int, now: float) -> None:
-        if id == EVENT:
-            return
         if not self.last_s:
             self.to_examine.clear()
             self.next_sweep_s = now + self._interval_s
         self.last_s[id] = now
 
-    def _begin(self, now: float) -> None:
-        """Start a sweep if one is due. The next is measured from here, so a late loop does not catch up."""
-        if self.next_sweep_s <= now:
+    def forget(self, id: int) -> None:
+        """Drop an id from the table."""
+        self.last_s.pop(id, None)
+
+    def timeout(self, now: float) -> float:
+        """The time to the next sweep, 0.0 in the middle of one."""
+        if not self.last_s:
+            return inf
+        return 0.0 if self.to_examine else max(0.0, self.next_sweep_s - now)
+
+    def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
+        """Those found idle in the next slice of the sweep, in the order of the table, not of their dues.
+
+        The sweep after the one that begins now is measured from here, so a late loop does not catch up.
+        """
+        if not self.to_examine and self.next_sweep_s <= now:
             self.next_sweep_s = now + self._interval_s
             self.to_examine = list(reversed(self.last_s))
+        gone: list[tuple[int, float]] = []
+        for _ in range(min(EXAMINED_PER_CALL, len(self.to_examine))):
+            if len(gone) == budget:
+                break
+            id = self.to_examine.pop()
+            due_s = self.last_s.get(id, inf) + self.timeout_s
+            if due_s <= now:
+                del self.last_s[id]
+                gone.append((id, due_s))
+        return gone
 
 
 class Deadline:
@@ -180,10 +162,8 @@ class Deadline:
     Repairs are budgeted: thousands may wait after a pause.
 
     This strategy serves any timer of one duration: idle, the warning before it, the limits of closing and
-    of progress.
+    of progress. With an infinite one nobody expires.
     """
-
-    counts_events: ClassVar[bool] = False
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -193,10 +173,10 @@ class Deadline:
 
     def touch(self, id: int, now: float) -> None:
         """Move the deadline of `id` to `now` + timeout."""
-        if id in self.last_s:
-            self.last_s[id] = now
-        else:
-            self._enter(id, now)
+        if id not in self.last_s and id not in self._queued:
+            self._queued.add(id)
+            heappush(self.heap, (now + self.timeout_s, id))
+        self.last_s[id] = now
 
     def renew(self, id: int, now: float) -> None:
         """The same for an id that is known; nothing happens if it is not."""
@@ -208,11 +188,9 @@ class Deadline:
         if self.last_s.pop(id, None) is not None:
             self._shed_stale_entries()
 
-    def timeout(self, now: float) -> float | None:
+    def timeout(self, now: float) -> float:
         """The time to the first deadline, or to an entry that will turn out to need repair."""
-        if not self.last_s:
-            return None
-        return max(0.0, self.heap[0][0] - now)
+        return max(0.0, self.heap[0][0] - now) if self.last_s else inf
 
     def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
         """Those whose deadline has passed, the oldest due first."""
@@ -220,34 +198,19 @@ class Deadline:
         repairs_left = REPAIRS_PER_CALL
         while repairs_left and len(gone) < budget and self.heap and self.heap[0][0] <= now:
             queued_due_s, id = self.heap[0]
-            true_due_s = self._true_due_s(id)
-            if true_due_s == queued_due_s:
-                self._drop_first()
-                del self.last_s[id]
-                gone.append((id, true_due_s))
-                continue
-            repairs_left -= 1
-            if true_due_s is None:
-                self._drop_first()
-            else:
+            true_due_s = self.last_s.get(id, -inf) + self.timeout_s
+            if true_due_s > queued_due_s:
                 heapreplace(self.heap, (true_due_s, id))
+                repairs_left -= 1
+                continue
+            heappop(self.heap)
+            self._queued.discard(id)
+            if self.last_s.pop(id, None) is None:
+                repairs_left -= 1
+            else:
+                gone.append((id, true_due_s))
         self._shed_stale_entries()
         return gone
-
-    def _enter(self, id: int, now: float) -> None:
-        if id == EVENT:
-            return
-        self.last_s[id] = now
-        if id not in self._queued:
-            self._queued.add(id)
-            heappush(self.heap, (now + self.timeout_s, id))
-
-    def _true_due_s(self, id: int) -> float | None:
-        last_s = self.last_s.get(id)
-        return None if last_s is None else last_s + self.timeout_s
-
-    def _drop_first(self) -> None:
-        self._queued.discard(heappop(self.heap)[1])
 
     def _shed_stale_entries(self) -> None:
         if len(self.heap) > 2 * len(self.last_s) + _STALE_ALLOWED:
@@ -256,14 +219,13 @@ class Deadline:
             self._queued = set(self.last_s)
 
 
+Expiry = Poll | Sweep | Deadline
+
+
 def make_expiry(strategy: IdleStrategy, timeout_s: float, sweep_interval_s: float) -> Expiry:
-    """The strategy of that name; with a timeout of 0 it is Never. `sweep_interval_s` is for sweep alone."""
-    if timeout_s == 0:
-        return Never()
-    match strategy:
-        case "poll":
-            return Poll(timeout_s)
-        case "sweep":
-            return Sweep(timeout_s, sweep_interval_s)
-        case "deadline":
-            return Deadline(timeout_s)
+    """The strategy of that name; with a timeout of 0 nobody expires. The interval is for sweep alone."""
+    if strategy == "poll" and timeout_s:
+        return Poll(timeout_s)
+    if strategy == "sweep" and timeout_s:
+        return Sweep(timeout_s, sweep_interval_s)
+    return Deadline(timeout_s or inf)

@@ -30,7 +30,7 @@ class Pass:
     def __init__(self, room: Room) -> None:
         self.subscribers = list(room.subscribers.values())
         self.reached = room.log.head
-        self.at = 0
+        self.at = room.log.intake = 0
 
 
 class Writer(Step):
@@ -38,9 +38,7 @@ class Writer(Step):
 
     def __init__(self, core: Core, flow: FlowControl) -> None:
         super().__init__(core)
-        self._lag_limit = core.limits.lag_bytes
-        self._history = core.settings.history if core.settings.mode == "chat" else 0
-        self._flow = flow
+        self._flow, self._history = flow, core.history
         self.queue: deque[Client] = deque()
         """Clients that were marked writable and wait for their send."""
         self.passes: dict[Room, Pass] = {}
@@ -98,8 +96,9 @@ class Writer(Step):
 
     def _write_room(self, room: Room, now: float, left: int) -> int:
         """Go on with this room's pass; a look costs as much of the budget as a send."""
-        pass_ = self.passes.get(room) or self._start(room)
-        log = room.log
+        if room not in self.passes:
+            self.passes[room] = Pass(room)
+        pass_, log = self.passes[room], room.log
         newest = log.chunks[-1] if log.chunks else None
         start, runs = (newest.start, newest.runs) if newest else (-1, None)
         subscribers, at, more = pass_.subscribers, pass_.at, 0
@@ -120,20 +119,12 @@ class Writer(Step):
         left -= max(1, at - pass_.at) + more
         pass_.at = at
         if at == len(subscribers):
-            self._finish(room, pass_)
+            # Everyone had its turn: trim the log, and start again if lines came meanwhile.
+            del self.passes[room]
+            room.trim(pass_.reached, self._history, self._limits.history_bytes)
+            if log.head == pass_.reached:
+                self._ready.rooms.pop(room, None)
         return left
-
-    def _start(self, room: Room) -> Pass:
-        room.log.intake = 0
-        pass_ = self.passes[room] = Pass(room)
-        return pass_
-
-    def _finish(self, room: Room, pass_: Pass) -> None:
-        """Everyone had its turn: trim the log, and start again if lines came meanwhile."""
-        del self.passes[room]
-        room.trim(pass_.reached, self._history, self._limits.history_bytes)
-        if room.log.head == pass_.reached:
-            self._ready.rooms.pop(room, None)
 
     def _hand(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> None:
         """The common case: in step, so the shared bytes of the newest chunk are all that the client gets."""
@@ -173,25 +164,21 @@ class Writer(Step):
 
     def _all_taken(self, client: Client, now: float) -> None:
         """The kernel took everything it was offered; there may be more."""
-        outbox, room = client.outbox, client.room
+        outbox, room, rooms = client.outbox, client.room, self._ready.rooms
         outbox.accepted()
         self._connections.watch(client)
         if room is not None and outbox.log is not None:
             if outbox.lag_bytes:  # The batch was cut short: it may still hold the log back.
                 room.trailing[client.id] = outbox
-                self._ready.rooms[room] = None
-            elif room.trailing.pop(client.id, None) is not None:
-                self._trim_a_quiet_room(room)
+                rooms[room] = None
+            elif room.trailing.pop(client.id, None) is not None and not (room.trailing or room in rooms):
+                # The last one that trailed has caught up; where a pass is due, its end trims the log.
+                room.trim(room.log.head, self._history, self._limits.history_bytes)
             self._flow.judge(outbox, room, now)
         if not outbox.is_empty:
             self._ready.writable[client.id] = client
         elif client.phase is Phase.FLUSHING:
             self._ready.finished[client.id] = client
-
-    def _trim_a_quiet_room(self, room: Room) -> None:
-        """The last subscriber that trailed has caught up; where a pass is due, its end trims the log."""
-        if not room.trailing and room not in self._ready.rooms:
-            room.trim(room.log.head, self._history, self._limits.history_bytes)
 
     def _refused(self, client: Client, now: float) -> None:
         """The kernel is full: wait for it to call the client writable, and see how far behind it is."""
@@ -204,7 +191,7 @@ class Writer(Step):
 
     def _judge(self, outbox: Outbox, room: Room, now: float) -> None:
         """A blocked client, and there are new lines: past the limit it gets one more try."""
-        if self._lag_limit and outbox.lag_bytes > self._lag_limit:
+        if 0 < self._limits.lag_bytes < outbox.lag_bytes:
             self.write(outbox.owner, now)
         else:
             self._flow.judge(outbox, room, now)

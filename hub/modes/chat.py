@@ -62,24 +62,13 @@ class Chat:
     opens_late = True
 
     def __init__(
-        self,
-        settings: Settings,
-        rooms: Registry,
-        ready: ReadySets,
-        budget: TurnBudget,
-        intake: Intake,
-        history_bytes: int,
-        facts: Facts,
-        run_command: Callable[[Chat, Client, str], int],
-    ) -> None:
-        self.rooms = rooms
-        self.ready = ready
-        self._budget = budget
-        self._intake = intake
-        self.history = settings.history
-        self.history_bytes = history_bytes
-        self.facts = facts
-        self._settings = settings
+        self, settings: Settings, rooms: Registry, ready: ReadySets, budget: TurnBudget, intake: Intake,
+        history_bytes: int, facts: Facts, run_command: Callable[[Chat, Client, str], int],
+    ) -> None:  # fmt: skip
+        self.rooms, self.ready, self.facts = rooms, ready, facts
+        self.history, self.history_bytes = settings.history, history_bytes
+        self._settings, self._budget, self._intake = settings, budget, intake
+        self._announce = settings.announce if settings.notices else 0
         self._run_command = run_command
         self._people: dict[int, Person] = {}
         self._by_nick: dict[str, Person] = {}
@@ -107,7 +96,7 @@ class Chat:
             inbox.next += 1
             used += self._line(client, line)
         inbox.drop_taken()
-        self._budget.charge(used * intake.line_bytes)
+        self._budget.left -= used * intake.line_bytes
 
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
@@ -135,17 +124,16 @@ class Chat:
             raise NameRefused(f"the nick {nick} is kept for the hub's own use")
         if self._by_nick.get(name_key(nick), person) is not person:
             raise NameRefused(f"the nick {nick} is taken")
-        before = person.nick
-        if nick == before:
+        if nick == person.nick:
             self.tell(client, f"you are {nick} already")
             return
-        del self._by_nick[name_key(before)]
+        self._note(client, client.room, f"is now {nick}")
+        del self._by_nick[name_key(person.nick)]
         person.rename(nick)
         self._by_nick[name_key(nick)] = person
         self.tell(client, f"you are now {nick}")
-        self._note(client.room, before, f"is now {nick}")
 
-    def move(self, client: Client, wanted: str) -> None:
+    def move(self, client: Client, wanted: str = LOBBY) -> None:
         """Take the client to another room, made if need be; NameRefused says why not."""
         name = check_name(wanted, "room")
         try:
@@ -159,10 +147,12 @@ class Chat:
         self.tell(client, f"you are now in {room.name}, with {_company(room)}")
         self._enter(client, room)
 
-    def find(self, nick: str) -> Client | None:
-        """The client with this nick, whatever its case."""
+    def find(self, nick: str) -> Client:
+        """The client with this nick, whatever its case; NameRefused says that there is none."""
         person = self._by_nick.get(name_key(nick)) if may_be_name(nick) else None
-        return person.client if person else None
+        if person is None:
+            raise NameRefused(f"nobody here is called {nick[:32]}; /who lists the people in this room")
+        return person.client
 
     def nicks(self, room: Room, most: int) -> list[str]:
         """The nicks of the first members of a room, at most so many."""
@@ -193,7 +183,7 @@ class Chat:
         person = self._people[client.id]
         if not person.has_spoken:
             person.has_spoken = True
-            self._note(client.room, person.nick, "joined")
+            self._note(client, client.room, "joined")
         if line.startswith(b"/") and not line.startswith(b"//"):
             if client.close.peer_error is not None:
                 return 0  # Nobody is left to be answered. What the client said still counts.
@@ -206,9 +196,7 @@ class Chat:
         client.room = room
         room.join(client.outbox, self.history, self.history_bytes)
         self.ready.writable[client.id] = client  # For the history.
-        person = self._people[client.id]
-        if person.has_spoken:
-            self._note(room, person.nick, "joined")
+        self._note(client, room, "joined")
 
     def _leave(self, client: Client) -> None:
         room = client.room
@@ -217,15 +205,15 @@ class Chat:
         room.leave(client.outbox)
         client.room = None
         self.ready.writable[client.id] = client  # For what it was owed there.
-        person = self._people[client.id]
-        if person.has_spoken:
-            self._note(room, person.nick, "left")
+        self._note(client, room, "left")
         self.rooms.discard_if_empty(room)
 
-    def _note(self, room: Room | None, who: str, what: str) -> None:
-        """Announce it with the others of this turn, where the room is small enough to care."""
-        if room is not None and self._settings.notices and 0 < len(room.members) <= self._settings.announce:
-            room.notes.append((who, what))
+    def _note(self, client: Client, room: Room | None, what: str) -> None:
+        """Announce what a client that has spoken did, with the other notices of this turn, where the room is
+        small enough to care."""
+        person = self._people[client.id]
+        if room is not None and person.has_spoken and 0 < len(room.members) <= self._announce:
+            room.notes.append((person.nick, what))
             self.ready.notices[room] = None
 
 

@@ -10,7 +10,6 @@ from typing import Final
 
 from hub.modes.chat import Chat
 from hub.modes.sanitize import NameRefused
-from hub.rooms.room import Room
 from hub.session.client import Client
 
 NAMES_SHOWN: Final = 100
@@ -27,7 +26,7 @@ HISTORY_FOR_ONE_COMMAND: Final = 512
 """Looking back, in a room where each turn had one line, is work for each line: 3 ms for ten thousand."""
 
 
-def who(chat: Chat, client: Client, words: list[str]) -> None:
+def who(chat: Chat, client: Client) -> None:
     """Names in the client's own room."""
     room = client.room
     if room is None:
@@ -37,10 +36,11 @@ def who(chat: Chat, client: Client, words: list[str]) -> None:
     chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
 
 
-def rooms(chat: Chat, client: Client, words: list[str]) -> None:
+def rooms(chat: Chat, client: Client) -> None:
     """Rooms with how many are in them, the largest first; among equals by name."""
     found = chat.rooms.all()
-    shown = [f"{room.name} {len(room.members)}" for room in nsmallest(ROOMS_SHOWN, found, key=_size_and_name)]
+    largest = nsmallest(ROOMS_SHOWN, found, key=lambda room: (-len(room.members), room.key))
+    shown = [f"{room.name} {len(room.members)}" for room in largest]
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
     chat.tell(client, f"rooms ({len(found)}): {', '.join(shown)}{more}")
 
@@ -50,19 +50,18 @@ def cost_of_rooms(chat: Chat) -> int:
     return 1 + len(chat.rooms) // ROOMS_FOR_ONE_COMMAND
 
 
-def history(chat: Chat, client: Client, words: list[str]) -> None:
+def history(chat: Chat, client: Client, wanted: str = "") -> None:
     """The last lines of the room, as they were; those that the client has seen may come again."""
     room = client.room
     if room is None:
         return
-    if words and not (words[0].isascii() and words[0].isdigit() and int(words[0][:9])):
+    if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted[:9])):
         raise NameRefused("usage: /history [N], N lines from 1 on")
-    wanted = int(words[0][:9]) if words else chat.history
-    lines = room.log.tail(min(wanted, chat.history), min(HISTORY_BYTES, chat.history_bytes))
+    most = min(int(wanted[:9]), chat.history) if wanted else chat.history
+    lines = room.log.tail(most, min(HISTORY_BYTES, chat.history_bytes))
     count = lines.count(b"\n")
-    chat.tell(
-        client, f"the last {count} line{'s' if count != 1 else ''} of {room.name}:" if count else NO_HISTORY
-    )
+    found = f"the last {count} line{'s' if count != 1 else ''} of {room.name}:"
+    chat.tell(client, found if count else NO_HISTORY)
     chat.ready.put(client, lines)
 
 
@@ -71,7 +70,7 @@ def cost_of_history(chat: Chat) -> int:
     return 1 + chat.history // HISTORY_FOR_ONE_COMMAND
 
 
-def stats(chat: Chat, client: Client, words: list[str]) -> None:
+def stats(chat: Chat, client: Client) -> None:
     """The hub's totals, and how far behind the asker is."""
     all_, lag = chat.facts.totals(), client.outbox.lag_bytes
     clients, lines, sizes = all_.clients, all_.lines, all_.bytes
@@ -89,23 +88,16 @@ def stats(chat: Chat, client: Client, words: list[str]) -> None:
     )
 
 
-def whois(chat: Chat, client: Client, words: list[str]) -> None:
+def whois(chat: Chat, client: Client, nick: str) -> None:
     """How and since when somebody is here. Not from where."""
-    target = chat.find(words[0])
-    if target is None:
-        raise NameRefused(nobody(words[0]))
-    now, room, inbox = chat.facts.clock(), target.room, target.inbox
+    target, now = chat.find(nick), chat.facts.clock()
+    room, inbox = target.room, target.inbox
     chat.tell(
         client,
         f"{chat.nick(target)} is in {room.name if room else 'no room'}, by {target.transport}; "
         f"here for {span(now - target.accepted_at)}, silent for {span(now - inbox.heard_at)}; "
         f"lines: {inbox.lines_in} in, {target.outbox.lines_out} out",
     )
-
-
-def nobody(nick: str) -> str:
-    """What is said about a name that nobody has."""
-    return f"nobody here is called {nick[:32]}; /who lists the people in this room"
 
 
 def span(seconds: float) -> str:
@@ -119,7 +111,3 @@ def span(seconds: float) -> str:
 
 
 NO_HISTORY: Final = "nothing is kept of what was said in this room"
-
-
-def _size_and_name(room: Room) -> tuple[int, str]:
-    return -len(room.members), room.key

@@ -3,7 +3,8 @@
 A mode appends to rooms, queues what single clients get, and marks; it never calls upward and knows no socket.
 """
 
-from itertools import accumulate, takewhile
+from bisect import bisect_right
+from itertools import accumulate
 from sys import maxsize
 
 from hub.protocol.encoding import Encoding
@@ -14,10 +15,24 @@ from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 
 
-class Echo:
-    """A line goes back to its sender only, verbatim, in the encoding that the sender uses."""
+class Relay:
+    """What both relay modes have: nobody has a name, and a client may be in a room."""
 
     opens_late = False
+
+    def left(self, client: Client) -> None:
+        """The room forgets the client, if it was in one."""
+        if client.room is not None:
+            client.room.leave(client.outbox)
+            client.room = None
+
+    def nick(self, client: Client) -> str:
+        """Nobody has a name."""
+        return ""
+
+
+class Echo(Relay):
+    """A line goes back to its sender only, verbatim, in the encoding that the sender uses."""
 
     def __init__(self, account: Account, ready: ReadySets) -> None:
         self._account = account
@@ -40,18 +55,9 @@ class Echo:
         self._account.owed += len(echo)
         self._ready.put(client, echo, owed=True, raw=messages > 0, messages=messages)
 
-    def left(self, client: Client) -> None:
-        """Nothing is kept about an echo client."""
 
-    def nick(self, client: Client) -> str:
-        """Nobody has a name."""
-        return ""
-
-
-class Broadcast:
+class Broadcast(Relay):
     """A line goes to everyone in the one room, verbatim; to its sender too under --self-echo. No history."""
-
-    opens_late = False
 
     def __init__(self, rooms: Registry, ready: ReadySets, intake: Intake) -> None:
         self._lobby = rooms.lobby
@@ -68,23 +74,13 @@ class Broadcast:
         room, inbox = self._lobby, client.inbox
         space = self._intake.room_bytes - room.log.intake
         waiting = inbox.lines[inbox.next : inbox.next + most] if inbox.next or most < maxsize else inbox.lines
-        size = sum(map(len, waiting)) + len(waiting)
+        count, size = len(waiting), sum(map(len, waiting)) + len(waiting)
         if size > space:
-            sizes = accumulate(len(line) + 1 for line in waiting)
-            count = sum(1 for _ in takewhile(lambda end: end <= space, sizes))
+            sizes = list(accumulate(len(line) + 1 for line in waiting))
+            count = bisect_right(sizes, space)
             if count == 0 and room.log.intake:
                 return
-            waiting = waiting[: max(1, count)]
-            size = sum(map(len, waiting)) + len(waiting)
-        room.extend(inbox.take(len(waiting)), size, client.id)
+            count = max(1, count)
+            size = sizes[count - 1]
+        room.extend(inbox.take(count), size, client.id)
         self._ready.rooms[room] = None
-
-    def left(self, client: Client) -> None:
-        """The lobby forgets the client."""
-        if client.room is not None:
-            client.room.leave(client.outbox)
-            client.room = None
-
-    def nick(self, client: Client) -> str:
-        """Nobody has a name."""
-        return ""

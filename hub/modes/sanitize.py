@@ -18,8 +18,6 @@ from typing import Final
 NAME_LENGTH: Final = 32
 """The most characters (code points after NFKC) that a nick or the name of a room may have."""
 
-_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-
 _NOT_PLAIN: Final = re.compile(rb"[^\t -~]")
 
 _FORBIDDEN: Final = re.compile(
@@ -35,7 +33,6 @@ _FORBIDDEN: Final = re.compile(
 )
 
 _NAME_CATEGORIES: Final = frozenset({"Ll", "Lu", "Lt", "Lo", "Lm", "Mn", "Mc", "Nd"})
-_NAME_PUNCTUATION: Final = frozenset("-_.")
 _LOOK_ALIKE_SCRIPTS: Final = frozenset({"LATIN", "GREEK", "CYRILLIC"})
 _THREE_MARKS: Final = 3 * "Mn"
 
@@ -75,7 +72,7 @@ def clean(line: bytes) -> bytes:
 
 def clean_text(text: str) -> str:
     """The same for text: as many characters as before, each forbidden one as U+FFFD; encodable as UTF-8."""
-    return _FORBIDDEN.sub(_REPLACEMENT, text)
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def check_name(text: str, what: str) -> str:
@@ -89,16 +86,17 @@ def check_name(text: str, what: str) -> str:
     name = unicodedata.normalize("NFKC", text) if may_be_name(text) else ""
     if not 1 <= len(name) <= NAME_LENGTH:
         raise NameRefused(f"a {what} has 1 to {NAME_LENGTH} characters: letters, digits, and any of - _ .")
-    if _INVISIBLE.search(text) or not all(map(_may_stand_in_name, name)):
-        raise NameRefused(
-            f"a {what} has only visible letters, marks and digits of any script, and any of - _ ."
-        )
+    others = {unicodedata.category(char) for char in name if char not in "-_."} - _NAME_CATEGORIES
+    if others or _INVISIBLE.search(text):
+        allowed = "only visible letters, marks and digits of any script, and any of - _ ."
+        raise NameRefused(f"a {what} has {allowed}")
     categories = [unicodedata.category(char) for char in name]
     if categories[0][0] not in "LN":
         raise NameRefused(f"a {what} begins with a letter or a digit")
     if _THREE_MARKS in "".join(categories):
         raise NameRefused(f"a {what} has at most two combining marks in a row")
-    if len(_look_alike_scripts(name)) > 1:
+    first_words = {unicodedata.name(char, "").partition(" ")[0] for char in name}  # LATIN, and the like
+    if len(_LOOK_ALIKE_SCRIPTS & first_words) > 1:
         raise NameRefused(f"a {what} has letters from only one of Latin, Greek and Cyrillic")
     return name
 
@@ -116,13 +114,3 @@ def name_key(name: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     return unicodedata.normalize("NFKC", folded)
-
-
-def _may_stand_in_name(char: str) -> bool:
-    return char in _NAME_PUNCTUATION or unicodedata.category(char) in _NAME_CATEGORIES
-
-
-def _look_alike_scripts(name: str) -> frozenset[str]:
-    """Which of the three scripts the letters are from. A character's Unicode name begins with its script."""
-    first_words = {unicodedata.name(char, "").partition(" ")[0] for char in name}
-    return _LOOK_ALIKE_SCRIPTS & first_words

@@ -43,17 +43,15 @@ class Poller:
     def __len__(self) -> int:
         return len(self._masks)
 
-    def wait(self, timeout_s: float | None) -> Sequence[tuple[int, int]]:
-        """Ready descriptors with their event bits; None waits for ever.
+    def wait(self, timeout_s: float) -> Sequence[tuple[int, int]]:
+        """Ready descriptors with their event bits; infinity waits for ever.
 
         The kernel counts in whole milliseconds and Python rounds up, so a wait is never too short. What a
         full batch leaves out comes first in the next. When a signal ends a wait (epoll_wait(2), EINTR) whose
         time is over, as SIGCONT does, Python returns without another look (PEP 475): here it is made.
         """
         self.calls["epoll_wait"] += 1
-        if timeout_s is not None and not math.isfinite(timeout_s):
-            timeout_s = None
-        events = self._epoll.poll(timeout_s, self.EVENTS_PER_WAIT)
+        events = self._epoll.poll(None if timeout_s == math.inf else timeout_s, self.EVENTS_PER_WAIT)
         if not events and timeout_s != 0:
             self.calls["epoll_wait"] += 1
             events = self._epoll.poll(0, self.EVENTS_PER_WAIT)

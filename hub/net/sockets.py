@@ -24,6 +24,7 @@ from enum import Enum
 from typing import Final
 
 from hub.close_reasons import CloseReason
+from hub.config.allowed_hosts import in_url
 
 SEND_BUFFER_BYTES: Final = 64 * 1024
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024
@@ -32,9 +33,12 @@ USER_TIMEOUT_MS: Final = 120_000
 
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_LISTENER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK})
-_TIMED_OUT = frozenset(
-    {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
-)
+_TIMED_OUT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
+# EPIPE means that a FIN came first, so the peer closed; ECONNRESET is a reset.
+_PEER_GONE: Final = dict.fromkeys(_TIMED_OUT, CloseReason.PEER_TIMEOUT) | {
+    errno.EPIPE: CloseReason.PEER_CLOSED,
+    errno.ECONNRESET: CloseReason.PEER_RESET,
+}
 
 Socket = socket.socket
 """The type of a socket, for those who only hold one."""
@@ -73,16 +77,13 @@ class Sockets:
         out as long as one remains. Raises OSError with a message that names the address.
         """
         listeners: list[tuple[socket.socket, str]] = []
-        try:
+        with contextlib.ExitStack() as opened:
             for family, address in _resolve(host, port):
                 if listeners and port == 0:
                     address = (address[0], listeners[0][0].getsockname()[1], *address[2:])
-                listener = _listener(family, address)
+                listener = opened.enter_context(_listener(family, address))
                 listeners.append((listener, show_address(listener.getsockname())))
-        except OSError:
-            for listener, _ in listeners:
-                listener.close()
-            raise
+            opened.pop_all()
         return listeners
 
     def spare(self) -> SpareDescriptor:
@@ -106,11 +107,11 @@ class Sockets:
         sock.setblocking(False)
         return sock, address
 
-    def receive(self, sock: socket.socket, size: int) -> bytes | None:
+    def receive(self, sock: socket.socket, size: int, flags: int = 0) -> bytes | None:
         """What has come, at most `size` bytes; b"" at the peer's end of stream; None when nothing waits."""
         self.calls["recv"] += 1
         try:
-            return sock.recv(size)
+            return sock.recv(size, flags)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -141,13 +142,7 @@ class Sockets:
 
         An error is: the kernel tells it once, so who only looks has to pass it on (tcp(7), SO_ERROR).
         """
-        self.calls["recv"] += 1
-        try:
-            return bool(sock.recv(1, socket.MSG_PEEK))
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise _gone(error) from None
+        return bool(Sockets.receive(self, sock, 1, socket.MSG_PEEK))
 
     def shutdown_write(self, sock: socket.socket) -> None:
         """Send our end of stream behind what the kernel still holds."""
@@ -187,35 +182,34 @@ class SpareDescriptor:
 
 def show_address(address: Address) -> str:
     """`127.0.0.1:9000` or `[::1]:9000`."""
-    host, port = address[0], address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{in_url(address[0])}:{address[1]}"
 
 
 def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]:
+    if host == "localhost":
+        # Resolvers differ in what they say of localhost; here it is both loopback addresses.
+        both = {socket.AF_INET: ("127.0.0.1", port), socket.AF_INET6: ("::1", port)}
+        return [(family, address) for family, address in both.items() if _usable(family, address)]
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
     # IPv4 first: it is the address that people type, and the one every machine has.
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    resolved: list[tuple[socket.AddressFamily, Address]] = []
-    for family, _, _, _, address in found:
-        if family in (socket.AF_INET, socket.AF_INET6) and (family, address) not in resolved:
-            resolved.append((family, address))  # type: ignore[arg-type]  # typeshed allows other families
-    if host == "localhost":
-        # Resolvers differ in what they say of localhost; here it is both loopback addresses.
-        wanted: list[tuple[socket.AddressFamily, Address]]
-        wanted = [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET6, ("::1", port, 0, 0))]
-        return [(family, address) for family, address in wanted if _usable(family, address)]
-    return resolved
+    known = (socket.AF_INET, socket.AF_INET6)
+    resolved = {(family, address): None for family, _, _, _, address in found if family in known}
+    return list(resolved)  # type: ignore[arg-type]  # typeshed allows addresses of other families
 
 
 def _usable(family: socket.AddressFamily, address: Address) -> bool:
-    """Whether this machine has the address at all (containers often lack IPv6)."""
+    """Whether this machine has the address at all (containers often lack IPv6). Raises OSError."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((address[0], 0, *address[2:]))
-    except OSError:
+            probe.bind((address[0], 0))
+    except OSError as error:
+        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            told = f"cannot listen on {show_address(address)}: {error.strerror}"
+            raise OSError(error.errno, told) from None
         return False
     return True
 
@@ -250,11 +244,6 @@ def _set_inherited_options(sock: socket.socket) -> None:
 
 
 def _gone(error: OSError) -> PeerGone:
-    """EPIPE means that a FIN came first, so the peer closed; ECONNRESET is a reset."""
-    if error.errno == errno.EPIPE:
-        return PeerGone(CloseReason.PEER_CLOSED)
-    if error.errno == errno.ECONNRESET:
-        return PeerGone(CloseReason.PEER_RESET)
-    if error.errno in _TIMED_OUT:
-        return PeerGone(CloseReason.PEER_TIMEOUT)
+    if reason := _PEER_GONE.get(error.errno or 0):
+        return PeerGone(reason)
     return PeerGone(CloseReason.IO_ERROR, errno.errorcode.get(error.errno or 0, "unknown"))

@@ -53,7 +53,7 @@ class LineDecoder:
         if not self.unfinished_bytes:
             return None
         last = bytes(self._tail or b"")
-        self._drop()
+        self._tail, self._held_cr = None, False
         return last
 
     def _feed_with_cr(self, data: bytes) -> list[bytes]:
@@ -85,23 +85,15 @@ class LineDecoder:
                 lines[0] = bytes(self._tail)
                 self._tail = None
         if rest:
-            self._keep(rest)
-        return lines if longest_possible <= self._limit_bytes else self._within_limit(lines)
-
-    def _keep(self, rest: bytes) -> None:
-        if self._tail is None:
-            self._tail = bytearray(rest)
-        else:
+            if self._tail is None:
+                self._tail = bytearray()
             self._tail += rest
+        return lines if longest_possible <= self._limit_bytes else self._within_limit(lines)
 
     def _within_limit(self, lines: list[bytes]) -> list[bytes]:
         """`lines` up to the first that is too long; there the input ends, with all that came after."""
         good = list(takewhile(lambda line: len(line) <= self._limit_bytes, lines))
         if len(good) < len(lines) or len(self._tail or b"") > self._limit_bytes:
             self.too_long = True
-            self._drop()
+            self._tail, self._held_cr = None, False
         return good
-
-    def _drop(self) -> None:
-        self._tail = None
-        self._held_cr = False

@@ -60,7 +60,7 @@ def reply_to(protocol: str, hint: str) -> bytes:
             return http_answer(HTTPStatus.BAD_REQUEST, words, hint)
         case "ssh":
             # RFC 4253 section 4.2: lines before the version string are for people to read.
-            return _line(f"* this is a line hub, not SSH. {hint}".rstrip(), "\r\n")
+            return f"* this is a line hub, not SSH. {hint}".rstrip().encode() + b"\r\n"
         case "tls":
             return _TLS_REFUSAL
         case _:
@@ -69,17 +69,6 @@ def reply_to(protocol: str, hint: str) -> bytes:
 
 def http_answer(status: HTTPStatus, *lines: str, header: str = "") -> bytes:
     """A whole HTTP/1.1 answer of plain text, for a person to read, that ends the connection."""
-    body = b"".join(_line(line, "\n") for line in lines if line)
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        f"{header}"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Connection: close\r\n"
-        "\r\n"
-    )
-    return head.encode("ascii") + body
-
-
-def _line(text: str, end: str) -> bytes:
-    return (text + end).encode()
+    body = "".join(f"{line}\n" for line in lines if line).encode()
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{header}Content-Type: text/plain; charset=utf-8\r\n"
+    return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode("ascii") + body

@@ -18,11 +18,10 @@ from itertools import takewhile
 from typing import Final
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol
 
 from hub.close_reasons import CloseReason
-from hub.config.allowed_hosts import Hosts
 from hub.protocol.sniff import http_answer
 from hub.protocol.ws_frames import frame
 from hub.protocol.ws_handshake import Handshake, Refused, Terms, let_go
@@ -33,10 +32,6 @@ MAX_FRAGMENTS: Final = 1024
 
 _MAX_CONTROL_BYTES: Final = 125  # RFC 6455 section 5.5.
 _MAX_CLOSE_TEXT_BYTES: Final = _MAX_CONTROL_BYTES - 2
-
-_NO_STATUS: Final = 1005
-_UNSUPPORTED_DATA: Final = 1003
-_INTERNAL_ERROR: Final = 1011
 
 # RFC 6455 section 7.4.1, and 1013 (try again later) of the registry at IANA.
 _CODES: Final = {
@@ -61,49 +56,35 @@ class WebSocket:
 
     `max_message_bytes` limits a message over all its fragments, 0 is no limit; up to twice that is held while
     one comes in. With `whole` (echo mode) every message comes out as a frame that is ready to be sent back;
-    without, text comes out as lines of at most `max_line_bytes` each, and binary is an offence. The others
-    are those of `handshake.Terms`.
+    without, text comes out as lines of at most `max_line_bytes` each, and binary is an offence.
     """
 
     has_events = True
     """Its frames are always looked at besides the lines."""
 
     __slots__ = (
-        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_peer_code", "_protocol",
-        "_whole", "data_bytes", "frames", "offence", "opened", "peer_closed", "replies", "tag",
+        "_code", "_handshake", "_limit_bytes", "_line_bytes", "_message", "_protocol", "_whole", "end",
+        "frames", "opened", "replies", "said_data", "tag",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        *,
-        max_message_bytes: int,
-        max_line_bytes: int = 0,
-        whole: bool,
-        hosts: Hosts,
-        page_hosts: Hosts,
-        port: int,
-        page_port: int,
-        hint: str,
-    ) -> None:
+    def __init__(self, terms: Terms, *, max_message_bytes: int, max_line_bytes: int = 0, whole: bool) -> None:
         self.opened = False
         """The handshake is done. The flag stays so to the end."""
         self.tag = ""
         """What the client called itself in the target, `/?tag=...`: 1 to 32 of [0-9A-Za-z_-], or nothing."""
         self.frames = 0
-        """Frames read since the last `take_work`, control frames included."""
-        self.data_bytes = 0
-        """Payload bytes of data frames since the last `take_has_data`: unlike control frames they are
-        activity."""
+        """How many frames the last feed had, control frames included: each costs work, so the caller charges
+        them."""
+        self.said_data = False
+        """The last feed had data frames with a payload: unlike control frames they are activity."""
         self.replies = b""
         """What has to go out, in order: the answer to the handshake, then pongs. See `take_replies`."""
-        self.offence: tuple[CloseReason, str] | None = None
-        """Why the connection must end, with a detail; the lines that came before still count."""
-        self.peer_closed: str | None = None
-        """Such as `code=1001`, once the peer's Close frame came; code=1005 when it gave none."""
+        self.end: tuple[CloseReason, str] | None = None
+        """Why the connection must end, with a detail; the lines that came before still count. The detail of a
+        peer's Close frame is such as `code=1001`, and code=1005 when it gave none."""
         self._limit_bytes = max_message_bytes
         self._line_bytes = max_line_bytes
         self._whole = whole
-        terms = Terms(hosts=hosts, port=port, page_hosts=page_hosts, page_port=page_port, hint=hint)
         # A limit below a control frame's size is kept by `_join` alone.
         max_frame_bytes = max(max_message_bytes, _MAX_CONTROL_BYTES) if max_message_bytes else None
         self._handshake: Handshake | None = Handshake(terms, max_frame_bytes)
@@ -111,10 +92,11 @@ class WebSocket:
         """None before the handshake is done, and again once nothing more is to be read."""
         self._message: Message | None = None
         self._code = 0
-        self._peer_code = 0
+        """The code that `end` has; 0 is that of its reason."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines, or with `whole` the frames, of the messages that `data` completes. At the end: none."""
+        self.frames, self.said_data = 0, False
         if self._handshake is not None:
             data = self._shake_hands(self._handshake, data)
         if self._protocol is None or not data:
@@ -125,16 +107,6 @@ class WebSocket:
         """What has to be sent back, in order; each reply is given out once."""
         replies, self.replies = self.replies, b""
         return replies
-
-    def take_work(self) -> int:
-        """How many frames came since the last call: each costs work, so the caller charges them."""
-        count, self.frames = self.frames, 0
-        return count
-
-    def take_has_data(self) -> bool:
-        """Whether data frames with a payload came since the last call."""
-        size, self.data_bytes = self.data_bytes, 0
-        return size > 0
 
     def finish(self) -> list[bytes]:
         """At the end of the stream: an unfinished message is no line."""
@@ -150,32 +122,26 @@ class WebSocket:
         return b"" if self._protocol is None else frame(payload, Opcode.PING)
 
     def close_frame(self, reason: CloseReason, detail: str) -> bytes:
-        """The Close frame: the last thing that goes out, once.
+        """The Close frame: the last thing that goes out, to be asked for once.
 
         An offence has the code that suits it, a peer's Close is echoed (RFC 6455 section 5.5.1). A client
         still at its handshake gets an answer to that, if it is there to get one.
         """
-        code, is_unanswered = self._code_for(reason), self._handshake is not None
-        self._handshake = None
+        is_unanswered, self._handshake = self._handshake is not None, None
         self.stop()
         if is_unanswered and not reason.by_peer:
             timed_out = reason is CloseReason.HANDSHAKE_TIMEOUT
             status = HTTPStatus.REQUEST_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE
             return http_answer(status, f"reason={reason} {detail}".rstrip())
-        if not self.opened or self._code < 0:
+        if not self.opened:
             return b""
-        self._code = -1
-        if code == _NO_STATUS:
+        code = _CODES.get(reason, CloseCode.INTERNAL_ERROR)
+        if self.end is not None and self.end[0] is reason:
+            code = self._code or code
+        if code == CloseCode.NO_STATUS_RCVD:
             return frame(b"", Opcode.CLOSE)
         text = f"reason={reason} {detail}".rstrip().encode(errors="replace")[:_MAX_CLOSE_TEXT_BYTES]
         return frame(struct.pack("!H", code) + text.decode(errors="ignore").encode(), Opcode.CLOSE)
-
-    def _code_for(self, reason: CloseReason) -> int:
-        if self._peer_code and reason is CloseReason.PEER_CLOSED:
-            return self._peer_code
-        if self._code > 0 and self.offence is not None and self.offence[0] is reason:
-            return self._code
-        return _CODES.get(reason, _INTERNAL_ERROR)
 
     def _shake_hands(self, handshake: Handshake, data: bytes) -> bytes:
         """Feed the handshake; what came behind it is for the frames."""
@@ -185,7 +151,7 @@ class WebSocket:
         self._handshake = None
         self.replies += verdict.response
         if isinstance(verdict, Refused):
-            self.offence = (verdict.reason, verdict.detail)
+            self.end = (verdict.reason, verdict.detail)
             return b""
         self.opened = True
         self.tag = verdict.tag
@@ -197,10 +163,14 @@ class WebSocket:
         lines: list[bytes] = []
         pings = 0
         for event in protocol.events_received():
-            if isinstance(event, Frame):
-                self.frames += 1
-                pings += event.opcode is Opcode.PING
-                self._take(event, lines)
+            assert isinstance(event, Frame)  # The handshake is not this protocol's.
+            self.frames += 1
+            if event.opcode is Opcode.CLOSE:
+                self._close_by_peer(int.from_bytes(event.data[:2]) or CloseCode.NO_STATUS_RCVD)
+            elif event.opcode is Opcode.PING:
+                pings += 1
+            elif event.opcode is not Opcode.PONG:
+                self._join(event, lines)
             if self._protocol is None:
                 break
         # The library answers each Ping as it reads it, and writes nothing else before the end.
@@ -211,32 +181,25 @@ class WebSocket:
             self._violated(protocol, protocol.parser_exc)
         return lines
 
-    def _take(self, event: Frame, lines: list[bytes]) -> None:
-        """A frame that is well formed and in its place."""
-        if event.opcode is Opcode.CLOSE:
-            self._close_by_peer(int.from_bytes(bytes(event.data[:2]), "big") or _NO_STATUS)
-        elif event.opcode not in (Opcode.PING, Opcode.PONG):
-            self._join(event, lines)
-
     def _join(self, event: Frame, lines: list[bytes]) -> None:
         """Put a data frame to its message, and the message to `lines` when it is complete."""
         message = self._message
         if message is None:
             if event.opcode is Opcode.BINARY and not self._whole:
-                return self._offend(CloseReason.PROTOCOL_ERROR, "binary=not here", _UNSUPPORTED_DATA)
+                self._stop_for(CloseReason.PROTOCOL_ERROR, "binary=not here", CloseCode.UNSUPPORTED_DATA)
+                return
             message = self._message = Message(event.opcode)
         data = bytes(event.data)
-        self.data_bytes += len(data)
+        self.said_data |= bool(data)
         if self._limit_bytes and message.size + len(data) > self._limit_bytes:
-            return self._offend(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
-        if len(message.parts) == MAX_FRAGMENTS:
-            return self._offend(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS}")
-        if not message.add(data, event.fin):
-            return self._offend(CloseReason.INVALID_UTF8, "text=not UTF-8")
-        if event.fin:
+            self._stop_for(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
+        elif len(message.parts) == MAX_FRAGMENTS:
+            self._stop_for(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS}")
+        elif not message.add(data, event.fin):
+            self._stop_for(CloseReason.INVALID_UTF8, "text=not UTF-8")
+        elif event.fin:
             self._message = None
             self._finish(message, lines)
-        return None
 
     def _finish(self, message: Message, lines: list[bytes]) -> None:
         payload = b"".join(message.parts)
@@ -244,39 +207,32 @@ class WebSocket:
             lines.append(frame(payload, message.opcode))
             return
         # For bytes, splitlines knows CRLF, CR and LF only. An empty message is an empty line.
-        found, limit = payload.splitlines() or [b""], self._line_bytes
-        if limit and len(payload) > limit:
-            good = list(takewhile(lambda line: len(line) <= limit, found))
-            if len(good) < len(found):
-                self._offend(CloseReason.LINE_TOO_LONG, f"limit={limit}")
-                found = good
-        lines += found
+        found, limit = payload.splitlines() or [b""], self._line_bytes or len(payload)
+        good = found if len(payload) <= limit else list(takewhile(lambda line: len(line) <= limit, found))
+        if len(good) < len(found):
+            self._stop_for(CloseReason.LINE_TOO_LONG, f"limit={limit}")
+        lines += good
 
     def _violated(self, protocol: Protocol, fault: Exception) -> None:
         """The library has found a frame that breaks the protocol. Its texts quote nothing of the client."""
         if protocol.close_rcvd is not None:
             # A Close between two fragments. The library objects; RFC 6455 section 5.4 allows it.
-            return self._close_by_peer(int(protocol.close_rcvd.code))
-        code = int(protocol.close_sent.code) if protocol.close_sent else 0
-        if isinstance(fault, PayloadTooBig):
-            self._offend(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}", code)
+            self._close_by_peer(protocol.close_rcvd.code)
+        elif isinstance(fault, PayloadTooBig):
+            self._stop_for(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
         elif isinstance(fault, UnicodeDecodeError):
-            self._offend(CloseReason.INVALID_UTF8, "close=not UTF-8", code)
+            self._stop_for(CloseReason.INVALID_UTF8, "close=not UTF-8")
         elif isinstance(fault, ProtocolError):
-            self._offend(CloseReason.PROTOCOL_ERROR, f"frame={fault}", code)
+            self._stop_for(CloseReason.PROTOCOL_ERROR, f"frame={fault}")
         else:
-            self._offend(CloseReason.INTERNAL_ERROR, f"frame={type(fault).__name__}", code)
-        return None
+            self._stop_for(CloseReason.INTERNAL_ERROR, f"frame={type(fault).__name__}")
 
     def _close_by_peer(self, code: int) -> None:
-        self._peer_code = code
-        self.peer_closed = f"code={code}"
-        self.stop()
+        self._stop_for(CloseReason.PEER_CLOSED, f"code={code:d}", code)
 
-    def _offend(self, reason: CloseReason, detail: str, code: int = 0) -> None:
+    def _stop_for(self, reason: CloseReason, detail: str, code: int = 0) -> None:
         """Record why this must end; 0 is the code of the reason."""
-        self.offence = (reason, detail)
-        self._code = code
+        self.end, self._code = (reason, detail), code
         self.stop()
 
     def stop(self) -> None:

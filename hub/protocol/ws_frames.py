@@ -77,20 +77,14 @@ def cut_frames(wire: bytes, taken: int) -> Cut:
     """Where a cut after `taken` (> 0) bytes of whole frames stands, by walking from the first."""
     border = lines = size = length = 0
     while border < taken:
-        length, border = _payload(wire, border)
+        length, start = wire[border + 1], border + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(wire[border + 2 : start])
+        border = start + length
         lines += 1
         size += length + 1
     return Cut(border, lines, size, min(border - taken, length + 1))
-
-
-def _payload(wire: bytes, at: int) -> tuple[int, int]:
-    """The payload's length of the frame that begins at `at`, and where the frame ends."""
-    length = wire[at + 1]
-    if length < 126:
-        return length, at + 2 + length
-    stop = at + (4 if length == 126 else 10)
-    length = int.from_bytes(wire[at + 2 : stop], "big")
-    return length, stop + length
 
 
 class Framed:

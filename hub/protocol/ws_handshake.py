@@ -10,9 +10,8 @@ The first bytes that settle the matter settle it, so the result never depends on
 
 import logging
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from websockets.exceptions import HeaderLineTooLong, InvalidMessage, RequestLineTooLong, TooManyHeaders
 from websockets.http11 import Request
@@ -37,8 +36,7 @@ _MAX_SHOWN_CHARS: Final = 100
 _QUIET: Final = logging.Logger("hub.protocol.ws_handshake", logging.CRITICAL + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """The handshake is done: `response` goes out, `rest` is what came behind the request."""
 
     protocol: Protocol
@@ -47,8 +45,7 @@ class Opened:
     rest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """There is no WebSocket: `response` goes out, then the end for this reason."""
 
     response: bytes
@@ -56,8 +53,7 @@ class Refused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """Under which names and for whose pages a WebSocket opens: one for all connections of a port.
 
     A page is let in when `page_hosts` knows its Origin as served on `page_port`; with 0 there is no page, and
@@ -94,7 +90,9 @@ class Handshake:
         if end:
             return self._judge(bytes(self._head[: end.end()]), bytes(self._head[end.end() :]))
         if len(self._head) >= MAX_REQUEST_BYTES:
-            return _too_large()
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            text = f"A request has at most {MAX_REQUEST_BYTES} bytes here."
+            return _refused(status, text, CloseReason.PROTOCOL_ERROR, "handshake=too large")
         self._searched = max(0, len(self._head) - 2)
         return None
 
@@ -106,18 +104,18 @@ class Handshake:
         if tls is None:
             return None
         if not self._head[:1].isupper():
-            return self._no_http("unknown")
+            return self._wrong_protocol("unknown")
         end = self._head.find(b"\n", 0, MAX_REQUEST_BYTES)
         if end < 0:
             return None
         self._first_line_seen = True
         protocol = foreign_protocol(bytes(self._head[:end]).removesuffix(b"\r"))
-        return None if protocol == "http" else self._no_http(protocol or "unknown")
+        return None if protocol == "http" else self._wrong_protocol(protocol or "unknown")
 
     def _judge(self, head: bytes, rest: bytes) -> Opened | Refused:
         """What becomes of a whole request."""
         if not _UPGRADE.search(head):
-            return self._plain_http()
+            return self._wrong_protocol("http")
         protocol = ServerProtocol(logger=_QUIET)
         try:
             return self._answer(protocol, head, rest)
@@ -150,14 +148,13 @@ class Handshake:
         """A page that asked under a name that is not ours may be a page whose name was made to point here."""
         names = request.headers.get_all("Host")
         if len(names) != 1:
-            text = "A request names one Host (RFC 9112, 3.2)."
-            response = http_answer(HTTPStatus.BAD_REQUEST, text)
-            return Refused(response, CloseReason.ORIGIN_REFUSED, f"hosts={len(names)}")
+            text, detail = "A request names one Host (RFC 9112, 3.2).", f"hosts={len(names)}"
+            return _refused(HTTPStatus.BAD_REQUEST, text, CloseReason.ORIGIN_REFUSED, detail)
         if self._terms.hosts.allow(names[0], self._terms.port):
             return None
         text = "This hub does not go by that name. --allowed-host adds one."
-        response = http_answer(HTTPStatus.MISDIRECTED_REQUEST, text)
-        return Refused(response, CloseReason.ORIGIN_REFUSED, f"host={_shown(names[0])}")
+        detail = f"host={_shown(names[0])}"
+        return _refused(HTTPStatus.MISDIRECTED_REQUEST, text, CloseReason.ORIGIN_REFUSED, detail)
 
     def _wrong_origin(self, request: Request) -> Refused | None:
         """Only a page of ours may come in with a browser; programs send no Origin (RFC 6455 section 10.2)."""
@@ -168,18 +165,14 @@ class Handshake:
             return None
         detail = f"origin={_shown(origins[0])}" if len(origins) == 1 else f"origins={len(origins)}"
         text = "Pages of this origin may not come in. --allowed-host adds a name."
-        return Refused(http_answer(HTTPStatus.FORBIDDEN, text), CloseReason.ORIGIN_REFUSED, detail)
+        return _refused(HTTPStatus.FORBIDDEN, text, CloseReason.ORIGIN_REFUSED, detail)
 
-    def _plain_http(self) -> Refused:
-        text = "This is the WebSocket port of a line hub: it takes ws:// connections, not plain HTTP."
-        response = http_answer(
-            HTTPStatus.UPGRADE_REQUIRED, text, self._terms.hint, header="Upgrade: websocket\r\n"
-        )
-        return Refused(response, CloseReason.WRONG_PROTOCOL, "protocol=http")
-
-    def _no_http(self, protocol: str) -> Refused:
-        text = "This is the WebSocket port of a line hub: it takes ws:// connections, not lines."
-        response = http_answer(HTTPStatus.BAD_REQUEST, text, self._terms.hint)
+    def _wrong_protocol(self, protocol: str) -> Refused:
+        status, other, header = HTTPStatus.BAD_REQUEST, "lines", ""
+        if protocol == "http":
+            status, other, header = HTTPStatus.UPGRADE_REQUIRED, "plain HTTP", "Upgrade: websocket\r\n"
+        text = f"This is the WebSocket port of a line hub: it takes ws:// connections, not {other}."
+        response = http_answer(status, text, self._terms.hint, header=header)
         return Refused(response, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 
 
@@ -198,23 +191,19 @@ def let_go(protocol: Protocol) -> None:
             fault = fault.__cause__ or fault.__context__
 
 
-def _too_large() -> Refused:
-    text = f"A request has at most {MAX_REQUEST_BYTES} bytes here."
-    response = http_answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, text)
-    return Refused(response, CloseReason.PROTOCOL_ERROR, "handshake=too large")
+def _refused(status: HTTPStatus, text: str, reason: CloseReason, detail: str) -> Refused:
+    return Refused(http_answer(status, text), reason, detail)
 
 
 def _malformed(protocol: ServerProtocol) -> Refused:
     """The library could not read the request; it may have no answer to that."""
-    match protocol.handshake_exc:
-        case RequestLineTooLong():
-            status = HTTPStatus.REQUEST_URI_TOO_LONG
-        case HeaderLineTooLong() | TooManyHeaders():
-            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-        case _:
-            status = HTTPStatus.BAD_REQUEST
-    response = http_answer(status, "This is no WebSocket request that can be read here (RFC 6455, 4.1).")
-    return Refused(response, CloseReason.PROTOCOL_ERROR, _fault(protocol))
+    fault, status = protocol.handshake_exc, HTTPStatus.BAD_REQUEST
+    if isinstance(fault, RequestLineTooLong):
+        status = HTTPStatus.REQUEST_URI_TOO_LONG
+    elif isinstance(fault, HeaderLineTooLong | TooManyHeaders):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    text = "This is no WebSocket request that can be read here (RFC 6455, 4.1)."
+    return _refused(status, text, CloseReason.PROTOCOL_ERROR, _fault(protocol))
 
 
 def _fault(protocol: ServerProtocol) -> str:

@@ -29,9 +29,6 @@ class Message:
             return True
         if fin and len(self.parts) == 1:
             return is_utf8(data)
-        return self._decodes(data, fin)
-
-    def _decodes(self, data: bytes, fin: bool) -> bool:
         if self._decoder is None:
             self._decoder = _UTF8()
         try:

@@ -11,15 +11,4 @@ class Account:
     __slots__ = ("delivered", "owed", "replayed", "skipped", "unsent")
 
     def __init__(self) -> None:
-        self.owed = 0
-        self.replayed = 0
-        self.delivered = 0
-        self.skipped = 0
-        self.unsent = 0
-
-    def __repr__(self) -> str:
-        sides = (
-            f"owed={self.owed} replayed={self.replayed}",
-            f"delivered={self.delivered} skipped={self.skipped}",
-        )
-        return f"{sides[0]} = {sides[1]} unsent={self.unsent} + queued"
+        self.owed = self.replayed = self.delivered = self.skipped = self.unsent = 0

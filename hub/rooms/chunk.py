@@ -31,10 +31,6 @@ class Chunk:
         self._telnet: bytes | None = None
         self._framed: Framed | None = None
 
-    def lines(self, start: int, end: int) -> int:
-        """How many lines stand between two offsets of the log."""
-        return self.lf.count(b"\n", start - self.start, end - self.start)
-
     def encoded(self, encoding: Encoding) -> bytes:
         """The whole chunk in this encoding: made at most once, the same object for every subscriber."""
         if encoding is Encoding.LF:

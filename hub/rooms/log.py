@@ -9,10 +9,11 @@ node and an offset per replica.)
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Final
 
 from hub.rooms.chunk import Chunk
-from hub.rooms.sender_runs import SenderRuns, note, spans
+from hub.rooms.sender_runs import SenderRuns, spans
 
 PIECE_BYTES: Final = 64 * 1024
 """Lines that leave the log for an outbox are joined into pieces of about this size."""
@@ -48,11 +49,6 @@ class Log:
         self._pending_talk |= sender != 0
         return count
 
-    def note_sender(self, sender: int, size: int) -> None:
-        """Record that the last `size` bytes are this sender's own, which it does not get back."""
-        if self.runs is not None:
-            note(self.runs, sender, self.head - size, self.head)
-
     def seal(self) -> None:
         """Make the lines appended since the last time into one chunk."""
         if not self._pending:
@@ -72,22 +68,30 @@ class Log:
         chunks = self.chunks
         if chunks and chunks[-1].start == offset:  # In step but for the newest chunk: the common case.
             return len(chunks) - 1
-        return bisect_right(chunks, offset, key=_end)
+        return bisect_right(chunks, offset, key=attrgetter("end"))
 
     def lines_between(self, offset: int, stop: int, but: int = 0) -> Iterator[bytes]:
-        """The sealed lines from `offset` up to `stop`, joined into pieces; without a client's own lines."""
+        """The sealed lines from `offset` up to `stop`, without a client's own, joined into pieces of some
+        size: a room where each turn had one line has thousands of chunks."""
         found: list[bytes] = []
+        size = 0
         for index in range(self.index(offset), len(self.chunks)):
             chunk = self.chunks[index]
             if chunk.start >= stop:
                 break
+            if size >= PIECE_BYTES:
+                yield b"".join(found)
+                found, size = [], 0
             if chunk.runs is None and chunk.start >= offset and chunk.end <= stop:
                 found.append(chunk.lf)
+                size += len(chunk.lf)
                 continue
             for start, end, own in spans(chunk.runs, but, max(offset, chunk.start), min(stop, chunk.end)):
                 if not own:
                     found.append(chunk.lf[start - chunk.start : end - chunk.start])
-        return _joined(found)
+                    size += end - start
+        if found:
+            yield b"".join(found)
 
     def tail(self, lines: int, most_bytes: int) -> bytes:
         """The last lines that the log has: at most `lines` of them, whole, and at most so many bytes."""
@@ -120,19 +124,3 @@ class Log:
                 break
             drop += 1
         del self.chunks[:drop]
-
-
-def _joined(parts: list[bytes]) -> Iterator[bytes]:
-    """The same in pieces of some size: a room where each turn had one line has thousands of parts."""
-    start = size = 0
-    for index, part in enumerate(parts):
-        size += len(part)
-        if size >= PIECE_BYTES:
-            yield b"".join(parts[start : index + 1])
-            start, size = index + 1, 0
-    if size:
-        yield b"".join(parts[start:])
-
-
-def _end(chunk: Chunk) -> int:
-    return chunk.end

@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from hub.protocol.encoding import Encoding, canonical_left, cut
+from hub.protocol.ws_frames import Cut
 from hub.rooms.accounting import Account
 from hub.rooms.chunk import Chunk
 from hub.rooms.log import Log
 from hub.rooms.segments import Item, Partial, Segment, batch, upcoming
-from hub.rooms.sender_runs import OwnLines
 from hub.rooms.subscriber import Subscriber
 
 
@@ -78,7 +78,11 @@ class Outbox(Subscriber):
     ) -> None:
         """Queue what this client alone gets, before its room's next line. The caller marks it."""
         if self.closed:
-            self._lose(len(data), owed)
+            if owed:
+                self._account.unsent += len(data)
+                self.unsent_bytes += len(data)
+            elif not self.write_only:  # Its client is meant to get nothing.
+                self.unsent_item_bytes += len(data)
             return
         at = -1 if self.log is None else self.log.head
         self.items.append(Item(at, data, owed, raw, farewell, messages=messages))
@@ -89,8 +93,7 @@ class Outbox(Subscriber):
         self.enter(log)
         start = max(log.back(history, most_bytes), self.left_at(log))
         for data in log.lines_between(start, log.head, self.id):
-            self.items.append(Item(log.head, data, owed=True))
-            self.item_bytes += len(data)
+            self.put(data, owed=True)
             self._account.replayed += len(data)
 
     def leave(self) -> None:
@@ -101,7 +104,14 @@ class Outbox(Subscriber):
         log.seal()
         if self._unreported_skips:  # The gap is before the lines that become items now.
             self._report_skips()
-        self._set_items(self._without_log(log))
+        at, found = self.offset, list[Item]()
+        for item in (*self.items, Item(log.head, b"")):
+            if item.at > at:
+                found += (Item(-1, data, owed=True) for data in log.lines_between(at, item.at, self.id))
+                at = item.at
+            found.append(item._replace(at=-1))
+        self.items = found[:-1]
+        self.item_bytes = sum(len(item.data) for item in self.items)
         self.exit(log)
 
     def skip(self) -> None:
@@ -117,16 +127,14 @@ class Outbox(Subscriber):
 
     def drop(self, *, keep_partial: bool = False) -> None:
         """Count what waits as unsent and let it go; perhaps but for the line that was begun."""
-        owed = self.owed_bytes + sum(len(item.data) for item in self.items if item.owed)
-        if self.partial is not None and not keep_partial:
-            owed += self.partial.owed
-            self.partial = None
+        kept = self.partial if keep_partial else None
+        owed = self.queued_bytes - (kept.owed if kept else 0)
         self.unsent_bytes += owed
         self.unsent_item_bytes += sum(len(item.data) for item in self.items if not item.owed)
         self._account.unsent += owed
         if self.log is not None:
             self.go_to_head(self.log)
-        self._set_items(())
+        self.partial, self.items, self.item_bytes = kept, [], 0
 
     def close(self) -> None:
         """Nothing goes out any more; what waited is unsent."""
@@ -147,8 +155,11 @@ class Outbox(Subscriber):
         """The next batch, in order; empty when there is nothing."""
         if self._unreported_skips:
             self._report_skips()
-        if self.own_bytes:
-            self.pass_own()
+        if self.own_bytes:  # Own lines that the room has next are passed at once: they are no lag.
+            for segment in upcoming(self.id, Encoding.LF, None, (), self.log, self.offset):  # The cheapest.
+                if segment.wire:
+                    break
+                self._take_whole(segment)
         return batch(upcoming(self.id, self.encoding, self.partial, self.items, self.log, self.offset))
 
     def advance(self, segments: Iterable[Segment], taken: int, now: float) -> None:
@@ -195,30 +206,6 @@ class Outbox(Subscriber):
 
     # Inside.
 
-    def _lose(self, size: int, owed: bool) -> None:
-        """Count what a closed outbox was to get; a write-only client is meant to get nothing but is not
-        owed."""
-        if owed:
-            self._account.unsent += size
-            self.unsent_bytes += size
-        elif not self.write_only:
-            self.unsent_item_bytes += size
-
-    def _set_items(self, items: Iterable[Item]) -> None:
-        self.items = list(items)
-        self.item_bytes = sum(len(item.data) for item in self.items)
-
-    def _without_log(self, log: Log) -> Iterable[Item]:
-        """All that waits, as items that need no log any more."""
-        at, found = self.offset, list[Item]()
-        for item in self.items:
-            if item.at > at:
-                found += (Item(-1, data, owed=True) for data in log.lines_between(at, item.at, self.id))
-                at = item.at
-            found.append(item._replace(at=-1))
-        found += (Item(-1, data, owed=True) for data in log.lines_between(at, log.head, self.id))
-        return found
-
     def _report_skips(self) -> None:
         """Put the notice where the gap is, or bring the one that waits there up to date.
 
@@ -242,12 +229,14 @@ class Outbox(Subscriber):
             start = self.offset - source.start
             whole = segment.size == len(source.lf)
             lines = source.count if whole else source.lf.count(b"\n", start, start + segment.size)
-            self.lines_out += lines
             self.next_line += lines
             self.offset += segment.size
-            self._account.delivered += segment.size
-        elif isinstance(source, OwnLines):
-            self._pass(source)
+            if segment.wire:
+                self.lines_out += lines
+                self._account.delivered += segment.size
+            else:
+                self.own_lines -= lines
+                self.own_bytes -= segment.size
         else:
             self.farewell_sent |= source.farewell
             self.lines_out += source.lines
@@ -264,37 +253,27 @@ class Outbox(Subscriber):
             left = canonical_left(wire[taken:], source.encoding, source.owed)
             self._account.delivered += source.owed - left
             self.partial = source._replace(wire=wire[taken:], owed=left)
-        elif isinstance(source, Chunk):
-            place = source.cut(self.encoding, self.offset - source.start, wire, taken)
-            self.lines_out += place.lines - (place.left > 0)
+            return
+        encoding, lines, is_owed, farewell = self.encoding, 1, True, False
+        if isinstance(source, Chunk):
+            place = source.cut(encoding, self.offset - source.start, wire, taken)
             self.next_line += place.lines
             self.offset += place.size
-            self._account.delivered += place.size - place.left
-            self._keep(wire[taken : place.border], place.left, 1, self.encoding)
-        elif isinstance(source, Item):
-            self._take_some_of_item(source, wire, index, taken)
-
-    def _take_some_of_item(self, item: Item, wire: bytes, index: int, taken: int) -> None:
-        """The same for an item. Raw bytes have no lines: the rest of them is one thing."""
-        encoding = Encoding.FRAMES if item.raw else item.encoding or self.encoding
-        if item.raw:
-            size, border, left = len(item.data), len(wire), len(wire) - taken
+        elif source.raw:  # Raw bytes have no lines: the rest of them is one thing.
+            encoding, lines = Encoding.FRAMES, source.messages
+            place = Cut(len(wire), 1, len(source.data), len(wire) - taken)
         else:
+            encoding = source.encoding or encoding
             place = cut(wire, taken, encoding)
-            size, border, left = place.size, place.border, place.left
-            self.lines_out += place.lines - (left > 0)
-        self.item_bytes -= size
-        self._account.delivered += size - left if item.owed else 0
-        whole = size == len(item.data)
-        lines = item.messages if item.raw else 1
-        owed = left if item.owed else 0
-        self._keep(wire[taken:border], owed, lines, encoding, farewell=item.farewell and whole)
-        if whole:
-            del self.items[index]
-        else:
-            self.items[index] = item._replace(data=item.data[size:])
-
-    def _keep(
-        self, wire: bytes, owed: int, lines: int, encoding: Encoding, *, farewell: bool = False
-    ) -> None:
-        self.partial = Partial(wire, owed, lines, encoding, farewell) if wire else None
+        if isinstance(source, Item):
+            is_owed = source.owed
+            self.item_bytes -= place.size
+            if place.size == len(source.data):
+                farewell = source.farewell
+                del self.items[index]
+            else:
+                self.items[index] = source._replace(data=source.data[place.size :])
+        self.lines_out += place.lines - (place.left > 0)
+        self._account.delivered += place.size - place.left if is_owed else 0
+        rest, owed = wire[taken : place.border], place.left if is_owed else 0
+        self.partial = Partial(rest, owed, lines, encoding, farewell) if rest else None

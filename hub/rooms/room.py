@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from hub.rooms.accounting import Account
 from hub.rooms.log import Log
 from hub.rooms.outbox import Outbox
+from hub.rooms.sender_runs import note
 
 
 class Room:
@@ -42,7 +43,7 @@ class Room:
         self._account.owed += size * len(subscribers)
         if log.runs is not None and sender in subscribers:
             self._account.owed -= size
-            log.note_sender(sender, size)
+            note(log.runs, sender, log.head - size, log.head)
             subscribers[sender].said(count, size)
 
     def join(self, outbox: Outbox, history: int, most_bytes: int) -> None:

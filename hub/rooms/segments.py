@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from hub.protocol.encoding import Encoding, encode
 from hub.rooms.chunk import Chunk
 from hub.rooms.log import Log
-from hub.rooms.sender_runs import OwnLines, spans
+from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 256 * 1024
 """About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
@@ -55,10 +55,10 @@ class Partial(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Bytes for the wire, and where they come from. A client's own lines are a segment without bytes."""
+    """Bytes for the wire, and where they come from. A client's own lines of a chunk have no bytes."""
 
     wire: bytes
-    source: Partial | Item | Chunk | OwnLines
+    source: Partial | Item | Chunk
     size: int
     """Canonical bytes."""
 
@@ -66,9 +66,7 @@ class Segment(NamedTuple):
     def is_talk(self) -> bool:
         """Whether a client said these bytes: only they are activity, the hub's own words are not."""
         source = self.source
-        if isinstance(source, Chunk):
-            return source.talk
-        return source.owed > 0 if isinstance(source, Item | Partial) else False
+        return source.talk and self.wire != b"" if isinstance(source, Chunk) else source.owed > 0
 
 
 def batch(segments: Iterator[Segment]) -> list[Segment]:
@@ -110,20 +108,9 @@ def _from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) 
         chunk = log.chunks[index]
         if chunk.start >= stop:
             return
-        if chunk.runs is not None and client_id in chunk.runs:
-            yield from _of_others(client_id, encoding, chunk, max(at, chunk.start), min(stop, chunk.end))
-        elif chunk.start >= at and chunk.end <= stop:
+        if chunk.start >= at and chunk.end <= stop and (chunk.runs is None or client_id not in chunk.runs):
             yield Segment(chunk.encoded(encoding), chunk, len(chunk.lf))
-        else:
-            start, end = max(0, at - chunk.start), min(len(chunk.lf), stop - chunk.start)
-            yield Segment(chunk.part(encoding, start, end), chunk, end - start)
-
-
-def _of_others(client_id: int, encoding: Encoding, chunk: Chunk, at: int, stop: int) -> Iterator[Segment]:
-    """The same in a chunk with lines of the client's own, which it passes."""
-    for start, end, own in spans(chunk.runs, client_id, at, stop):
-        if own:
-            yield Segment(b"", OwnLines(chunk.lines(start, end), end - start), 0)
-        else:
-            lines = chunk.part(encoding, start - chunk.start, end - chunk.start)
-            yield Segment(lines, chunk, end - start)
+            continue
+        for start, end, own in spans(chunk.runs, client_id, max(at, chunk.start), min(stop, chunk.end)):
+            wire = b"" if own else chunk.part(encoding, start - chunk.start, end - chunk.start)
+            yield Segment(wire, chunk, end - start)

@@ -8,17 +8,9 @@ called.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 SenderRuns = dict[int, list[tuple[int, int]]]
 """By the id of the sender, where its lines begin and end, in order."""
-
-
-class OwnLines(NamedTuple):
-    """Lines that their sender passes without getting them."""
-
-    lines: int
-    size: int
 
 
 def note(runs: SenderRuns, sender: int, start: int, end: int) -> None:

@@ -7,7 +7,6 @@ A subscriber receives the room's lines from its offset on. This is the lower hal
 from typing import Any, Final
 
 from hub.rooms.log import Log
-from hub.rooms.sender_runs import OwnLines, spans
 
 LOGS_REMEMBERED: Final = 64
 """The places of so many rooms that a client left are kept, so that history never shows it a line twice."""
@@ -74,21 +73,3 @@ class Subscriber:
         """Past everything that the log has."""
         self.offset, self.next_line = log.head, log.next_line
         self.own_lines = self.own_bytes = 0
-
-    def pass_own(self) -> None:
-        """Move past own lines that come next, so that what comes then has bytes to send."""
-        log = self.log
-        if log is None:
-            return
-        for index in range(log.index(self.offset), len(log.chunks)):
-            chunk = log.chunks[index]
-            for start, end, own in spans(chunk.runs, self.id, max(self.offset, chunk.start), chunk.end):
-                if not own:
-                    return
-                self._pass(OwnLines(chunk.lines(start, end), end - start))
-
-    def _pass(self, own: OwnLines) -> None:
-        self.offset += own.size
-        self.next_line += own.lines
-        self.own_bytes -= own.size
-        self.own_lines -= own.lines

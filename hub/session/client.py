@@ -15,6 +15,8 @@ from hub.session.inbox import Inbox
 from hub.session.read_gate import ReadGate
 
 Transport = Literal["line", "websocket", "read-only", "write-only"]
+Time = float | None
+"""Seconds on the loop's clock, or None where nothing has such a time."""
 
 
 class Phase(Enum):
@@ -37,15 +39,13 @@ class CloseRecord:
 
     def __init__(self) -> None:
         self.reason: CloseReason | None = None
-        self.detail = ""
-        self.due: float | None = None
-        self.decided: float | None = None
+        self.detail = self.nick = self.room = ""
+        self.due: Time = None
+        self.decided: Time = None
         self.pending: tuple[CloseReason, str] | None = None
         """The reason and detail for when all parsed lines are taken."""
         self.peer_error: CloseReason | None = None
         """What a failed send said: nothing more can be delivered, and reading finds the end."""
-        self.nick = ""
-        self.room = ""
 
 
 class Client:

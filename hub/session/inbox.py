@@ -61,12 +61,11 @@ class Inbox:
 
     def take(self, most: int) -> list[bytes]:
         """Remove and return the next lines, at most so many."""
-        start = self.next
-        if start == 0 and most >= len(self.lines):
+        if self.next == 0 and most >= len(self.lines):
             taken, self.lines = self.lines, []
             return taken
-        taken = self.lines[start : start + most]
-        self.next = start + len(taken)
+        taken = self.lines[self.next : self.next + most]
+        self.next += len(taken)
         self.drop_taken()
         return taken
 

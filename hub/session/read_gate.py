@@ -11,7 +11,6 @@ RATE: Final = 4
 ENDED: Final = 8
 """The client sends nothing more, or nothing more of it is taken."""
 
-_HOLDS: Final = OUTBOX | ROOM | RATE
 _NAMES: Final = {OUTBOX: "outbox", ROOM: "room", RATE: "rate"}
 
 
@@ -29,14 +28,9 @@ class ReadGate:
         self.reasons = 0
 
     @property
-    def is_open(self) -> bool:
-        """The hub wants to read this client."""
-        return self.reasons == 0
-
-    @property
     def is_held(self) -> bool:
         """Parsed lines of this client wait: the hub takes none of them now."""
-        return self.reasons & _HOLDS != 0
+        return self.reasons & ~ENDED != 0
 
     def has(self, reason: int) -> bool:
         """Whether this is one of the reasons."""
@@ -46,11 +40,9 @@ class ReadGate:
         """Add a reason not to read."""
         self.reasons |= reason
 
-    def remove(self, reason: int) -> bool:
-        """Drop a reason; whether lines may be taken again, which they might not before."""
-        was_held = self.reasons & _HOLDS
+    def remove(self, reason: int) -> None:
+        """Drop a reason not to read."""
         self.reasons &= ~reason
-        return was_held != 0 and self.reasons & _HOLDS == 0
 
     def names(self) -> list[str]:
         """The reasons in words, but for the end."""

@@ -6,7 +6,7 @@ idempotent, and keeps its place in the line.
 
 from hub.close_reasons import CloseReason
 from hub.rooms.room import Room
-from hub.session.client import Client
+from hub.session.client import Client, Time
 from hub.session.read_gate import ENDED
 
 
@@ -45,13 +45,7 @@ class ReadySets:
         self.writable[client.id] = client
 
     def end(
-        self,
-        client: Client,
-        reason: CloseReason,
-        detail: str = "",
-        *,
-        due: float | None = None,
-        decided: float | None = None,
+        self, client: Client, reason: CloseReason, detail: str = "", *, due: Time = None, decided: Time = None
     ) -> None:
         """Record why this connection ends. The first reason wins; nothing is closed here.
 

@@ -8,7 +8,3 @@ class TurnBudget:
 
     def __init__(self) -> None:
         self.left = 0
-
-    def charge(self, cost: int) -> None:
-        """Take so many bytes' worth off."""
-        self.left -= cost
