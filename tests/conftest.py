@@ -11,8 +11,6 @@ makes the same ones again. HYPOTHESIS_PROFILE=long does that to the quick tests 
 What tests measured (`record_property`) is printed at the end of the run.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import signal

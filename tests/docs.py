@@ -4,8 +4,6 @@ Each part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A quick 
 compares every page with what would be written, so that a page cannot fall behind the code.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping

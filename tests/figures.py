@@ -1,7 +1,5 @@
 """The figures that tests measured (`record_property`), as the lines that stand at the end of a run."""
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ A promise is an id and a sentence in promises.toml. A test holds it with `@pytes
 command holds it where [commands] says so. The markers are read from the syntax trees, so no test runs.
 """
 
-from __future__ import annotations
-
 import ast
 import tomllib
 from collections import defaultdict

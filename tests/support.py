@@ -1,10 +1,8 @@
-"""What the tests share: a hub on a thread, a hub in a process, and clients with a plain socket each.
+"""What the tests share: a hub on a thread, a hub in a process, and clients with a blocking socket each.
 
 Nothing here sleeps to wait for something: a reader waits for the bytes themselves, and `until` looks
 again at a condition with a deadline that only a failing test ever reaches.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -17,28 +15,35 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
+
+import pytest
 
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE
 from hub.control.mailbox import Mailbox, Stop
 from hub.control.snapshots import Summary
+from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from hub.loop.limits import Budgets, Limits
-from hub.loop.snapshot_maker import account_record, queued_bytes
 from hub.net.poller import Poller
 from hub.net.sockets import Sockets
 from hub.rooms.registry import MakeRoom
 from hub.rooms.room import Room
-from hub.session.client import Transport
+from hub.session.client import Client, Transport
 
 T = TypeVar("T")
 PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
 """The trigger and read pairs that serve allows."""
+each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
+each_trigger = pytest.mark.parametrize("trigger", ["level", "edge"])
+Record = Callable[[str, object], None]
+"""What `record_property` is: figures of the run."""
 PATIENCE_S = 20.0
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,6 +59,11 @@ def until(look: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
         time.sleep(0.002)
 
 
+def queued_bytes(clients: Iterable[Client]) -> int:
+    """Canonical bytes that these clients are still owed, worked out from their outboxes."""
+    return sum(client.outbox.queued_bytes for client in clients)
+
+
 class Peer:
     """A client with a plain blocking socket: what it got and has not been asked for waits in `seen`."""
 
@@ -66,11 +76,15 @@ class Peer:
         self.sock.connect((host, port))
         self.seen = b""
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.sock.close()
+
+    def fileno(self) -> int:
+        """For select(2) and its like."""
+        return self.sock.fileno()
 
     def send(self, data: bytes) -> None:
         """All of it."""
@@ -89,6 +103,12 @@ class Peer:
     def line(self) -> bytes:
         """One line with its end."""
         return self.read_until(b"\n")
+
+    def echo(self, line: bytes = b"hello\n") -> None:
+        """A line there and back."""
+        self.send(line)
+        got = self.line()
+        assert got == line, got
 
     def read(self, size: int) -> bytes:
         """Exactly this many bytes."""
@@ -159,18 +179,13 @@ class ThreadHub:
         self.summaries: list[Summary] = []
         self.log: list[tuple[str, dict[str, object]]] = []
         self.poller = Poller(self.settings.trigger)
-        self.loop = EventLoop(
-            self.settings,
-            sockets or Sockets(),
-            self.poller,
-            clock,
-            self.mailbox,
-            lambda event, **fields: self.log.append((event, fields)),
-            self.summaries.append,
-            budgets=budgets,
-            limits=limits,
-            make_room=make_room,
-        )
+        hub = Hub(
+            self.settings, limits or limits_of(self.settings), intake_of(self.settings),
+            sockets or Sockets(), self.poller, clock,
+            lambda event, **fields: self.log.append((event, fields)), self.summaries.append,
+            budgets=budgets or Budgets(), make_room=make_room,
+        )  # fmt: skip
+        self.loop = EventLoop(hub, self.mailbox)
         self.port = int(self.loop.listen()[0].rsplit(":", 1)[1])
         self.ws_port = self._port_of("websocket")
         self.read_only_port = self._port_of("read-only")
@@ -178,7 +193,7 @@ class ThreadHub:
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> ThreadHub:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -218,14 +233,21 @@ class ThreadHub:
         """The record of the count-th end, once it is there."""
         return until(lambda: self.endings()[count - 1 : count])[0]
 
+    def reasons(self) -> dict[str, int]:
+        """How many ended for which reason so far."""
+        return dict(Counter(str(ending["reason"]) for ending in self.endings()))
+
+    def open_clients(self) -> int:
+        """How many are in a room."""
+        return sum(len(room.subscribers) for room in self.loop.hub.rooms.all())
+
     def assert_books_balance(self) -> None:
         """Promise 6, on a hub that has ended: connections to the unit, bytes to the byte."""
         hub = self.loop.hub
         counters = hub.counters
         assert counters.accepted == len(hub.connections.clients) + sum(counters.closed.values())
-        books = account_record(hub.account, queued_bytes(hub.connections.by_fd.values()))
-        left = books.owed + books.replayed
-        assert left == books.delivered + books.skipped + books.unsent + books.queued, books
+        books, queued = hub.account, queued_bytes(hub.connections.by_fd.values())
+        assert books.owed + books.replayed == books.delivered + books.skipped + books.unsent + queued
 
     def _port_of(self, transport: Transport) -> int:
         """0 where there is none."""
@@ -280,7 +302,7 @@ class HubProcess:
                 break
         assert self.port, f"the hub did not start: {self.start_lines}"
 
-    def __enter__(self) -> HubProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -299,6 +321,44 @@ class HubProcess:
         """What the page's JSON API answers."""
         with urllib.request.urlopen(self.url + path.lstrip("/"), timeout=PATIENCE_S) as answer:
             return json.load(answer)
+
+    def summary(self) -> dict[str, Any]:
+        """The totals as last published, which is once a second."""
+        summary: dict[str, Any] = self.get("/api/summary")
+        return summary
+
+    def open_clients(self) -> int:
+        """How many are connected."""
+        return int(self.summary()["clients"]["open"])
+
+    def wait_open(self, count: int) -> None:
+        """Until so many clients are connected."""
+        until(lambda: self.open_clients() == count)
+
+    def reasons(self) -> dict[str, int]:
+        """How many ended for which reason so far."""
+        return {reason: count for reason, count in self.summary()["closed"].items() if count}
+
+    def closed(self, accepted: int, still_open: int = 0) -> dict[str, int]:
+        """How many ended for which reason, once so many came and so many are left; and the books balance."""
+
+        def settled() -> bool:
+            summary = self.summary()
+            clients = summary["clients"]
+            now = clients["accepted"], clients["open"], summary["lingering"]
+            return bool(now == (accepted, still_open, 0))
+
+        until(settled)
+        counts, account = self.reasons(), self.summary()["account"]
+        assert sum(counts.values()) + still_open == accepted, counts
+        left = account["delivered"] + account["skipped"] + account["unsent"]
+        assert still_open or account["owed"] + account["replayed"] == left, account
+        return counts
+
+    def log(self) -> str:
+        """All that it wrote to a stderr of its own (`stderr=subprocess.PIPE`), once it has ended."""
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Ask it to end; the exit code."""

@@ -1,9 +1,8 @@
 """A browser's side of a WebSocket on a plain blocking socket; the protocol is the `websockets` library's."""
 
-from __future__ import annotations
-
 import socket
 from collections import deque
+from typing import Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
@@ -55,7 +54,7 @@ class WsPeer:
             self.sock.close()
             raise
 
-    def __enter__(self) -> WsPeer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,15 +106,13 @@ class WsPeer:
     def _shake_hands(self) -> None:
         self.protocol.send_request(self.protocol.connect())
         self._send()
-        while self.protocol.state is State.CONNECTING:
-            if not self._receive():
-                break
-        if self.protocol.handshake_exc is not None:
-            response = getattr(self.protocol.handshake_exc, "response", None)
-            self.sock.close()
-            if isinstance(self.protocol.handshake_exc, InvalidHandshake):
-                raise Refused(response)
-            raise self.protocol.handshake_exc
+        while self.protocol.state is State.CONNECTING and self._receive():
+            pass
+        fault = self.protocol.handshake_exc
+        if isinstance(fault, InvalidHandshake):
+            raise Refused(getattr(fault, "response", None))
+        if fault is not None:
+            raise fault
 
     def _send(self) -> None:
         for data in self.protocol.data_to_send():
@@ -137,8 +134,7 @@ class WsPeer:
         return bool(data)
 
     def _take(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING:
-            self.pings += 1
+        self.pings += frame.opcode is Opcode.PING
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return
         self._parts.append(frame)

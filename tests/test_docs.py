@@ -1,7 +1,5 @@
 """The docs say what the code says: generated parts, close reasons, flags and links."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,10 +1,7 @@
 """The rules for words that can be read from the files: how sentences begin, and how long test names are.
 
-Each number below is exact and may only go down: the change that mends a sentence lowers the number as well.
 Each reader is itself tried on a sample that breaks its rule.
 """
-
-from __future__ import annotations
 
 import ast
 import io
@@ -18,9 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NO_SUBJECT = re.compile(r"(Who|Whoever|One|That one|It|Of)\b")
 """Openings that leave the reader to find out who or what is meant."""
-SENTENCES_WITHOUT_SUBJECT = {"hub": 0, "web": 0, "bench": 0, "static": 0, "templates": 0, "docs": 0}
 TEST_NAME_CHARACTERS = 60
-TEST_NAMES_TOO_LONG = 0
 
 PRAGMA = re.compile(r"#\s*(type:|noqa|fmt:|pragma)")
 BLOCK_BORDER = re.compile(r"\n\s*\n|\n\s*(?=[-*|] )|\n\s*(?=\d+\. )|\n(?=#)")
@@ -90,29 +85,25 @@ def prose(folder: str) -> Iterator[str]:
             yield from comments(source)
 
 
-@pytest.mark.parametrize("folder", SENTENCES_WITHOUT_SUBJECT)
+@pytest.mark.parametrize("folder", ["hub", "web", "bench", "static", "templates", "docs"])
 def test_sentences_name_their_subject(folder: str) -> None:
-    found = wrong(prose(folder))
-    assert len(found) == SENTENCES_WITHOUT_SUBJECT[folder], "\n".join(found)
+    assert wrong(prose(folder)) == []
 
 
 def test_test_names_fit_sixty_characters() -> None:
-    names = {
-        f"{path.relative_to(ROOT)}::{node.name}"
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_too_long(node.name)
-    }
-    assert len(names) == TEST_NAMES_TOO_LONG, "\n".join(sorted(names))
+    found = {path: long_names(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {str(path): names for path, names in found.items() if names} == {}
 
 
-def is_too_long(name: str) -> bool:
-    """Whether this is a test's name that no report shows whole."""
-    return name.startswith("test_") and len(name) > TEST_NAME_CHARACTERS
+def long_names(source: str) -> list[str]:
+    """Names of tests that no report shows whole."""
+    names = re.findall(r"^ *(?:async )?def (test_\w+)", source, re.MULTILINE)
+    return [name for name in names if len(name) > TEST_NAME_CHARACTERS]
 
 
 def test_a_long_test_name_is_seen() -> None:
-    assert is_too_long("test_" + "x" * 56) and not is_too_long("test_" + "x" * 55)
+    names = ["test_" + "x" * size for size in (55, 56)]
+    assert long_names("".join(f"def {name}(): ...\n" for name in names)) == names[1:]
 
 
 PYTHON = '''"""Who reads this? Nobody. Whoever

@@ -1,7 +1,5 @@
 """The project's own docker-compose.yml, as it is, on a real engine. Other projects on it are left alone."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -4,24 +4,21 @@ The lines of a sender are one block repeated, so that what arrived can be compar
 memory speed, at any offset, without keeping it.
 """
 
-from __future__ import annotations
-
 import math
 import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bench.figures import Distribution, distribution
-from tests.support import ROOT, HubProcess
+from tests.support import ROOT, HubProcess, Peer
 
 LINE_BYTES = 100
 LATE_MS = 100.0
@@ -56,66 +53,43 @@ class Readers:
         habit: Habit = AS_IT_COMES,
         first: Habit | None = None,
     ) -> None:
-        self._expected = expected
+        self._size = len(expected)
         self._twice = expected * 3
-        self._rates: dict[int, float] = {}
         self._poller = select.epoll()
-        self._socks: dict[int, socket.socket] = {}
-        self.got: dict[int, int] = {}
-        self.ended: set[int] = set()
+        self._peers: dict[int, tuple[Peer, float]] = {}
         for own in [first or habit, *repeat(habit, count - 1)]:
-            sock = socket.create_connection(("127.0.0.1", port))
-            sock.setblocking(False)
-            if own.buffer:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, own.buffer)
-            self._socks[sock.fileno()] = sock
-            self._rates[sock.fileno()] = own.bytes_per_s
-            self.got[sock.fileno()] = 0
-            self._poller.register(sock.fileno(), select.EPOLLIN)
+            peer = Peer(port, receive_buffer=own.buffer)
+            self._peers[peer.fileno()] = peer, own.bytes_per_s
+            self._poller.register(peer, select.EPOLLIN)
+        self.got = dict.fromkeys(self._peers, 0)
 
-    def __enter__(self) -> Readers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for sock in self._socks.values():
-            sock.close()
+        for peer, _rate in self._peers.values():
+            peer.close()
         self._poller.close()
 
     def read_until(self, total: int, patience_s: float) -> None:
         """Until everyone has got `total` bytes, each the right one; AssertionError otherwise."""
-        end, start = time.monotonic() + patience_s, time.monotonic()
-        waiting = {fd for fd, got in self.got.items() if got < total}
-        while waiting:
-            assert time.monotonic() < end, (
-                f"{len(waiting)} readers still wait; least {min(self.got.values())}"
-            )
+        start_s = time.monotonic()
+        while (least := min(self.got.values())) < total:
+            passed_s = time.monotonic() - start_s
+            assert passed_s < patience_s, f"a reader still waits after {least} bytes"
             ready = [fd for fd, _ in self._poller.poll(0.2)]
-            may_read = [fd for fd in ready if self._may_read(fd, start)]
+            may_read = [fd for fd in ready if self.got[fd] < passed_s * self._peers[fd][1]]
             if ready and not may_read:
                 time.sleep(0.0005)  # The pace of a slow reader is what is being simulated here.
             for fd in may_read:
                 self._read(fd)
-                if self.got[fd] >= total:
-                    waiting.discard(fd)
-                assert fd not in self.ended, f"a reader was closed after {self.got[fd]} bytes"
-
-    def _may_read(self, fd: int, start: float) -> bool:
-        return self.got[fd] < (time.monotonic() - start) * self._rates[fd]
 
     def _read(self, fd: int) -> None:
-        data = self._socks[fd].recv(1 << 18)
-        if not data:
-            self.ended.add(fd)
-            self._poller.unregister(fd)
-            return
-        at = self.got[fd] % len(self._expected)
-        assert data == self._twice[at : at + len(data)] or len(data) > len(self._expected)
+        data = self._peers[fd][0].sock.recv(1 << 18)
+        assert data, f"a reader was closed after {self.got[fd]} bytes"
+        at = self.got[fd] % self._size
+        assert data == self._twice[at : at + len(data)] or len(data) > self._size
         self.got[fd] += len(data)
-
-
-def connect_all(port: int, count: int) -> Sequence[socket.socket]:
-    """Plain blocking clients."""
-    return [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
 
 
 class Echoers:
@@ -128,16 +102,16 @@ class Echoers:
     def __init__(self, port: int, count: int, every_s: float) -> None:
         self._every_s = every_s / count
         self._poller = select.epoll()
-        self._socks = connect_all(port, count)
+        self._socks = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
         self._by_fd = {sock.fileno(): number for number, sock in enumerate(self._socks)}
         for sock in self._socks:
             sock.setblocking(False)
             self._poller.register(sock.fileno(), select.EPOLLIN)
         self._due_s: list[deque[float]] = [deque() for _ in self._socks]
-        self.answers: list[tuple[float, float]] = []
-        """When each line was due, and how long it took."""
+        self._took: list[tuple[float, float]] = []
+        """When each line was due, and how long until it was back."""
 
-    def __enter__(self) -> Echoers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,7 +131,7 @@ class Echoers:
             meanwhile()
             for fd, _ in self._poller.poll(min(0.002, self._every_s)):
                 self._hear(fd)
-        times_s = [took_s for _, took_s in sorted(self.answers)]
+        times_s = [took_s for _, took_s in sorted(self._took)]
         return distribution(times_s, max(1, round(1 / self._every_s)))
 
     def _say(self, number: int, due_s: float) -> None:
@@ -170,7 +144,7 @@ class Echoers:
         assert data and data == b"%015d\n" % number * (len(data) // 16), data[-200:]
         for _ in range(len(data) // 16):
             due_s = self._due_s[number].popleft()
-            self.answers.append((due_s, now_s - due_s))
+            self._took.append((due_s, now_s - due_s))
 
 
 class Allowance:
@@ -224,26 +198,6 @@ def queues(port: int) -> dict[int, Queues]:
             if ends[0] == port:
                 read[ends[1]] = int(waits[9:], 16)
     return {client: Queues(sent[client], read[client]) for client in sent.keys() & read.keys()}
-
-
-@contextmanager
-def pushing(port: int, size: int) -> Iterator[None]:
-    """A client of ours that pushes so many bytes of `block()` and reads nothing; it stays to the end."""
-    data = block()
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-
-        def push() -> None:
-            with suppress(OSError):  # The test may have failed, and closed it.
-                for at in range(0, size, len(data)):
-                    sock.sendall(data[: size - at])
-
-        thread = threading.Thread(target=push)
-        thread.start()
-        try:
-            yield
-        finally:
-            sock.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 @contextmanager

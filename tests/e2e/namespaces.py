@@ -15,13 +15,12 @@ Root is needed, and ip, nft, tc and ss. Where something is missing `require_name
 what, or fails it with REQUIRE_PROGRAMS=1. (netem is not used: many kernels have none.)
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Self
 
 import pytest
 
@@ -94,7 +93,7 @@ class Network:
             self.__exit__()
             raise
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

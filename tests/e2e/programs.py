@@ -4,8 +4,6 @@ A program that is not installed skips its tests, but fails them where REQUIRE_PR
 machine has been prepared for them.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

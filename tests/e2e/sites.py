@@ -3,8 +3,6 @@
 It ends with 0 when each IPv4 address and each IPv6 /64 has as many places as the hub gives one, no more.
 """
 
-from __future__ import annotations
-
 import socket
 import subprocess
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The Autobahn cases of RFC 6455 against the real hub in echo mode, driven by kosoku."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

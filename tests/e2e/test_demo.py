@@ -1,7 +1,5 @@
 """`hubbub demo` as a user meets it: alive at once, several kinds of endings soon, gone without a trace."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -11,7 +9,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.support import ROOT, HubProcess, until
+from tests.support import HubProcess, until
 
 ALIVE_WITHIN_S = 2.0
 OWN_ENDINGS = {"idle", "line_too_long", "slow_consumer", "wrong_protocol", "protocol_error"}
@@ -31,12 +29,12 @@ def wait_until_gone(child: psutil.Process) -> None:
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
-def reasons(hub: HubProcess) -> set[str]:
-    return set(hub.get("/api/summary")["closed"])
+def seen_by(hub: HubProcess, wanted: set[str], at_least: int, patience_s: float) -> None:
+    until(lambda: len(wanted & hub.reasons().keys()) >= at_least, patience_s)
 
 
-def seen_by(hub: HubProcess, wanted: set[str], at_least: int, patience_s: float) -> set[str]:
-    return until(lambda: len(found := reasons(hub) & wanted) >= at_least and found, patience_s)
+def wait_for_clients(hub: HubProcess, count: int = 10) -> None:
+    until(lambda: hub.get("/api/clients")["total"] >= count)
 
 
 def is_alive_soon() -> bool:
@@ -47,8 +45,8 @@ def is_alive_soon() -> bool:
     begun_s = time.monotonic()
     with demo() as hub:
         started_s = time.monotonic()
-        until(lambda: hub.get("/api/clients")["total"] >= 10)
-        until(lambda: hub.get("/api/summary")["lines"]["out"] > 100)
+        wait_for_clients(hub)
+        until(lambda: hub.summary()["lines"]["out"] > 100)
         alive_s = time.monotonic() - started_s
     print(f"started after {started_s - begun_s:.2f} s, alive after {alive_s:.2f} s more")
     return alive_s < max(ALIVE_WITHIN_S, 4 * (started_s - begun_s))
@@ -59,37 +57,28 @@ def test_the_page_is_alive_within_two_seconds() -> None:
     assert any(is_alive_soon() for _ in range(3))
 
 
-def test_rooms_have_names_that_say_something() -> None:
-    with demo() as hub:
-        until(
-            lambda: {"lobby", "sockets", "flood"} <= {row["name"] for row in hub.get("/api/rooms")["rooms"]}
-        )
-
-
 @pytest.mark.promise("demo-closes")
-def test_several_close_reasons_come_soon_and_all_is_balanced() -> None:
+def test_rooms_have_names_and_several_close_reasons_come_soon() -> None:
     with demo("--idle-timeout", "2s") as hub:
-        until(lambda: "idle" in reasons(hub))
-        seen_by(hub, OWN_ENDINGS | {"quit", "peer_closed", "peer_reset"}, 4, 60)
-        summary = hub.get("/api/summary")
+        assert hub.process.stdout is not None
+        line = hub.process.stdout.readline().decode()
+        assert hub.url in line and f"telnet 127.0.0.1 {hub.port}" in line
+        named = {"lobby", "sockets", "flood"}
+        until(lambda: named <= {row["name"] for row in hub.get("/api/rooms")["rooms"]})
+        seen_by(hub, {"idle"}, 1, 60)
+        seen_by(hub, OWN_ENDINGS | {"quit", "peer_closed", "peer_reset"}, 3, 60)
+        summary = hub.summary()
         assert summary["clients"]["accepted"] == summary["clients"]["open"] + sum(summary["closed"].values())
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
-def test_the_slow_reader_is_cut_in_every_mode(mode: str) -> None:
-    with demo("--mode", mode) as hub:
-        seen_by(hub, {"slow_consumer"}, 1, 60)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("mode", ["broadcast", "echo"])
-def test_relay_modes_have_clients_of_their_own(mode: str) -> None:
+def test_every_mode_has_clients_of_its_own_and_a_slow_reader(mode: str) -> None:
     with demo("--mode", mode, "--idle-timeout", "2s") as hub:
-        until(lambda: hub.get("/api/clients")["total"] >= 15)
-        before = hub.get("/api/summary")["lines"]["out"]
-        until(lambda: hub.get("/api/summary")["lines"]["out"] > before)
-        seen_by(hub, OWN_ENDINGS, 1, 30)
+        wait_for_clients(hub, 15)
+        before = hub.summary()["lines"]["out"]
+        until(lambda: hub.summary()["lines"]["out"] > before)
+        seen_by(hub, {"slow_consumer"}, 1, 60)
         assert hub.stop() == 0
 
 
@@ -97,36 +86,28 @@ def test_relay_modes_have_clients_of_their_own(mode: str) -> None:
 def test_who_joins_the_lobby_can_follow_it() -> None:
     """Not more than a line a second in the long run; the noise is elsewhere, and there is some."""
     with demo() as hub, hub.peer() as guest:
-        until(lambda: len(reasons(hub)) >= 5, 60)  # The quick visits of the beginning are over.
+        until(lambda: len(hub.reasons()) >= 5, 60)  # The quick visits of the beginning are over.
         guest.send(b"/nick watcher\n")
         guest.read_until(b"* you are now watcher\n")
-        noise = hub.get("/api/summary")["lines"]["out"]
+        noise = hub.summary()["lines"]["out"]
         end, lines = time.monotonic() + 30, 0
         while time.monotonic() < end:
             lines += bool(guest.line())
         assert 3 <= lines <= 30, lines
-        assert hub.get("/api/summary")["lines"]["out"] - noise > 1000
+        assert hub.summary()["lines"]["out"] - noise > 1000
 
 
 @pytest.mark.promise("demo-closes")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_ends_hub_and_clients_in_order(signum: int) -> None:
-    with demo(stderr=subprocess.PIPE) as hub:
+@pytest.mark.parametrize("way", ["Ctrl-C in a terminal", "SIGTERM"])
+def test_one_signal_ends_hub_and_clients_in_order(way: str) -> None:
+    """Ctrl-C goes to all of a terminal's processes."""
+    with demo(stderr=subprocess.PIPE, start_new_session=True) as hub:
         child = child_of(hub)
-        until(lambda: hub.get("/api/clients")["total"] >= 10)
-        assert hub.stop(signum) == 0
-        assert not child.is_running()
-        assert hub.process.stderr is not None
-        assert b"made-up clients" not in hub.process.stderr.read()
-
-
-def test_ctrl_c_in_a_terminal_goes_to_the_hub_only_and_ends_both() -> None:
-    with demo(start_new_session=True) as hub:
-        child = child_of(hub)
-        until(lambda: hub.get("/api/clients")["total"] >= 10)
-        os.killpg(hub.process.pid, signal.SIGINT)
+        wait_for_clients(hub)
+        os.killpg(hub.process.pid, signal.SIGINT) if way != "SIGTERM" else hub.process.terminate()
         assert hub.process.wait(20) == 0
         assert not child.is_running()
+        assert "made-up clients" not in hub.log()
 
 
 @pytest.mark.promise("demo-closes")
@@ -141,7 +122,7 @@ def test_killing_the_hub_ends_its_clients() -> None:
 def test_a_second_signal_leaves_no_clients_behind() -> None:
     with demo() as hub:
         child = child_of(hub)
-        until(lambda: hub.get("/api/clients")["total"])  # Before its exec(2) the hub would stop with it.
+        wait_for_clients(hub, 1)  # Before its exec(2) the hub would stop with it.
         child.suspend()  # So that it cannot follow the hub's end on its own.
         hub.process.send_signal(signal.SIGINT)
         hub.process.send_signal(signal.SIGINT)
@@ -152,6 +133,7 @@ def test_a_second_signal_leaves_no_clients_behind() -> None:
 
 
 @pytest.mark.promise("demo-closes")
+@pytest.mark.promise("demo-defaults")
 def test_clients_that_die_do_not_end_the_hub_and_it_says_so_once() -> None:
     with demo(stderr=subprocess.PIPE) as hub:
         child_of(hub).kill()
@@ -161,21 +143,6 @@ def test_clients_that_die_do_not_end_the_hub_and_it_says_so_once() -> None:
             said == b"hubbub: demo: the made-up clients have ended (signal 9); the hub goes on without them\n"
         )
         assert hub.get("/livez")["alive"]
+        assert hub.summary()["idle_timeout_s"] == 20
         assert hub.stop() == 0
         assert b"made-up" not in hub.process.stderr.read()
-
-
-def test_it_says_what_to_open_and_what_to_type() -> None:
-    with demo() as hub:
-        assert hub.process.stdout is not None
-        line = hub.process.stdout.readline().decode()
-        assert hub.url in line and f"telnet 127.0.0.1 {hub.port}" in line
-
-
-@pytest.mark.promise("demo-defaults")
-def test_a_setting_of_the_user_beats_the_demo_s_own() -> None:
-    with demo() as hub:
-        assert hub.get("/api/summary")["idle_timeout_s"] == 20
-    environment = {**os.environ, "HUBBUB_IDLE_TIMEOUT": "7", "PYTHONPATH": str(ROOT)}
-    with demo(env=environment) as hub:
-        assert hub.get("/api/summary")["idle_timeout_s"] == 7

@@ -3,13 +3,12 @@
 And memory: what one idle client costs, and that a later crowd costs no more than an earlier one.
 """
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import http.client
 import json
 import os
+import random
 import resource
 import socket
 import subprocess
@@ -18,7 +17,6 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,17 +27,14 @@ import pytest
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client
 from tests.e2e.test_quiet import assert_hub_rests, newest
-from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, until
+from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, Record, ThreadHub, each_pair, until
 from tests.support import closing as closing_all
 from tests.support_ws import WsPeer
 from tests.unit.web.support import LiveTab
 
-Record = Callable[[str, object], None]
-
 NO_DESCRIPTOR = b"* bye reason=server_full limit=descriptors\r\n"
 KIB = 1024
 O_CLOEXEC = 0o2000000  # As /proc/PID/fdinfo has it: the kernel's number, on every machine.
-each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
 
 
 def ask(page: http.client.HTTPConnection, path: str) -> dict[str, Any]:
@@ -64,12 +59,6 @@ def seconds(do: Callable[[], object]) -> float:
     return time.monotonic() - now_s
 
 
-def echo(peer: Peer) -> None:
-    """A line there and back."""
-    peer.send(b"hello\n")
-    assert peer.line() == b"hello\n"
-
-
 def is_served(hub: HubProcess) -> bool:
     """Whether one more is let in."""
     with hub.peer() as peer:
@@ -81,9 +70,7 @@ def is_served(hub: HubProcess) -> bool:
 
 
 @pytest.mark.promise("resources-no-descriptor")
-def test_without_descriptors_all_are_told_and_clients_go_on(
-    record_property: Record,
-) -> None:
+def test_without_descriptors_all_are_told_and_clients_go_on(record_property: Record) -> None:
     hub = HubProcess("--mode", "echo", "--log", "json", stderr=subprocess.PIPE)
     with hub, page_of(hub) as page, page_of(hub) as late_page, ExitStack() as stack:
         ask(page, "/livez")
@@ -98,15 +85,10 @@ def test_without_descriptors_all_are_told_and_clients_go_on(
         waits_since_s = time.monotonic()
         late_page.connect()  # The kernel takes it; the page has no descriptor to do so.
         late_page.request("GET", "/livez")
-        was = ask(page, "/api/summary")
-        asked_s, echoed_s = [], []
-        until(lambda: ask(page, "/api/summary")["uptime_s"] > was["uptime_s"])  # So this is a new second.
-        was = ask(page, "/api/summary")
-        while (now := ask(page, "/api/summary"))["uptime_s"] < was["uptime_s"] + 2:
-            asked_s.append(seconds(lambda: ask(page, "/livez")))
-            echoed_s.append(seconds(lambda: echo(inside[0])))
-            time.sleep(0.05)  # The pace of who asks.
-        passed_s = now["uptime_s"] - was["uptime_s"]
+        first = ask(page, "/api/summary")
+        was = until(lambda: (s := ask(page, "/api/summary"))["uptime_s"] > first["uptime_s"] and s)
+        now = until(lambda: (s := ask(page, "/api/summary"))["uptime_s"] > was["uptime_s"] and s)
+        inside[0].echo()
         for peer in inside[:20]:
             peer.close()
         again_s = seconds(lambda: until(lambda: is_served(hub)))
@@ -114,17 +96,13 @@ def test_without_descriptors_all_are_told_and_clients_go_on(
             assert answer.status == 200
         waited_s = time.monotonic() - waits_since_s
         assert hub.stop() == 0
-        assert hub.process.stderr is not None
-        log = [json.loads(line) for line in hub.process.stderr.read().splitlines()]
+        trouble = [entry for entry in map(json.loads, hub.log().splitlines()) if entry["event"] == "page"]
+    passed_s = now["uptime_s"] - was["uptime_s"]
     accepts = (now["syscalls"]["accept"] - was["syscalls"]["accept"]) / passed_s
-    trouble = [entry for entry in log if entry["event"] == "page"]
     record_property("accepts a second with nobody at the door", f"{accepts:.1f}")
-    record_property("slowest health answer", f"{max(asked_s) * 1000:.0f} ms")
-    record_property("slowest echo", f"{max(echoed_s) * 1000:.0f} ms")
     record_property("served again after some left", f"{again_s * 1000:.0f} ms")
     assert accepts <= 20
     assert len(trouble) <= 2 * (waited_s + 2) and not any("repeated" in entry for entry in trouble)
-    assert max(asked_s) < 5.0 and max(echoed_s) < 5.0
     assert again_s < 1.1 + 5.0
 
 
@@ -142,7 +120,7 @@ def test_a_crowd_on_the_page_takes_no_descriptor_of_the_clients() -> None:
                 answers.append(visitor.sock.recv(12, socket.MSG_WAITALL))
         assert [answer for answer in answers if answer] == [b"HTTP/1.1 200"] * 8
         for peer in stack.enter_context(closing_all([hub.peer() for _ in range(32)])):
-            echo(peer)
+            peer.echo()
         with hub.peer() as late:
             assert late.line() == b"* bye reason=server_full limit=32\r\n"
 
@@ -160,7 +138,7 @@ def come_and_go(hub: HubProcess | ThreadHub, cycles: int) -> None:
             continue
         with hub.peer() as peer:
             if number % 3:
-                echo(peer)
+                peer.echo()
                 peer.half_close()
                 assert peer.rest() == b""
             else:
@@ -168,25 +146,15 @@ def come_and_go(hub: HubProcess | ThreadHub, cycles: int) -> None:
                 peer.reset()
 
 
-def everyone_is_gone(page: http.client.HTTPConnection, accepted: int) -> bool:
-    """Whether so many came, and none of them is left."""
-    summary = ask(page, "/api/summary")
-    clients = summary["clients"]
-    return (clients["accepted"], clients["open"], summary["lingering"]) == (accepted, 0, 0)
-
-
 @pytest.mark.promise("resources-given-back")
-@pytest.mark.long
-@each_pair
-def test_4000_connections_give_every_descriptor_back(trigger: str, read: str) -> None:
-    flags = ("--mode", "echo", "--trigger", trigger, "--read", read)
-    with HubProcess(*flags) as hub, page_of(hub) as page:
-        ask(page, "/api/clients")
-        before = hub.descriptors()
-        come_and_go(hub, 4000)
-        until(lambda: everyone_is_gone(page, 4000))
-        assert hub.descriptors() == before
-        assert sum(ask(page, "/api/summary")["closed"].values()) == 4000
+@pytest.mark.parametrize("cycles", [600, pytest.param(6000, marks=pytest.mark.long)])
+def test_cycles_of_connect_and_close_leave_nothing_behind(cycles: int) -> None:
+    trigger, read = random.choice(PAIRS)
+    with HubProcess("--mode", "echo", "--trigger", trigger, "--read", read) as hub:
+        before = until(lambda: hub.get("/livez") and hub.descriptors())
+        come_and_go(hub, cycles)
+        assert hub.closed(cycles) == {"peer_closed": cycles * 2 // 3, "peer_reset": cycles // 3}
+        until(lambda: hub.descriptors() <= before)
 
 
 @pytest.mark.promise("resources-given-back")
@@ -200,7 +168,7 @@ def test_of_who_went_no_object_is_left(trigger: str, read: str) -> None:
         with ThreadHub(mode="echo", trigger=trigger, read=read) as hub, hub.peer() as stays:
             come_and_go(hub, 60)
             until(lambda: hub.loop.hub.counters.accepted == 61 and len(hub.loop.hub.connections.by_fd) == 1)
-            echo(stays)  # The turn that saw the last of them is over.
+            stays.echo()  # The turn that saw the last of them is over.
             left = Counter(type(each) for each in gc.get_objects())
             assert left[Client] - before[Client] == 1
             assert left[WebSocket] == before[WebSocket]
@@ -229,11 +197,11 @@ def test_250_looks_at_the_page_leave_no_descriptor_and_no_thread(record_property
 def test_the_memory_of_a_visit_to_the_page_is_freed_soon(record_property: Record) -> None:
     """Each visit leaves a knot of asyncio's objects, which only the garbage collector frees."""
     with HubProcess("--mode", "echo") as hub:
-        visit(hub, 800)
+        visit(hub, 400)
         before = hub.rss_bytes()
-        visit(hub, 1600)
+        visit(hub, 800)
         grown = hub.rss_bytes() - before
-        record_property("grown over 1,600 visits", f"{grown / KIB:.0f} KiB")
+        record_property("grown over 800 visits", f"{grown / KIB:.0f} KiB")
         assert grown < 768 * KIB
 
 
@@ -266,7 +234,7 @@ def settled(hub: HubProcess) -> bool:
 def test_no_descriptor_of_a_hub_outlives_an_exec(record_property: Record) -> None:
     """Whatever a hub with clients and pages holds is closed in a program that it would start."""
     with HubProcess("--mode", "echo") as hub, hub.peer() as peer, LiveTab(hub.url), WsPeer(hub.ws_port):
-        echo(peer)
+        peer.echo()
         flags = [  # A list: all of a kind that is no socket have one name.
             (os.readlink(f"/proc/{hub.process.pid}/fd/{entry.name}"), descriptor_flags(entry))
             for entry in Path(f"/proc/{hub.process.pid}/fdinfo").iterdir()
@@ -340,8 +308,8 @@ def test_a_log_that_takes_nothing_costs_no_client_anything(kind: str, record_pro
         slowest_s = 0.0
         for _ in range(200):  # Each end is a record.
             with hub.peer() as peer:
-                slowest_s = max(slowest_s, seconds(partial(echo, peer)))
-            echo(stays)
+                slowest_s = max(slowest_s, seconds(peer.echo))
+            stays.echo()
         record_property(f"slowest echo, {kind}", f"{slowest_s * 1000:.0f} ms")
         if kind != "stalls":  # A stalled one may go on, and is given what waits, up to ten thousand records.
             until(lambda: ask(page, "/api/summary")["log_dropped"] >= 20)
@@ -378,5 +346,5 @@ def crowd_of(hub: HubProcess, page: http.client.HTTPConnection, count: int) -> t
     full = hub.rss_bytes()
     for peer in peers:
         peer.reset()
-    until(lambda: everyone_is_gone(page, accepted + count))
+    hub.closed(accepted + count)
     return before, full

@@ -5,8 +5,6 @@ are made is seen in a first run without a fault. close(2) is left out: strace ke
 so the descriptor would stay open in a way that no kernel knows.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import re
@@ -35,9 +33,7 @@ PLAUSIBLE = {
     "epoll_ctl": ("ENOMEM",),  # ENOSPC only where something is added, and which one it is cannot be chosen.
 }  # fmt: skip
 """What each may fail with: see tests/sim/errnos.py. EINTR is made again by Python."""
-SAMPLES = 40
-REPEATED = 3
-RESOURCES = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")
+SAMPLES = 30
 
 
 class Watched:
@@ -48,19 +44,9 @@ class Watched:
         self._trace = path / "trace"
         with self._stderr.open("wb") as stderr:
             self.hub = HubProcess("--mode", "broadcast", "--idle-timeout", "0", "--drain", "2", stderr=stderr)
-        calls = ",".join(CALLS)
-        command = [
-            require("strace"),
-            "-p",
-            str(self.hub.process.pid),
-            "-o",
-            str(self._trace),
-            "-e",
-            f"trace={calls}",
-        ]
-        self._strace = subprocess.Popen(
-            command + (["-e", f"inject={inject}"] if inject else []), stderr=subprocess.PIPE
-        )
+        command = [require("strace"), "-p", f"{self.hub.process.pid}", "-o", f"{self._trace}"]
+        command += ["-e", f"trace={','.join(CALLS)}"] + ["-e", f"inject={inject}"] * bool(inject)
+        self._strace = subprocess.Popen(command, stderr=subprocess.PIPE)
         assert self._strace.stderr is not None
         said = self._strace.stderr.readline()  # It says so once it is attached.
         assert b"attached" in said, said
@@ -119,23 +105,6 @@ def scenario(hub: HubProcess) -> None:
         pass
 
 
-def echoes(peer: Peer, words: bytes) -> None:
-    peer.send(words + b"\n")
-    peer.read_until(words + b"\n")
-
-
-def is_refused(hub: HubProcess, there: Peer) -> bool:
-    """Whether one who comes is told that there is no room; else it is heard by who is there."""
-    with Peer(hub.port) as comes:
-        comes.send(b"and here\n")
-        answer = comes.line()
-        if answer == b"and here\n":
-            there.read_until(answer)
-            return False
-        assert answer == b"* bye reason=server_full limit=descriptors\r\n"
-        return True
-
-
 def suffer(path: Path, inject: str) -> str:
     """One run with a fault; the trace."""
     with watched(path, inject) as run:
@@ -143,11 +112,11 @@ def suffer(path: Path, inject: str) -> str:
         before = hub.descriptors()
         scenario(hub)
         with Peer(hub.port) as later:
-            echoes(later, b"still there")
+            later.echo()
             until(lambda: hub.descriptors() == before + 1)
         until(lambda: hub.descriptors() == before)
         assert hub.process.poll() is None, run.stderr
-        summary = hub.get("api/summary")
+        summary = hub.summary()
         assert summary["clients"]["accepted"] == summary["clients"]["open"] + sum(summary["closed"].values())
         trace = run.trace
         assert hub.stop() == 0
@@ -166,7 +135,7 @@ def usual_calls(path: Path) -> dict[str, int]:
 @pytest.mark.promise("calls-one-client")
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_a_running_hub_outlives_forty_failed_calls(tmp_path: Path, record_property: Any) -> None:
+def test_a_running_hub_outlives_thirty_failed_calls(tmp_path: Path, record_property: Any) -> None:
     seed = int(os.environ.get("ERRNO_SEED", random.randrange(1 << 20)))
     print(f"ERRNO_SEED={seed}")
     rng, counts = random.Random(seed), usual_calls(tmp_path / "usual")
@@ -180,23 +149,3 @@ def test_a_running_hub_outlives_forty_failed_calls(tmp_path: Path, record_proper
         struck += "INJECTED" in suffer(tmp_path / str(number), inject)
     assert struck > SAMPLES // 2
     record_property("calls that failed in a running hub", struck)
-
-
-@pytest.mark.promise("calls-one-client")
-@pytest.mark.long
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("error", PLAUSIBLE["accept4"])
-def test_an_accept_that_fails_three_times_costs_nobody_else(error: str, tmp_path: Path) -> None:
-    """Only a lack of resources shuts the door for a moment; a peer that went away is passed over."""
-    with watched(tmp_path / "run", f"accept4:error={error}:when=2..{1 + REPEATED}") as run:
-        with Peer(run.hub.port) as there:
-            echoes(there, b"here")
-            before = run.hub.descriptors()
-            tries = 1 + sum(iter(lambda: is_refused(run.hub, there), False))
-            assert tries == 1 or error in RESOURCES
-            echoes(there, b"still here")
-            until(lambda: run.hub.descriptors() == before)
-        trace = run.trace
-        assert trace.count("INJECTED") == REPEATED
-        assert run.hub.stop() == 0
-        assert "Traceback" not in run.stderr, run.stderr

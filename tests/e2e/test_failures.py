@@ -4,23 +4,19 @@ The real program runs with one thing in it replaced, which fails when the test s
 standard input.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from hub.cli.health import UNWELL, WELL, ask, split_url
 from tests.ptrace import held_still
-from tests.support import PATIENCE_S, HubProcess, Peer, until
-
-Record = Callable[[str, object], None]
+from tests.support import PATIENCE_S, HubProcess, Record, until
 
 PAGE_THAT_DIES = """
 import asyncio
@@ -76,51 +72,39 @@ def fail_now(hub: HubProcess) -> None:
     hub.process.stdin.close()
 
 
-def log_of(hub: HubProcess) -> str:
-    """All that it logged, once it has ended."""
-    assert hub.process.stderr is not None
-    return hub.process.stderr.read().decode()
-
-
-def assert_echo(peer: Peer) -> None:
-    """A line there and back."""
-    peer.send(b"hello\n")
-    assert peer.line() == b"hello\n"
-
-
 @pytest.mark.promise("process-page-dies")
 def test_the_death_of_the_page_is_noticed_by_health_only() -> None:
     with hub_with(PAGE_THAT_DIES) as hub, hub.peer() as peer:
-        assert_echo(peer)
+        peer.echo()
         page = split_url(hub.url)
         assert ask(page).code == WELL
         fail_now(hub)
         until(lambda: ask(page).text.endswith("nobody listens there"))
         assert ask(page).code == UNWELL
         for _ in range(100):
-            assert_echo(peer)
+            peer.echo()
         with hub.peer() as late:
-            assert_echo(late)
+            late.echo()
         peer.close()
         assert hub.stop() == 0
-        log = log_of(hub)
+        log = hub.log()
         assert log.count("the page has ended") == 1 and log.count("made to fail") == 1
 
 
 @pytest.mark.promise("process-page-dies")
 def test_a_template_that_fails_is_a_500_and_a_log_record() -> None:
     with hub_with(TEMPLATE_THAT_FAILS) as hub, hub.peer() as peer:
-        assert_echo(peer)
+        peer.echo()
         with pytest.raises(urllib.error.HTTPError) as failure:
             urllib.request.urlopen(hub.url, timeout=PATIENCE_S)
         with failure.value as answer:
             assert answer.status == 500
             assert b"made to fail" not in answer.read()
         assert ask(split_url(hub.url)).code == WELL
-        assert_echo(peer)
+        peer.echo()
         peer.close()
         assert hub.stop() == 0
-        assert log_of(hub).count("made to fail") == 1
+        assert hub.log().count("made to fail") == 1
 
 
 @pytest.mark.promise("calls-fatal")
@@ -128,7 +112,7 @@ def test_a_loop_that_fails_ends_with_code_70_and_its_trace(record_property: Reco
     begun_s = time.monotonic()
     with hub_with(LOOP_THAT_FAILS) as hub, hub.peer() as peer:
         start_s = time.monotonic() - begun_s
-        assert_echo(peer)
+        peer.echo()
         assert ask(split_url(hub.url)).code == WELL
         now_s = time.monotonic()
         fail_now(hub)
@@ -137,20 +121,17 @@ def test_a_loop_that_fails_ends_with_code_70_and_its_trace(record_property: Reco
         record_property("from the fault to the end", f"{took_s:.2f} s")
         # Totals are published once a second, so no turn is further away. A process takes time to end, on a
         # busy machine as to start: half a second alone, four seconds on a core shared by six.
-        print(f"started after {start_s:.1f} s, ended after {took_s:.1f} s")
         assert took_s <= 1.0 + max(2.0, 2 * start_s)
         assert peer.rest() == b""
-        log = log_of(hub)
+        log = hub.log()
         assert log.count("event=crashed") == 1 and log.count("made to fail") == 1
 
 
 @pytest.mark.promise("health-hang")
 @pytest.mark.long
-def test_a_loop_still_for_five_seconds_is_told_and_loses_no_line(
-    record_property: Record,
-) -> None:
+def test_a_loop_still_for_five_seconds_is_told_and_loses_no_line(record_property: Record) -> None:
     with HubProcess("--mode", "echo", "--host", "127.0.0.1") as hub, hub.peer() as peer:
-        assert_echo(peer)
+        peer.echo()
         page = split_url(hub.url)
         until(lambda: ask(page).code == WELL)
         with held_still(hub.process.pid):

@@ -1,12 +1,7 @@
 """The first minutes with hubbub: start it, talk to it with what is at hand, read its figures."""
 
-from __future__ import annotations
-
-import os
 import re
-import shlex
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,14 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.programs import ENVIRONMENT, command_of, converse, require
-from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, closing, until
+from tests.e2e.programs import ENVIRONMENT, command_of, require
+from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, until
 
 BROADCAST = ("--mode", "broadcast", "--no-web")
-SMALL = b"".join(b"reading %d\n" % number for number in range(3000))
-"""About what one TCP connection takes at once, without waiting for its reader."""
 SENDERS = ["ncat --send-only", "socat -u"]
-SIZES = [pytest.param(25_000, id="2MB"), pytest.param(375_000, id="30MB", marks=pytest.mark.long)]
 
 
 def sender_command(program: str, port: int) -> list[str]:
@@ -76,33 +68,6 @@ def test_make_has_the_targets_that_a_newcomer_is_told_of(target: str, command: s
     assert command in plan.stdout
 
 
-@pytest.mark.parametrize(
-    ("mode", "trigger", "read", "answer"),
-    [
-        ("chat", "level", "drain", b"<guest-1> hi"),
-        ("broadcast", "level", "once", b"hi"),
-        ("echo", "edge", "drain", b"hi"),
-    ],
-)
-def test_a_piped_line_prints_its_answer_and_the_client_ends(
-    mode: str, trigger: str, read: str, answer: bytes
-) -> None:
-    with HubProcess("--no-web", "--mode", mode, "--trigger", trigger, "--read", read) as hub:
-        client = shlex.join([sys.executable, "-m", "hub", "client", "127.0.0.1", str(hub.port)])
-        printed = converse(["sh", "-c", f"echo hi | {client}"], [])
-        greeting, _, said = printed.rpartition(b"joined\n")
-        assert said == answer + b"\n"
-        assert bool(greeting) == (mode == "chat")
-
-
-@pytest.mark.parametrize("program", SENDERS)
-def test_lines_that_are_piped_in_reach_every_reader(program: str) -> None:
-    with HubProcess(*BROADCAST) as hub, hub.peer() as ann, hub.peer() as ben:
-        prove_admitted(ann, ben)
-        converse(sender_command(program, hub.port), [SMALL])
-        assert ann.read(len(SMALL)) == ben.read(len(SMALL)) == SMALL
-
-
 @pytest.mark.parametrize("program", SENDERS)
 def test_lines_of_a_program_that_stays_are_delivered_meanwhile(program: str) -> None:
     with HubProcess(*BROADCAST) as hub, hub.peer() as ann, hub.peer() as ben:
@@ -118,37 +83,22 @@ def test_lines_of_a_program_that_stays_are_delivered_meanwhile(program: str) -> 
             assert process.wait(PATIENCE_S) == 0
 
 
-def test_a_sender_that_reads_too_gets_all_of_its_own_lines(large: Path) -> None:
-    with ThreadHub() as hub, hub.peer() as reader:
-        reader.send(b"here\n")
-        assert reader.line() == b"here\n"
-        command = command_of("socat", hub.port)
-        heard, printed = hear_while(hub, reader, command, large)
-        assert heard == printed == large.read_bytes()
-
-
-@pytest.mark.promise("limits-file-whole")
-@pytest.mark.parametrize("lines", SIZES)
-def test_a_file_into_a_broadcast_by_socat_is_delivered_whole(lines: int, tmp_path: Path) -> None:
-    file = numbered(tmp_path, lines)
-    with ThreadHub(self_echo=None) as hub, closing(hub.peers(1)) as (reader,):
-        heard, _ = hear_while(hub, reader, socat_u(file, hub.port))
-        assert heard == file.read_bytes()
-        assert hub.endings()[0]["reason"] == "peer_closed"
-
-
 @pytest.mark.promise("limits-file-whole")
 @pytest.mark.parametrize("mode", ["broadcast", "chat"])
-@pytest.mark.parametrize("lines", SIZES)
-def test_a_file_into_the_write_only_port_is_whole_amid_talk(lines: int, mode: str, tmp_path: Path) -> None:
-    file = numbered(tmp_path, lines)
+def test_a_file_into_the_write_only_port_is_whole_amid_talk(mode: str, tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"".join(b"%079d\n" % number for number in range(25_000)))
+    command = [require("socat"), "-u", f"FILE:{file}", "TCP:127.0.0.1:%d"]
     with ThreadHub(mode=mode, write_only_port=0) as hub, hub.peer() as reader, hub.peer() as talker:
         talker.send(b"ready\n")
         reader.read_until(b"ready\n")
-        with ThreadPoolExecutor(1) as side:
-            talking = side.submit(talk, talker, hub, until_closed=1)
-            heard, _ = hear_while(hub, reader, socat_u(file, hub.write_only_port))
+        with ThreadPoolExecutor(2) as side:
+            talking, hearing = side.submit(talk, talker, hub), side.submit(reader.rest)
+            command[-1] %= hub.write_only_port
+            subprocess.run(command, env=ENVIRONMENT, timeout=PATIENCE_S, check=True)
             said = talking.result(PATIENCE_S)
+            reader.half_close()
+            heard = hearing.result(PATIENCE_S)
         of_file, of_talk = list[bytes](), list[bytes]()
         for line in heard.splitlines(keepends=True):
             text = line.partition(b"> ")[2] if mode == "chat" else line
@@ -179,48 +129,16 @@ def test_a_viewer_whose_stdin_is_at_its_end_gets_all_lines(program: str) -> None
         for number in range(100):
             talker.send(b"line %d\n" % number)
             assert viewer.stdout.readline() == b"line %d\n" % number
+        talker.close()
         assert hub.stop() == 0
         assert viewer.stdout.read() == b"* bye reason=server_shutdown\n"
         assert viewer.wait(PATIENCE_S) == 0
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """Two megabytes."""
-    return numbered(tmp_path, 25_000)
-
-
-def numbered(directory: Path, lines: int) -> Path:
-    """A file of so many numbered lines, 80 bytes each."""
-    file = directory / "lines"
-    file.write_bytes(b"".join(b"%079d\n" % number for number in range(lines)))
-    return file
-
-
-def socat_u(file: Path, port: int) -> list[str]:
-    """socat as people use it to send a file: it never reads."""
-    return [require("socat"), "-u", f"FILE:{file}", f"TCP:127.0.0.1:{port}"]
-
-
-def hear_while(
-    hub: ThreadHub, reader: Peer, command: list[str], stdin: Path | None = None
-) -> tuple[bytes, bytes]:
-    """Read all along while a program sends, up to its end; what was heard, and what the program printed."""
-    with ThreadPoolExecutor(1) as side, open(stdin or os.devnull, "rb") as given:
-        hearing = side.submit(reader.rest)
-        done = subprocess.run(
-            command, stdin=given, stdout=subprocess.PIPE, env=ENVIRONMENT, timeout=PATIENCE_S
-        )
-        assert done.returncode == 0
-        hub.ending()
-        reader.half_close()
-        return hearing.result(PATIENCE_S), done.stdout
-
-
-def talk(talker: Peer, hub: ThreadHub, until_closed: int) -> int:
-    """Say a line, see it come back behind whatever others said, and so on; how many lines."""
+def talk(talker: Peer, hub: ThreadHub) -> int:
+    """Say a line, see it come back behind whatever others said, until somebody has gone; how many lines."""
     said = 0
-    while len(hub.endings()) < until_closed:
+    while not hub.endings():
         talker.send(b"talk %d\n" % said)
         talker.read_until(b"talk %d\n" % said)
         said += 1
@@ -257,33 +175,31 @@ def test_the_json_api_tells_the_same_story_as_the_sockets() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("flags", "sent", "reason", "detail"),
-    [
-        (("--max-line", "64"), b"x" * 65, "line_too_long", "limit=64"),
-        (("--idle-timeout", "300ms"), b"so quiet\n", "idle", "after=0.3s"),
-        ((), b"\xff\xfa\x18" + bytes(257), "protocol_error", "telnet=subnegotiation"),
-        ((), b"/quit\n", "quit", ""),
-    ],
-)
-def test_an_evicted_client_is_in_the_close_log_with_its_reason(
-    flags: tuple[str, ...], sent: bytes, reason: str, detail: str
-) -> None:
-    with HubProcess("--mode", "chat", "--idle-warning", "0", *flags) as hub, hub.peer() as peer:
-        peer.send(sent)
-        heard = peer.rest()
-        assert heard.splitlines()[-1] == f"* bye reason={reason} {detail}".strip().encode()
-        assert rows(hub) == []
-        address = address_of(peer)
-        peer.close()  # Only now is the connection over, so only now does it is it in the close log.
-        closed = until(partial(closed_clients, hub))[0]
-        assert (closed["id"], closed["peer"]) == (1, address)
-        assert (closed["reason"], closed["detail"], closed["farewell"]) == (reason, detail, True)
-        assert (closed["bytes_in"], closed["bytes_out"]) == (len(sent), len(heard))
-        assert (closed["lateness_ms"] is not None) == (reason == "idle")
-        summary = until(partial(summary_with_closes, hub))
-        assert summary["closed"] == {reason: 1}
-        assert (summary["clients"]["open"], summary["clients"]["accepted"]) == (0, 1)
+EVICTIONS = [
+    (b"x" * 65, "line_too_long", "limit=64"),
+    (b"so quiet\n", "idle", "after=0.3s"),
+    (b"\xff\xfa\x18" + bytes(257), "protocol_error", "telnet=subnegotiation"),
+    (b"/quit\n", "quit", ""),
+]
+
+
+def test_evicted_clients_are_in_the_close_log_with_their_reasons() -> None:
+    flags = ("--mode", "chat", "--idle-warning", "0", "--max-line", "64", "--idle-timeout", "300ms")
+    with HubProcess(*flags) as hub:
+        for number, (sent, reason, detail) in enumerate(EVICTIONS, 1):
+            with hub.peer() as peer:
+                peer.send(sent)
+                heard = peer.rest()
+                assert heard.splitlines()[-1] == f"* bye reason={reason} {detail}".strip().encode()
+                assert rows(hub) == []
+                address = address_of(peer)
+            # Only now is the connection over, so only now it is in the close log.
+            closed = until(lambda number=number: (found := closed_clients(hub))[number - 1 :] and found[0])
+            assert (closed["id"], closed["peer"]) == (number, address)
+            assert (closed["reason"], closed["detail"], closed["farewell"]) == (reason, detail, True)
+            assert (closed["bytes_in"], closed["bytes_out"]) == (len(sent), len(heard))
+            assert (closed["lateness_ms"] is not None) == (reason == "idle")
+        assert hub.closed(len(EVICTIONS)) == dict.fromkeys((reason for _, reason, _ in EVICTIONS), 1)
 
 
 def prove_admitted(*peers: Peer) -> None:
@@ -299,9 +215,3 @@ def address_of(peer: Peer) -> str:
     """A client's own address, as the hub sees and shows it."""
     host, port = peer.sock.getsockname()
     return f"{host}:{port}"
-
-
-def summary_with_closes(hub: HubProcess) -> dict[str, Any]:
-    """The totals, or nothing while they count no close: they are published at most once a second."""
-    summary: dict[str, Any] = hub.get("/api/summary")
-    return summary if summary["closed"] else {}

@@ -5,8 +5,6 @@ shows in turns and in processor time, not in wake-ups, since a thread that never
 three are looked at. Sleeps here are the windows of these measurements, they wait for nothing.
 """
 
-from __future__ import annotations
-
 import random
 import signal
 import time
@@ -22,10 +20,8 @@ import pytest
 from hub.session.client import Client, Phase
 from hub.session.read_gate import OUTBOX, ROOM
 from tests.loop.support import take_all
-from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, ThreadHub, closing, until
+from tests.support import PATIENCE_S, HubProcess, Peer, Record, ThreadHub, closing, each_pair, until
 
-each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
-Record = Callable[[str, object], None]
 LINE = b"x" * 999 + b"\n"
 SMALL_BUFFER_BYTES = 16 * 1024
 """Of a peer that does not read, so that the hub soon owes it something."""
@@ -49,7 +45,7 @@ class Effort:
 def effort_of(hub: HubProcess) -> Effort:
     """As it stands, from the page's totals and from the kernel."""
     pid = hub.process.pid
-    summary = hub.get("/api/summary")
+    summary = hub.summary()
     status = Path(f"/proc/{pid}/status").read_text()
     used_ns = (int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return Effort(
@@ -67,46 +63,30 @@ def start(*flags: Sequence[str]) -> list[HubProcess]:
         return list(starters.map(lambda mine: HubProcess("--mode", "echo", *mine), flags))
 
 
-def assert_a_crowd_costs_nothing(clients: int, window_s: float, record_property: Record) -> None:
+@pytest.mark.promise("fair-idle-crowd")
+def test_a_thousand_idle_clients_cost_nothing(record_property: Record) -> None:
     """At most two wake-ups a second and the strategy's own, and less than 1 % of a processor."""
     strategies = {"poll": 0.0, "sweep": 1.0, "deadline": 0.0}  # With the wake-ups a second of its own.
     with ExitStack() as stack:
         hubs = start(*(("--idle-strategy", name, "--sweep-interval", "1s") for name in strategies))
         for hub in hubs:
             stack.enter_context(hub)
-            stack.enter_context(closing([hub.peer() for _ in range(clients)]))
+            stack.enter_context(closing([hub.peer() for _ in range(1000)]))
         for hub in hubs:
-            until(partial(has_clients, hub, clients))
+            hub.wait_open(1000)
         before = [effort_of(hub) for hub in hubs]
-        time.sleep(window_s)  # What is counted in it is asserted.
+        time.sleep(2.0)  # What is counted in it is asserted.
         after = [effort_of(hub) for hub in hubs]
     for (name, own), was, now in zip(strategies.items(), before, after, strict=True):
         turns_per_s = (now.turns - was.turns) / (now.at_s - was.at_s)
         passed_s = now.asked_s - was.asked_s  # The window, and what others on this machine added to it.
         wake_ups_per_s = (now.wake_ups - was.wake_ups) / passed_s
         cpu = (now.cpu_s - was.cpu_s) / passed_s
-        print(f"{name}: {turns_per_s:.2f} turns/s, {wake_ups_per_s:.2f} wake-ups/s, {cpu:.2%} of a processor")
         record_property(f"wake-ups a second, {name}", f"{wake_ups_per_s:.1f}")
         record_property(f"processor, {name}", f"{cpu:.2%}")
         assert 0 < turns_per_s <= 2 + own
         assert wake_ups_per_s <= 2 + own + 1 / passed_s
         assert cpu < 0.01
-
-
-def has_clients(hub: HubProcess, count: int) -> bool:
-    """Whether so many are open, as the page's totals have it."""
-    return bool(hub.get("/api/summary")["clients"]["open"] == count)
-
-
-@pytest.mark.promise("fair-idle-crowd")
-def test_a_thousand_idle_clients_cost_nothing(record_property: Record) -> None:
-    assert_a_crowd_costs_nothing(1000, 2.0, record_property)
-
-
-@pytest.mark.promise("fair-idle-crowd")
-@pytest.mark.long
-def test_a_thousand_idle_clients_cost_nothing_for_ten_seconds(record_property: Record) -> None:
-    assert_a_crowd_costs_nothing(1000, 10.0, record_property)
 
 
 def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
@@ -159,8 +139,7 @@ def exchange_until(enough: Callable[[], bool], peer: Peer, data: bytes, *, readi
 
 @pytest.mark.promise("close-half-close")
 @each_pair
-@pytest.mark.parametrize("tail", ["reads", "resets"])
-def test_a_client_at_its_end_that_is_owed_an_echo_rests(trigger: str, read: str, tail: str) -> None:
+def test_a_client_at_its_end_that_is_owed_an_echo_rests(trigger: str, read: str) -> None:
     with (
         ThreadHub(mode="echo", trigger=trigger, read=read) as hub,
         hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as peer,
@@ -170,12 +149,8 @@ def test_a_client_at_its_end_that_is_owed_an_echo_rests(trigger: str, read: str,
         peer.half_close()
         until(lambda: client.phase is Phase.FLUSHING and not client.outbox.is_empty)
         assert_hub_rests(hub)
-        if tail == "resets":
-            peer.reset()
-            assert_closed_at_once(hub, "peer_closed")
-        else:
-            assert peer.rest() == LINE * 250
-            assert hub.ending()["unsent_bytes"] == 0
+        peer.reset()
+        assert_closed_at_once(hub, "peer_closed")
 
 
 @pytest.mark.promise("close-half-close")
@@ -193,24 +168,18 @@ def test_a_client_at_its_end_that_is_owed_room_lines_rests(trigger: str, read: s
             until(lambda: client.phase is Phase.FLUSHING and client.outbox.item_bytes > 1_500_000)
             assert_hub_rests(hub)
             assert reader.rest() == LINE * 2000
-            assert hub.ending()["reason"] == "peer_closed"
+            assert (hub.ending()["reason"], hub.ending()["unsent_bytes"]) == ("peer_closed", 0)
 
 
 @pytest.mark.promise("close-reset")
 @each_pair
-@pytest.mark.parametrize(
-    ("mode", "data"),
-    [("echo", LINE * 10), ("chat", b"/help\n" * 500)],
-)
-def test_a_client_paused_for_its_outbox_rests_until_its_reset(
-    trigger: str, read: str, mode: str, data: bytes
-) -> None:
+def test_a_client_paused_for_its_outbox_rests_until_its_reset(trigger: str, read: str) -> None:
     with (
-        ThreadHub(mode=mode, trigger=trigger, read=read) as hub,
+        ThreadHub(mode="chat", trigger=trigger, read=read) as hub,
         hub.peer(receive_buffer=SMALL_BUFFER_BYTES) as peer,
     ):
         client = newest(hub, 1)
-        exchange_until(lambda: client.gate.has(OUTBOX), peer, data, reading=False)
+        exchange_until(lambda: client.gate.has(OUTBOX), peer, b"/help\n" * 500, reading=False)
         assert_hub_rests(hub)
         peer.reset()
         assert_closed_at_once(hub, "peer_reset")
@@ -255,8 +224,7 @@ def slowest_answer_s(count: int, *flags: str, numbers: Sequence[int] = (signal.S
             hubs = [stack.enter_context(hub) for hub in start(*[flags] * 4)]
             peers = [stack.enter_context(hub.peer()) for hub in hubs]
             for hub, peer in zip(hubs, peers, strict=True):
-                peer.send(b"hello\n")
-                assert peer.line() == b"hello\n"
+                peer.echo()
                 until(partial(sleeps, hub))
                 time.sleep(chance.uniform(0, 0.02))  # So that the signal comes at any moment of its sleep.
                 now_s = time.monotonic()
@@ -265,31 +233,22 @@ def slowest_answer_s(count: int, *flags: str, numbers: Sequence[int] = (signal.S
                 took_s.append(time.monotonic() - now_s)
                 peer.close()
                 assert hub.process.wait(PATIENCE_S) == 0
-    print(f"{max(took_s) * 1000:.1f} ms at most, {sum(took_s) / count * 1000:.1f} ms on average of {count}")
     return max(took_s)
 
 
 @pytest.mark.promise("process-signal-time")
 def test_sigterm_on_an_idle_hub_is_answered_within_100_ms(record_property: Record) -> None:
     for _ in range(3):  # A machine that stands still for a moment is no fault of the hub's.
-        if (took_s := slowest_answer_s(8, "--no-web")) < 0.1:
+        if (took_s := slowest_answer_s(4, "--no-web")) < 0.1:
             break
-    record_property("slowest answer of 8", f"{took_s * 1000:.1f} ms")
-    assert took_s < 0.1
-
-
-@pytest.mark.long
-@pytest.mark.timeout(400)  # A hundred starts with a page.
-def test_sigterm_is_answered_within_100_ms_100_times(record_property: Record) -> None:
-    took_s = slowest_answer_s(100)
-    record_property("slowest answer of 100, with a page", f"{took_s * 1000:.1f} ms")
+    record_property("slowest answer of 4", f"{took_s * 1000:.1f} ms")
     assert took_s < 0.1
 
 
 @pytest.mark.promise("process-signal-time")
 @pytest.mark.long
-@pytest.mark.timeout(300)
-def test_each_signal_is_answered_within_100_ms_200_times(record_property: Record) -> None:
-    took_s = slowest_answer_s(200, "--no-web", numbers=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-    record_property("slowest answer of 200", f"{took_s * 1000:.1f} ms")
+@pytest.mark.timeout(400)  # Sixty starts with a page.
+def test_each_signal_is_answered_within_100_ms_60_times(record_property: Record) -> None:
+    took_s = slowest_answer_s(60, numbers=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    record_property("slowest answer of 60, with a page", f"{took_s * 1000:.1f} ms")
     assert took_s < 0.1

@@ -5,24 +5,21 @@ did before they send the next, and their exit code is known; the others are burs
 merge, and of them it is only known which codes are possible.
 """
 
-from __future__ import annotations
-
 import random
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.support import PATIENCE_S, HubProcess, Peer, closing, until
+from tests.support import PATIENCE_S, HubProcess, Peer, Record, closing, each_trigger, until
 from tests.support_ws import WsPeer
 
-Record = Callable[[str, object], None]
 Hearer = Peer | WsPeer
 
 TERM, INT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1
@@ -36,15 +33,8 @@ def admitted(hub: HubProcess, count: int = 1) -> list[Peer]:
     """Clients of an echo hub that are known to be in."""
     peers = [hub.peer() for _ in range(count)]
     for peer in peers:
-        peer.send(b"hello\n")
-        assert peer.line() == b"hello\n"
+        peer.echo()
     return peers
-
-
-def log_of(hub: HubProcess) -> bytes:
-    """All that it logged, once it has ended."""
-    assert hub.process.stderr is not None
-    return hub.process.stderr.read()
 
 
 # One signal, under load.
@@ -100,7 +90,7 @@ def assert_everyone_was_told_everything(heard: Sequence[bytes]) -> int:
 
 @pytest.mark.promise("process-stop")
 @pytest.mark.long
-@pytest.mark.parametrize("trigger", ["level", "edge"])
+@each_trigger
 def test_200_clients_get_all_lines_and_a_farewell_while_50_lag(trigger: str, record_property: Record) -> None:
     with ExitStack() as stack:
         flags = ("--mode", "broadcast", "--trigger", trigger, "--max-lag", "8MiB", "--log", "json")
@@ -110,7 +100,7 @@ def test_200_clients_get_all_lines_and_a_farewell_while_50_lag(trigger: str, rec
             buffer = SMALL_BUFFER_BYTES if number % 8 < 2 else 0
             port, kind = (hub.ws_port, WsPeer) if number % 2 else (hub.port, Peer)
             subscribers.append(stack.enter_context(kind(port, receive_buffer=buffer)))
-        until(lambda: hub.get("/api/summary")["clients"]["open"] == 200)
+        hub.wait_open(200)
         speaker = stack.enter_context(hub.peer())
         stack.enter_context(chatter(speaker))
         slow = [subscriber for number, subscriber in enumerate(subscribers) if number % 8 < 2]
@@ -126,8 +116,8 @@ def test_200_clients_get_all_lines_and_a_farewell_while_50_lag(trigger: str, rec
         assert hub.process.wait(PATIENCE_S) == 0
         took_s = time.monotonic() - now_s
         count = assert_everyone_was_told_everything(heard)
-        log = log_of(hub)
-        assert b"fault" not in log and b"crashed" not in log
+        log = hub.log()
+        assert "fault" not in log and "crashed" not in log
         record_property("lines that 200 clients were owed and got", count)
         record_property("from SIGTERM to the end", f"{took_s:.2f} s")
         assert took_s < 10 + 1  # --drain
@@ -212,8 +202,7 @@ def test_a_thousand_hangups_are_one_drain_and_usr1_is_nothing() -> None:
     ):
         for _ in range(1000):
             hub.process.send_signal(USR1)
-        peer.send(b"still here\n")
-        assert peer.line() == b"still here\n"
+        peer.echo()
         for _ in range(500):
             hub.process.send_signal(HUP)
         assert peer.rest() == BYE
@@ -221,29 +210,19 @@ def test_a_thousand_hangups_are_one_drain_and_usr1_is_nothing() -> None:
             hub.process.send_signal(HUP)
         peer.close()
         assert hub.process.wait(PATIENCE_S) == 0
-        events = [line.split(b"event=")[1].split()[0] for line in log_of(hub).splitlines()]
-        assert events == [b"draining", b"closed"]
+        events = [line.split("event=")[1].split()[0] for line in hub.log().splitlines()]
+        assert events == ["draining", "closed"]
 
 
 @pytest.mark.promise("process-signals")
-def test_sequences_of_signals_end_with_the_promised_code(record_property: Record) -> None:
-    play_sequences(4, record_property)
-
-
-@pytest.mark.promise("process-signals")
-@pytest.mark.long
 @pytest.mark.timeout(300)
-def test_100_sequences_of_signals_end_with_the_promised_code(record_property: Record) -> None:
-    play_sequences(100, record_property)
-
-
-def play_sequences(count: int, record_property: Record) -> None:
+@pytest.mark.parametrize("count", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_sequences_of_signals_end_with_the_promised_code(count: int, record_property: Record) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chances = [random.Random(seed + number) for number in range(count)]
     with ThreadPoolExecutor(4) as side:
         late_s = list(side.map(play, chances, [number % 2 == 0 for number in range(count)]))
-    record_property("sequences", count)
     record_property("latest end after the drain was over, or after a second signal", f"{max(late_s):.2f} s")
 
 
@@ -271,8 +250,8 @@ def play(chance: random.Random, is_patient: bool) -> float:
             hub.process.send_signal(TERM)
         got = hub.process.wait(PATIENCE_S)
         took_s = time.monotonic() - now_s
-        log = log_of(hub)
-        assert b"Traceback" not in log and b"crashed" not in log and b"fault" not in log, log
+        log = hub.log()
+        assert "Traceback" not in log and "crashed" not in log and "fault" not in log, log
         # In a burst two may come as one, and the interpreter runs the handlers in the order of numbers.
         possible = {code} if is_patient else {code, 0} | {128 + one for one in numbers if one in (TERM, INT)}
         assert got in possible, f"{numbers}, patient: {is_patient}: exit code {got}"

@@ -1,7 +1,5 @@
 """Real telnet in real terminal windows: what two people see of each other, and cannot do to each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

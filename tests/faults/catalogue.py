@@ -1,7 +1,5 @@
 """All faults by id, and what of them no longer fits the sources."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from functools import cache

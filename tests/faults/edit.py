@@ -6,8 +6,6 @@ object, so every import, property and bound method of it changes too. Functions 
 code object; only `write` reaches them.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import inspect
@@ -97,8 +95,7 @@ def put_in_place(fault: Fault, patch: pytest.MonkeyPatch, root: Path = ROOT) -> 
 
 def path_of(module: str, root: Path = ROOT) -> Path:
     """The file of a module."""
-    path = root / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return root / f"{module.replace('.', '/')}.py"
 
 
 def _edited(edit: Edit, source: str) -> str:
@@ -157,7 +154,4 @@ def _live(module: ModuleType, function: str) -> object:
     found: object = module
     for name in function.split("."):
         found = inspect.getattr_static(found, name)
-    if isinstance(found, property):
-        found = found.fget
-    found = getattr(found, "__func__", found)  # A static method or a class method.
-    return inspect.unwrap(found) if callable(found) else found
+    return found.fget if isinstance(found, property) else found

@@ -5,12 +5,12 @@ from tests.faults.edit import Edit, simulated
 FAULTS = (
     # Opening.
     simulated("greeted-twice", "A client that opens late is greeted and made a member twice.",
-        Edit("hub.loop.opener", "Opener.open",
+        Edit("hub.loop.admission", "Admission.open",
              "", "if client.transport == 'line':\n    self._mode.joined(client)")),
     simulated("opened-too-early", "A client is a member before it is known to speak lines.",
-        Edit("hub.loop.acceptor", "Acceptor._let_in",
+        Edit("hub.loop.admission", "Admission._let_in",
              "self._timers.opening.touch(client.id, now)",
-             "phase = client.phase\nself._opener.open(client)\nclient.phase = phase")),
+             "phase = client.phase\nself.open(client)\nclient.phase = phase")),
     simulated("never-opened", "A client that says nothing is never opened.",
         Edit("hub.loop.expirer", "Expirer._open", "", "return")),
     # Closing.

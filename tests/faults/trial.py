@@ -1,7 +1,5 @@
 """One planted bug and the tests that have to catch it, on a copy of the sources in a directory of its own."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -15,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.edit import Fault, write
 from tests.support import ROOT
 
 TEST_S, TRIAL_S = 30, 150
@@ -40,13 +37,6 @@ def copy_of_the_sources() -> Iterator[Path]:
         root = Path(folder) / "hubbub"
         shutil.copytree(ROOT, root, ignore=_LEFT_OUT)
         yield root
-
-
-def attempt(fault: Fault) -> Verdict:
-    """Plant one bug, and run its tests until the first that fails. Raises DoesNotApply."""
-    with copy_of_the_sources() as root:
-        write(fault, root)
-        return run(root, fault.tests, TRIAL_S)
 
 
 def run(root: Path, tests: Sequence[str], limit_s: float) -> Verdict:

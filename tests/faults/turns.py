@@ -55,7 +55,7 @@ FAULTS = (
         Edit("hub.loop.timers", "Deadline.timeout",
              "self.heap[0][0] - now", "self.heap[0][0] - now + 0.3")),
     simulated("accepting-never-resumed", "The wait does not end when accepting is to be resumed.",
-        Edit("hub.loop.acceptor", "Acceptor.timeout", "", "return math.inf")),
+        Edit("hub.loop.acceptor", "Acceptor.timeout", "", "return inf")),
     simulated("idle-too-early", "Half of all input does not count as activity.",
         Edit("hub.loop.event_loop", "EventLoop._touch",
              "", "clients = [one for one in clients if one.inbox.lines_in % 2]")),

@@ -6,8 +6,6 @@ other exception is a finding, and so is an assertion. The first byte of the data
 cut and under which limit, so that a fuzzer can reach all of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -34,19 +32,7 @@ from tests.unit.modes.test_sanitize import is_forbidden
 from tests.unit.protocol.support import let_in, masked, request, websocket
 from tests.unit.web.support import make_row
 from web.guard import HOSTS, is_from_own_page, names_us
-from web.schema import (
-    CLIENTS_PARAMETERS,
-    WINDOW_PARAMETERS,
-    BadValue,
-    ClientsQuery,
-    Problem,
-    clients_page,
-    into_runs,
-    read_clients_query,
-    read_parameters,
-    read_view,
-    read_window,
-)
+from web.schema import BadValue, View, clients_page, into_runs, read_clients_query, read_view, window_of
 
 LIMITS = (0, 1, 8, 64)
 STEPS = (1, 2, 3, 5, 7, 64, 300, 0)
@@ -128,11 +114,12 @@ def telnet_by_the_book(data: bytes) -> tuple[bytes, bytes, int, bool]:
 def telnet_of(pieces: Sequence[bytes]) -> tuple[bytes, bytes, int, bool]:
     """The same by the filter."""
     telnet = TelnetFilter()
-    text = replies = b""
+    text, replies, asked = b"", b"", 0
     for piece in pieces:
         text += telnet.feed(piece)
         replies += telnet.take_replies()
-    return text, replies, telnet.take_are_you_there(), telnet.violation
+        asked += telnet.are_you_there
+    return text, replies, asked, telnet.violation
 
 
 def check_telnet(data: bytes) -> None:
@@ -177,16 +164,16 @@ def told_of(socket: WebSocket, pieces: Sequence[bytes], limit: int, whole: bool)
         assert all(b"\n" not in line and b"\r" not in line and line.decode() is not None for line in lines)
         assert not limit or all(len(line) <= limit for line in lines)
     replies = socket.take_replies()
-    reason, detail = socket.offence or (CloseReason.PEER_CLOSED, socket.peer_closed or "")
+    reason, detail = socket.end or (CloseReason.PEER_CLOSED, "")
     assert reason is not CloseReason.INTERNAL_ERROR, detail
     assert detail.isascii() and detail.isprintable()
     closing = socket.close_frame(reason, detail)
     assert socket.feed(b"\x81\x80\0\0\0\0" * 3) == []
-    assert (socket.take_replies(), socket.close_frame(reason, detail)) == (b"", b"")
+    assert socket.take_replies() == b""
     if socket.opened:
         sent = replies.partition(b"\r\n\r\n")[2] if replies.startswith(b"HTTP") else replies
         assert_understood(sent + (b"".join(lines) if whole else b"") + closing)
-    return lines, replies, socket.offence, socket.peer_closed, socket.frames, socket.data_bytes, closing
+    return lines, replies, socket.end, closing
 
 
 def assert_understood(wire: bytes) -> None:
@@ -204,19 +191,19 @@ def check_page(data: bytes) -> None:
     kind, text = data[:1], data[1:].decode(errors="replace")
     try:
         if kind < b"\x50":
-            _check_answer(read_view(text).query)
+            _check_answer(read_view(text))
         elif kind < b"\xa0":
             query = URL.build(path="/", query_string=text, encoded=True).query
-            read_window({k: v for k, v in query.items() if k in WINDOW_PARAMETERS})
-            _check_answer(read_clients_query(read_parameters(query, CLIENTS_PARAMETERS)))
+            window_of(query)
+            _check_answer(read_clients_query(query))
         else:
             _check_names(text)
     except (BadValue, msgspec.MsgspecError) as error:
-        msgspec.json.encode(Problem(error=str(error)))
+        msgspec.json.encode(str(error))
 
 
-def _check_answer(query: ClientsQuery) -> None:
-    page = msgspec.json.decode(msgspec.json.encode(clients_page(ROWS, query)))
+def _check_answer(view: View) -> None:
+    page = msgspec.json.decode(msgspec.json.encode(clients_page(ROWS, view)))
     assert len(page["clients"]) <= min(page["limit"], page["matched"])
     assert page["total"] == 4
 

@@ -1,11 +1,9 @@
-"""Where the made-up input of these tests comes from: one seed for what is random, and how much of it."""
+"""Where the made-up input of these tests comes from: the same each time, but for the tests marked long."""
 
-from __future__ import annotations
-
-import random
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import seed, settings
 
 from tests.conftest import SEED
@@ -14,24 +12,15 @@ Test = Callable[..., Any]
 QUICK_SEED = 20
 
 
-def quick_random() -> random.Random:
-    """The same numbers in every run."""
-    return random.Random(QUICK_SEED)
+def quick_and_long(quick: int, long: int) -> pytest.MarkDecorator:
+    """`examples` makes a test try so many; the long ones are from this run's seed, which is printed."""
 
+    def many(test: Test) -> Test:
+        return seed(SEED)(settings(settings.get_profile("long"), max_examples=long)(test))
 
-def long_random() -> random.Random:
-    """Other numbers in every run; the seed is printed."""
-    print(f"FUZZ_SEED={SEED}")
-    return random.Random(SEED)
-
-
-def many(examples: int) -> Callable[[Test], Test]:
-    """So many examples from this run's seed, which is printed: for tests that are marked long."""
-
-    def decorate(test: Test) -> Test:
-        return seed(SEED)(settings(settings.get_profile("long"), max_examples=examples)(test))
-
-    return decorate
+    marks = [pytest.mark.long, pytest.mark.timeout(600)]
+    few = pytest.param(settings(max_examples=quick), id="quick")
+    return pytest.mark.parametrize("examples", [few, pytest.param(many, id="long", marks=marks)])
 
 
 def split(data: bytes, step: int) -> list[bytes]:

@@ -4,49 +4,22 @@ All of it is made here from the pieces that terminals know (ECMA-48, xterm's ctl
 meets each way to write it: as ESC and a letter, as one C1 byte, and as that C1 character in UTF-8.
 """
 
-from __future__ import annotations
-
 import random
 from itertools import product
 from typing import Final
 
 from tests.unit.modes.test_sanitize import is_forbidden
 
-_INTRODUCERS: Final = {"CSI": "[", "OSC": "]", "DCS": "P", "APC": "_", "PM": "^", "SOS": "X"}
-
 
 def _ways(letter: str) -> list[bytes]:
-    """ESC and the letter, the C1 byte, the C1 character."""
+    """ESC and the letter, the C1 byte, the C1 character: CSI is [, OSC ], DCS P, APC _, PM ^, SOS X."""
     c1 = chr(ord(letter) + 0x40)
     return [b"\x1b" + letter.encode(), c1.encode("latin-1"), c1.encode()]
 
 
-_CSI = [
-    b"2J",
-    b"H",
-    b"31m",
-    b"?1000h",
-    b"?1049h",
-    b"6n",
-    b"c",
-    b"5i",
-    b"20h",
-    b"1;1r",
-    b"2K",
-    b"10A",
-    b"!p",
-    b"8m",
-]
-_OSC = [
-    b"0;owned",
-    b"2;owned",
-    b"8;;http://evil.example",
-    b"52;c;b3duZWQ=",
-    b"777;notify;a;b",
-    b"4;1;?",
-    b"9;x",
-]
-_OTHER = [b"q1;2", b'$q"p', b"+q544e"]
+_CSI = b"2J H 31m ?1000h ?1049h 6n c 5i 20h 1;1r 2K 10A !p 8m".split()
+_OSC = b"0;owned 2;owned 8;;http://evil.example 52;c;b3duZWQ= 777;notify;a;b 4;1;? 9;x".split()
+_OTHER = [b"q1;2", b'$q"p']
 
 SEQUENCES: Final = [
     *(start + body for start, body in product(_ways("["), _CSI)),
@@ -54,7 +27,7 @@ SEQUENCES: Final = [
         start + body + end
         for start, body, end in product(_ways("]"), _OSC, [b"\x07", b"\x1b\\", b"\xc2\x9c", b"\x9c"])
     ),
-    *(start + body + b"\x1b\\" for kind in "P_^X" for start, body in product(_ways(kind), _OTHER[:2])),
+    *(start + body + b"\x1b\\" for kind in "P_^X" for start, body in product(_ways(kind), _OTHER)),
     b"\x1bc", b"\x1bZ", b"\x1b7", b"\x1b(0", b"\x1b#8", b"\x1b]", b"\x1b", b"\x9b", b"\x1bN", b"\x1b%G",
 ]  # fmt: skip
 CONTROLS: Final = [
@@ -70,8 +43,7 @@ CHARACTERS: Final = [
 ]  # fmt: skip
 MARKUP: Final = [
     b"<script>alert(1)</script>", b"<img src=x onerror=alert(1)>", b"' onmouseover='x", b"{{7*7}}",
-    b"%s%n%00",
-    b"time=0 event=forged", b'","forged":"', b"\\u001b[2J", b"\\x1b[2J", b"* hubbub: said, not announced",
+    b"%s%n%00", b"time=0 event=forged", b'","forged":"', b"\\u001b[2J", b"\\x1b[2J", b"* hubbub: said",
 ]  # fmt: skip
 """No terminal obeys these; they may stand on a screen as they are, and nowhere else as anything but text."""
 

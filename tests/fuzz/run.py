@@ -4,8 +4,6 @@ What libFuzzer says goes to the screen as it comes. New inputs that reach new co
 next run begins where this one ended; what breaks something lies there as well, and its path is said last.
 """
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys

@@ -4,16 +4,15 @@ The corpus is what the coverage-guided targets begin with; here each of its entr
 without a fuzzer. The properties make up bytes of their own, and pieces that mean something to the parser.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.checks import CHECKS
-from tests.fuzz.examples import many
+from tests.fuzz.examples import Test, quick_and_long
 from tests.fuzz.run import CORPUS, TARGETS
 
 ENTRIES = sorted(path.relative_to(CORPUS) for path in CORPUS.glob("*/*"))
@@ -63,18 +62,9 @@ def test_every_target_has_a_check_and_a_small_corpus() -> None:
 
 
 @pytest.mark.promise("hostile-bytes")
-@settings(max_examples=100)
-@given(st.data())
+@quick_and_long(100, 5000)
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_bytes_break_a_parser_and_no_cut_changes_the_result(target: str, data: st.DataObject) -> None:
-    CHECKS[target](data.draw(inputs(target)))
-
-
-@pytest.mark.promise("hostile-bytes")
-@pytest.mark.long
-@pytest.mark.timeout(600)  # It takes 25 s of a processor; here that was shared by eight.
-@pytest.mark.parametrize("target", TARGETS)
-@many(5000)
-@given(data=st.data())
-def test_five_thousand_inputs_break_no_parser(target: str, data: st.DataObject) -> None:
-    CHECKS[target](data.draw(inputs(target)))
+def test_no_bytes_break_a_parser_and_no_cut_changes_the_result(
+    target: str, examples: Callable[[Test], Test]
+) -> None:
+    examples(given(data=inputs(target))(CHECKS[target]))()

@@ -4,8 +4,6 @@ Others are: a person at a terminal, a browser, whoever reads the log in either f
 page's JSON. A real hub in a process of its own, so that the log is the one that is written.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,7 +14,7 @@ import pyte
 import pytest
 
 from hub.modes.sanitize import clean
-from tests.fuzz.hostile import CHARACTERS, CONTROLS, PAYLOADS, SEQUENCES, clean_lines, shown
+from tests.fuzz.hostile import PAYLOADS, clean_lines, shown
 from tests.support import HubProcess, Peer, ThreadHub
 from tests.support_ws import Refused, WsPeer
 from tests.unit.modes.test_sanitize import is_forbidden
@@ -30,12 +28,6 @@ HEARD = [b"/msg ben -", b"/me -", b"//"]
 """Of these the other one hears every word."""
 GUARD = b"this is the last line"
 ONE_LINE = [payload for payload in PAYLOADS if b"\n" not in payload]
-
-
-def test_there_are_many_payloads_and_each_is_another() -> None:
-    assert len(ONE_LINE) == len(set(ONE_LINE)) >= 150
-    forbidden = [*SEQUENCES, *CONTROLS, *CHARACTERS]
-    assert all("\N{REPLACEMENT CHARACTER}" in shown(payload) for payload in forbidden)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +59,8 @@ def test_a_hostile_line_is_shown_and_never_obeyed(hub: tuple[HubProcess, Path]) 
     lines = [line.removeprefix(name).decode() for line in got if line.startswith(name)][:-1]
     expected = [f"-{shown(payload)}" for payload in ONE_LINE]
     assert lines == expected
-    assert [text.removeprefix(name.decode()) for text in heard if text.startswith(name.decode())][
-        :-1
-    ] == expected
+    said = [text.removeprefix(name.decode()) for text in heard if text.startswith(name.decode())]
+    assert said[:-1] == expected
     for line in lines:
         assert_on_screen(line)
 

@@ -1,9 +1,8 @@
 """Whatever stands in a flag, a variable or hubbub.toml: a value, or one line that says what is allowed."""
 
-from __future__ import annotations
-
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from hub.cli.main import _app
 from hub.config.settings import Settings
 from hub.config.sources import Sources, explain
 from hub.config.values import Kind
-from tests.fuzz.examples import many
+from tests.fuzz.examples import Test, quick_and_long
 
 NAMES = [
     field.replace("_", "-") for field in ("port", "mode", "max_lag", "idle_timeout", "allowed_host", "prot")
@@ -85,28 +84,17 @@ def check_sources(name: str, flag: str, variable: str, toml: str) -> None:
         parse(["--config", str(path), *([f"--{name}={flag}"] if flag else [])], variables)
 
 
-sources = given(name=st.sampled_from(NAMES), flag=VALUES, variable=VALUES, toml=TOML)
-
-
 @pytest.mark.promise("cli-wrong-input")
-@settings(max_examples=12)
-@sources
-@example(name="port", flag="", variable="", toml="0x" + "f" * 5000)
-@example(name="port", flag="", variable="", toml="[[0x" + "f" * 5000 + "]]")
-@example(name="port.a" + ".a" * 2000, flag="", variable="", toml="1")
-def test_whatever_the_sources_say_it_is_settings_or_one_line(
-    name: str, flag: str, variable: str, toml: str
-) -> None:
-    check_sources(name, flag, variable, toml)
-
-
-@pytest.mark.promise("cli-wrong-input")
-@pytest.mark.long
-@pytest.mark.timeout(290)
-@many(400)
-@sources
-def test_many_more_sources_are_settings_or_one_line(name: str, flag: str, variable: str, toml: str) -> None:
-    check_sources(name, flag, variable, toml)
+@quick_and_long(12, 400)
+def test_whatever_the_sources_say_it_is_settings_or_one_line(examples: Callable[[Test], Test]) -> None:
+    test = given(name=st.sampled_from(NAMES), flag=VALUES, variable=VALUES, toml=TOML)(check_sources)
+    for name, toml in (
+        ("port", "0x" + "f" * 5000),
+        ("port", "[[0x" + "f" * 5000 + "]]"),
+        ("port.a" + ".a" * 2000, "1"),
+    ):
+        test = example(name=name, flag="", variable="", toml=toml)(test)
+    examples(test)()
 
 
 @pytest.mark.promise("cli-wrong-input")

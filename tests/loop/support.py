@@ -9,27 +9,18 @@ import select
 import socket
 import sys
 import termios
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from hub.control.mailbox import Stop, WantClient
 from hub.loop.limits import Budgets
 from hub.net.sockets import Address, NotAccepted, Sockets
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from tests.support import PATIENCE_S, Peer, ThreadHub, until
 
 T = TypeVar("T")
-SOON_S = 4.0
-"""Where a test waits for something that would come within milliseconds; only a failing test waits so long."""
-SMALL_LAG = 64 * 1024
-"""The smallest lag limit that a user may set."""
-LINE = b"x" * 1998 + b"\n"
-"""A line that no power of two cuts at its border."""
-_SIOCOUTQNSD = 0x894B
-"""Bytes that were not sent yet, linux/sockios.h; Python has no name for it."""
 
 
 class SteppedHub(ThreadHub):
@@ -113,94 +104,18 @@ class SteppedHub(ThreadHub):
             )
         )
 
-    def fill(self, talker: Peer, others: Sequence[Peer], look: Callable[[], bool]) -> int:
-        """The talker says lines, and it and the others read theirs, until `look` is true; how many lines."""
-        count = 0
-        while not look():
-            assert count < 1000, f"still not so: {look}"
-            self.say(talker, LINE)
-            count += 1
-            for peer in (talker, *others):
-                take_all(peer)
-        return count
-
-    def clog(self, talker: Peer, others: Sequence[Peer], slow: Peer) -> None:
-        """Talk until the kernel takes nothing more for one that does not read, however long that lasts."""
-        client = self.client(slow)
-        while True:
-            self.fill(talker, others, lambda: client.outbox.blocked)
-            until(lambda: on_its_way_bytes(client) == 0)
-            before = client.outbox.bytes_out
-            self.turns()
-            if client.outbox.blocked and client.outbox.bytes_out == before:
-                return
-
-    def begin_a_line(self, talker: Peer, slow: Peer, *, more: int = 60) -> bytes:
-        """Talk until one that does not read has got a part of a line, and so many lines more.
-
-        Returns what the slow one read meanwhile.
-        """
-        client, got = self.client(slow), b""
-        while not client.outbox.partial:
-            if client.outbox.blocked:  # The kernel was full at a line border, of all places.
-                got += take_all(slow)
-                self.turns()
-            else:
-                self.clog(talker, (), slow)
-        for _ in range(more):
-            self.say(talker, LINE)
-            take_all(talker)
-        return got
-
-    def catch_up(self, peer: Peer) -> bytes:
-        """Everything that this client is owed now, read while the hub turns."""
-        client, got = self.client(peer), b""
-        while not (client.outbox.is_empty or client.outbox.closed):
-            got += take_all(peer)
-            self.turns()
-        end = time.monotonic() + PATIENCE_S
-        while not client.outbox.closed and unacknowledged_bytes(
-            client
-        ):  # Taken by one kernel, not yet by the other.
-            assert time.monotonic() < end
-            got += take_all(peer)
-        return got + peer.seen + take_all(peer)
-
-    def read_to_the_end(self, peer: Peer) -> bytes:
-        """Everything up to the hub's end of stream, of a client that has ended, read while the hub turns."""
-        client, got = self.client(peer), b""
-        while client.phase is Phase.FLUSHING:
-            got += take_all(peer)
-            self.turns()
-        return got + peer.rest()
-
-
-class Send(NamedTuple):
-    """A call: to which descriptor, the very objects, and how many bytes the kernel took."""
-
-    fd: int
-    buffers: tuple[bytes, ...]
-    taken: int
-
 
 class RecordingSockets(Sockets):
-    """The real calls, and a record of what was sent."""
+    """The real calls, and a record of what was sent to which descriptor, of all that is one piece."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sends: list[Send] = []
+        self.sends: list[tuple[int, bytes]] = []
 
     def send(self, sock: socket.socket, data: bytes) -> int:
-        """Send and note it."""
-        taken = super().send(sock, data)
-        self.sends.append(Send(sock.fileno(), (data,), taken))
-        return taken
-
-    def send_many(self, sock: socket.socket, buffers: Sequence[bytes]) -> int:
-        """Send and note it."""
-        taken = super().send_many(sock, buffers)
-        self.sends.append(Send(sock.fileno(), tuple(buffers), taken))
-        return taken
+        """Note the very object, and send it."""
+        self.sends.append((sock.fileno(), data))
+        return super().send(sock, data)
 
 
 class FromAfar(Sockets):
@@ -230,52 +145,16 @@ def waiting_bytes(client: Client) -> int:
     return int.from_bytes(fcntl.ioctl(client.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def unacknowledged_bytes(client: Client) -> int:
-    """What the kernel took for this client and its peer's has not, tcp(7) SIOCOUTQ."""
-    return int.from_bytes(fcntl.ioctl(client.fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-
-
-def on_its_way_bytes(client: Client) -> int:
-    """Sent and not acknowledged, tcp(7) SIOCOUTQ less SIOCOUTQNSD: with 0 and a full kernel nothing moves."""
-    queued, unsent = (
-        int.from_bytes(fcntl.ioctl(client.fd, request, bytes(4)), sys.byteorder)
-        for request in (termios.TIOCOUTQ, _SIOCOUTQNSD)
-    )
-    return queued - unsent
-
-
-def take_all(peer: Peer, most: int = 1 << 30) -> bytes:
-    """What has arrived so far, at most so many bytes."""
+def take_all(peer: Peer) -> bytes:
+    """What has arrived so far."""
     patience_s = peer.sock.gettimeout()
     peer.sock.setblocking(False)
     with suppress(BlockingIOError):
-        while len(peer.seen) < most and (data := peer.sock.recv(min(1 << 20, most - len(peer.seen)))):
+        while data := peer.sock.recv(1 << 20):
             peer.seen += data
     peer.sock.settimeout(patience_s)
     got, peer.seen = peer.seen, b""
     return got
-
-
-@contextmanager
-def reading(*peers: Peer) -> Iterator[None]:
-    """Threads that read and throw away what these get, until the connection ends."""
-
-    def read(peer: Peer) -> None:
-        with suppress(OSError):
-            while peer.sock.recv(1 << 20):
-                pass
-
-    threads = [threading.Thread(target=read, args=(peer,), daemon=True) for peer in peers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for peer in peers:
-            with suppress(OSError):
-                peer.sock.shutdown(socket.SHUT_RDWR)
-        for thread in threads:
-            thread.join()
 
 
 @contextmanager

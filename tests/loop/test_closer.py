@@ -1,11 +1,8 @@
-"""The close step on real sockets: one reason, one farewell at a line border, a close that loses nothing."""
-
-from __future__ import annotations
+"""The close step: one reason, one farewell at a line border, a close that loses nothing."""
 
 import gc
-import re
 import socket
-from contextlib import suppress
+from typing import Any
 
 import pytest
 from websockets.protocol import Protocol
@@ -15,19 +12,15 @@ from hub.control.mailbox import Stop
 from hub.loop.limits import Budgets
 from hub.net.sockets import Sockets
 from hub.session.client import Phase
-from tests.loop.support import (
-    LINE,
-    SMALL_LAG,
-    SteppedHub,
-    on_its_way_bytes,
-    reading,
-    take_all,
-    unacknowledged_bytes,
-)
+from tests.loop.scene import LINE, Scene
+from tests.loop.support import SteppedHub, take_all
+from tests.sim.stage import Stage
 from tests.support import PAIRS, Peer, ThreadHub, closing, until
-from tests.unit.protocol.support import request, request_to
+from tests.unit.protocol.support import request
 
 BYE_QUIT = b"* bye reason=quit\n"
+BYE_SHUTDOWN = b"* bye reason=server_shutdown\n"
+SAID = b"<guest-2> " + LINE
 
 
 class DiesBeforeASend(Sockets):
@@ -56,11 +49,14 @@ def is_connected(sock: socket.socket) -> bool:
 
 @pytest.mark.promise("close-one-reason")
 def test_the_first_reason_wins_and_there_is_one_record() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
+    with SteppedHub(mode="chat") as hub, closing(hub.join(2)) as (peer, other):
+        hub.say(peer, b"hello\n")
+        take_all(other)
         client = hub.deliver(peer, b"/quit\n" + b"x" * 9000, fin=True)
         hub.turns(2)
+        assert take_all(other) == b"* guest-1 left\n"
         hub.hub.ready.end(client, CloseReason.IDLE)
-        hub.turns_until(lambda: not hub.hub.connections.by_fd)
+        hub.turns_until(hub.endings)
         hub.turns(5)
         assert [end["reason"] for end in hub.endings()] == ["quit"]
         assert hub.hub.counters.closed == {"quit": 1}
@@ -76,85 +72,73 @@ def test_farewell_arrives_behind_200_kb_of_unread_input(trigger: str, read: str)
         assert hub.ending()["farewell"]
 
 
+def owed(lines: int = 20, **settings: Any) -> Scene:
+    """The slow one has got a part of a line, and its kernel takes nothing of these."""
+    scene = Scene(**{"mode": "chat", **settings})
+    scene.fill(lines)
+    return scene
+
+
+def quits(scene: Scene) -> None:
+    """The slow one says so, and is owed too much for an end at once."""
+    scene.slow.send(b"/quit\n")
+    scene.stage.rest()
+    assert scene.client.phase is Phase.FLUSHING
+
+
 @pytest.mark.promise("close-farewell")
 def test_farewell_stands_at_a_line_border_behind_all_owed() -> None:
-    with SteppedHub(mode="chat", announce=0) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            got = hub.begin_a_line(talker, slow)
-            hub.say(talker, b"last\n")
-            hub.say(slow, b"/quit\n")
-            assert hub.client(slow).phase is Phase.FLUSHING
-            got += hub.read_to_the_end(slow)
-            assert got.endswith(b"x\n<guest-2> last\n" + BYE_QUIT)
-            said = re.findall(rb"^<guest-2> (x+\n)", got, re.MULTILINE)
-            assert said == [LINE] * (hub.client(talker).inbox.lines_in - 1)
-
-
-@pytest.mark.promise("lines-no-notices")
-def test_without_notices_nobody_gets_a_farewell() -> None:
-    with SteppedHub(mode="chat", notices=False) as hub, closing(hub.join(1)) as (peer,):
-        hub.say(peer, b"/quit\n")
-        assert peer.rest() == b""
-        peer.close()
-        hub.turns_until(hub.endings)
-        assert not hub.ending()["farewell"]
-
-
-@pytest.mark.promise("close-half-close")
-def test_a_peer_that_ended_itself_gets_its_lines_and_no_farewell() -> None:
-    with SteppedHub(mode="echo") as hub, closing(hub.join(1)) as (peer,):
-        hub.deliver(peer, b"one\ntwo", fin=True)
-        hub.turns_until(hub.endings)
-        assert peer.rest() == b"one\ntwo\n"
-        assert (hub.ending()["reason"], hub.ending()["farewell"]) == ("peer_closed", False)
+    scene = owed()
+    quits(scene)
+    scene.reads()
+    assert scene.heard == SAID * scene.sender.inbox.lines_in + BYE_QUIT
 
 
 def test_peer_that_closed_and_takes_nothing_ends_after_10_s() -> None:
-    with SteppedHub(mode="echo") as hub, closing(hub.join(1, receive_buffer=4096)) as (peer,):
-        client = hub.client(peer)
-        while not client.outbox.blocked or on_its_way_bytes(client):
-            hub.say(peer, LINE)
-        peer.half_close()
-        hub.turns_until(lambda: client.phase is Phase.FLUSHING)
-        hub.now_s += hub.hub.limits.progress_s - 0.1
-        hub.turns(3)
-        assert client.fd in hub.hub.connections.by_fd
-        hub.now_s += 0.2
-        hub.turns(3)
-        assert not hub.hub.connections.by_fd
-        assert hub.ending()["unsent_bytes"] > 0
+    scene = owed()
+    scene.slow.half_close()
+    scene.stage.rest()
+    scene.stage.pass_time(9.9)
+    assert scene.client.phase is Phase.FLUSHING
+    scene.stage.pass_time(0.2)
+    assert scene.client.phase is Phase.CLOSED
+    assert [end["unsent_bytes"] > 0 for end in scene.stage.ends] == [True]
 
 
 @pytest.mark.promise("close-rest")
 def test_rest_taken_at_the_last_moment_leaves_time_to_read() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(2, receive_buffer=4096)) as (slow, talker):
-        client = hub.client(slow)
-        hub.begin_a_line(talker, slow, more=20)
-        hub.say(slow, b"/quit\n")
-        assert client.phase is Phase.FLUSHING
-        until(lambda: not (take_all(slow) and unacknowledged_bytes(client)))
-        hub.deliver(slow, b"Input that nobody reads: with it a close is a reset.\n")
-        hub.now_s += hub.hub.limits.linger_s
-        hub.turns()
-        assert client.phase is Phase.LINGERING
-        assert slow.rest().endswith(BYE_QUIT)
-        hub.now_s += hub.hub.limits.linger_s
-        hub.turns(2)
-        assert not hub.hub.connections.by_fd.get(client.fd)
+    scene = owed(5)
+    quits(scene)
+    scene.stage.kernel.now += 2.1
+    scene.slow.reads = True
+    scene.slow.send(b"Input that nobody reads puts nothing off.\n")
+    scene.stage.rest()
+    assert scene.client.phase is Phase.LINGERING
+    assert scene.heard.endswith(BYE_QUIT)
+    scene.stage.pass_time(1.9)
+    assert scene.client.phase is Phase.LINGERING
+    scene.stage.pass_time(0.2)
+    assert scene.client.phase is Phase.CLOSED
 
 
-def test_as_many_are_settled_in_a_turn_as_its_budget_allows() -> None:
-    with SteppedHub(Budgets(closes=2), mode="chat", announce=0) as hub, closing(hub.join(5)) as peers:
-        for peer in peers:
-            hub.deliver(peer, b"/quit\n")
-        ended = []
-        for _ in range(3):
-            hub.turns()
-            ended.append(hub.hub.counters.closed["quit"])
-        assert ended == [2, 4, 5]
-        for peer in peers:
-            assert peer.rest().endswith(BYE_QUIT)
+@pytest.mark.promise("close-rest")
+def test_rest_that_is_not_taken_is_given_up_after_2_s() -> None:
+    scene = owed()
+    quits(scene)
+    scene.stage.pass_time(1.9)
+    assert scene.client.phase is Phase.FLUSHING
+    scene.stage.pass_time(0.2)
+    assert scene.client.phase is Phase.CLOSED
+    [end] = scene.stage.ends
+    assert end["unsent_bytes"] > 0 and end["unsent_outbox_bytes"] == len(BYE_QUIT)
+    assert not end["farewell"]
+
+
+def test_slow_consumer_that_cannot_linger_is_closed() -> None:
+    scene = Scene(others=1, patience_s=0, budgets=Budgets(lingering=0))
+    scene.talk_until(lambda: scene.end)
+    assert scene.end.startswith("slow_consumer lag=")
+    assert scene.client.phase is Phase.CLOSED
 
 
 # At the decision, and at the close.
@@ -178,89 +162,46 @@ def test_nick_and_room_are_free_before_the_descriptor_is() -> None:
         assert (hub.ending()["nick"], hub.ending()["room"]) == ("ann", "den")
 
 
-def test_the_room_is_told_of_an_end_in_the_turn_of_the_decision() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(2)) as (ann, bob):
-        hub.say(ann, b"/quit\n")
-        assert b"* guest-1 left\n" in bob.read_until(b"left\n")
-
-
+@pytest.mark.parametrize("way", ["half_close", "reset"])
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
-def test_lingering_ends_at_the_peers_end_of_stream(trigger: str, read: str) -> None:
+def test_lingering_ends_at_the_peers_end_of_stream(trigger: str, read: str, way: str) -> None:
     with SteppedHub(mode="chat", trigger=trigger, read=read) as hub, closing(hub.join(1)) as (peer,):
         hub.say(peer, b"/quit\n")
         assert peer.rest().endswith(BYE_QUIT)
         hub.turns(5)
         assert len(hub.hub.connections.by_fd) == 1
-        peer.half_close()
+        getattr(peer, way)()
         hub.turns_until(lambda: not hub.hub.connections.by_fd)
-        assert hub.ending()["farewell"]
-
-
-@pytest.mark.promise("close-rest")
-def test_lingering_ends_after_two_seconds_without_a_close() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
-        hub.say(peer, b"/quit\n")
-        hub.now_s += 1.9
-        hub.turns(3)
-        assert len(hub.hub.connections.by_fd) == 1
-        hub.deliver(peer, b"I am still talking\n")  # Which puts nothing off.
-        hub.turns(3)
-        hub.now_s += 0.2
-        hub.turns(3)
-        assert not hub.hub.connections.by_fd
-
-
-def test_lingering_ends_at_a_reset() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (peer,):
-        hub.say(peer, b"/quit\n")
-        peer.rest()
-        peer.reset()
-        hub.turns_until(lambda: not hub.hub.connections.by_fd)
-        assert hub.ending()["reason"] == "quit"
+        assert hub.ending()["reason"] == "quit" and hub.ending()["farewell"]
 
 
 def test_only_so_many_linger_and_the_others_are_closed_at_once() -> None:
-    budgets = Budgets(lingering=3)
-    with SteppedHub(budgets, mode="chat", announce=0) as hub, closing(hub.join(8)) as peers:
-        for peer in peers[:5]:
-            hub.say(peer, b"/quit\n")
-        assert (len(hub.hub.connections.closing), len(hub.endings())) == (3, 2)
-        for peer in peers[:5]:
-            assert peer.rest().endswith(BYE_QUIT)
-        peers[0].close()
-        hub.turns_until(lambda: len(hub.hub.connections.closing) == 2)
-        hub.say(peers[5], b"/quit\n")
-        assert len(hub.hub.connections.closing) == 3
+    stage = Stage(mode="chat", budgets=Budgets(lingering=3))
+    actors, lingering = stage.join(6), stage.hub.connections.closing
+    for actor in actors[:5]:
+        actor.send(b"/quit\n")
+    stage.rest()
+    assert (len(lingering), len(stage.ends)) == (3, 2)
+    assert all(actor.got.endswith(BYE_QUIT) for actor in actors[:5])
+    actors[0].close()
+    stage.rest()
+    assert len(lingering) == 2
+    actors[5].send(b"/quit\n")
+    stage.rest()
+    assert len(lingering) == 3
 
 
-def test_slow_consumer_that_cannot_linger_is_closed() -> None:
-    with ThreadHub(budgets=Budgets(lingering=0), max_lag_bytes=SMALL_LAG, patience_s=0) as hub:
-        (slow,) = hub.peers(1, receive_buffer=4096)
-        with slow, closing(hub.peers(2)) as (talker, listener), reading(talker, listener):
-            with suppress(OSError):
-                while not hub.endings() and hub.failure is None:
-                    talker.send(b"x" * 1000 + b"\n")
-            until(lambda: hub.failure or hub.endings())
-            assert hub.failure is None
-            assert hub.ending()["reason"] == "slow_consumer"
-
-
-@pytest.mark.promise("close-rest")
-def test_rest_that_is_not_taken_is_given_up_after_2_s() -> None:
-    with SteppedHub(mode="chat", announce=0) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            hub.begin_a_line(talker, slow)
-            hub.say(slow, b"/quit\n")
-            hub.now_s += 1.9
-            hub.turns(3)
-            assert len(hub.hub.connections.by_fd) == 2
-            hub.now_s += 0.2
-            hub.turns(3)
-            assert len(hub.hub.connections.by_fd) == 1
-            end = hub.ending()
-            assert end["unsent_bytes"] > 0 and end["unsent_outbox_bytes"] == len(BYE_QUIT)
-            assert not end["farewell"]
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_input_of_a_lingering_client_is_discarded_in_pieces(trigger: str, read: str) -> None:
+    stage = Stage(mode="chat", trigger=trigger, read=read, budgets=Budgets(discard_bytes=500))
+    [leaver] = stage.join()
+    leaver.send(b"/quit\n")
+    stage.rest()
+    client = stage.client(leaver)
+    assert client.phase is Phase.LINGERING
+    leaver.send(b"x" * 1700)
+    assert [size for turn in stage.rest() if (size := turn.by_fd("recv")[client.fd])] == [500, 500, 500, 200]
+    assert client.inbox.bytes_in == len(b"/quit\n")
 
 
 # The drain.
@@ -268,97 +209,37 @@ def test_rest_that_is_not_taken_is_given_up_after_2_s() -> None:
 
 @pytest.mark.promise("close-drain")
 def test_drain_delivers_what_was_accepted_and_a_farewell() -> None:
-    with SteppedHub(drain_s=10.0) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            got = hub.begin_a_line(talker, slow)
-            hub.deliver(talker, b"last words\n")
-            hub.mailbox.post(Stop())
-            hub.turns(3)
-            assert talker.rest().endswith(b"last words\n* bye reason=server_shutdown\n")
-            got += hub.read_to_the_end(slow)
-            assert got.endswith(b"last words\n* bye reason=server_shutdown\n")
-            assert got.count(LINE) == hub.client(talker).inbox.lines_in - 1
-            assert not hub.loop.is_drained
-        hub.turns_until(lambda: hub.loop.is_drained)
-        assert {end["unsent_bytes"] for end in hub.endings()} == {0}
+    scene = owed(drain_s=10.0)
+    scene.talker.send(b"last words\n")
+    scene.stage.mailbox.post(Stop())
+    scene.stage.turns(3)
+    assert scene.talker.got.endswith(b"<guest-2> last words\n" + BYE_SHUTDOWN)
+    scene.slow.reads = True
+    scene.stage.turns(3)
+    said = SAID * (scene.sender.inbox.lines_in - 1)
+    assert scene.heard == said + b"<guest-2> last words\n" + BYE_SHUTDOWN
+    assert not scene.stage.loop.is_drained
+    scene.stage.stop()
+    assert {end["unsent_bytes"] for end in scene.stage.ends} == {0}
 
 
 @pytest.mark.promise("close-drain")
-@pytest.mark.parametrize("drain_s", [0.5, 10.0])
-def test_a_drain_is_given_up_at_its_limit_and_not_before(drain_s: float) -> None:
-    with SteppedHub(drain_s=drain_s) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            hub.begin_a_line(talker, slow)
-            hub.mailbox.post(Stop())
-            is_drained = []
-            for share in (0.0, 0.9, 0.2):
-                hub.now_s += share * drain_s
-                hub.turns(3)
-                is_drained.append(hub.loop.is_drained)
-            assert is_drained == [False, False, True]
-            (unsent,) = (end["unsent_bytes"] for end in hub.endings() if end["id"] == 1)
-            assert unsent > 0
+def test_a_drain_is_given_up_at_its_limit_and_not_before() -> None:
+    """A second stop changes nothing."""
+    scene = owed(drain_s=10.0)
+    is_drained = []
+    for passed_s in (0.0, 6.0, 3.9, 0.2):
+        scene.stage.mailbox.post(Stop(15))
+        scene.stage.kernel.now += passed_s
+        scene.stage.turns(1 if is_drained[2:] else 3)
+        is_drained.append(scene.stage.loop.is_drained)
+    assert is_drained == [False, False, False, True]
+    assert [event for event, _ in scene.stage.log].count("draining") == 1
+    end = scene.stage.end_of(scene.slow)
+    assert end is not None and end["unsent_bytes"] > 0
 
 
-@pytest.mark.promise("close-drain")
-def test_drain_without_a_limit_waits_for_a_stalled_reader() -> None:
-    with SteppedHub(drain_s=0.0) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            hub.begin_a_line(talker, slow)
-            hub.mailbox.post(Stop())
-            for _ in range(100):
-                hub.turns()
-                hub.now_s += 60
-            assert not hub.loop.is_drained
-        hub.turns_until(lambda: hub.loop.is_drained)
-
-
-def test_a_second_stop_changes_nothing() -> None:
-    with SteppedHub(drain_s=10.0) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            hub.begin_a_line(talker, slow)
-            hub.mailbox.post(Stop(15))
-            hub.turns(2)
-            hub.now_s += 6
-            hub.mailbox.post(Stop(15))
-            hub.turns(2)
-            hub.now_s += 5
-            hub.turns(2)
-            assert hub.loop.is_drained
-            assert [event for event, _ in hub.log].count("draining") == 1
-
-
-def test_drain_of_more_than_a_turn_settles_tells_everybody() -> None:
-    with SteppedHub(Budgets(closes=3, sends=4), drain_s=10.0) as hub, closing(hub.join(20)) as peers:
-        hub.mailbox.post(Stop())
-        hub.turns(20)
-        for peer in peers:
-            assert peer.rest() == b"* bye reason=server_shutdown\n"
-    assert hub.hub.counters.closed == {"server_shutdown": 20}
-
-
-def test_a_hub_that_nobody_visited_drains_at_once() -> None:
-    with ThreadHub(drain_s=10.0) as hub:
-        hub.stop()
-        assert hub.summaries[-1].draining
-
-
-def test_silent_browser_gets_its_close_at_a_frame_border() -> None:
-    with SteppedHub() as hub:
-        slow = Peer(hub.ws_port, receive_buffer=4096)
-        with slow, closing(hub.join(1)) as (talker,):
-            hub.say(slow, request_to(hub.ws_port))
-            slow.read_until(b"\r\n\r\n")
-            got = hub.begin_a_line(talker, slow)
-            hub.hub.ready.end(hub.client(slow), CloseReason.PEER_TIMEOUT, "ping=20s")
-            hub.turns()
-            got += hub.read_to_the_end(slow)
-            whole = rb"(\x81\x7e\x07\xce" + LINE[:-1] + rb")+"
-            assert re.fullmatch(whole + rb"\x88\x1e\x03\xf3reason=peer_timeout ping=20s", got)
+# Descriptors, and objects.
 
 
 @pytest.mark.promise("order-amid-broadcast")

@@ -1,9 +1,6 @@
 """The expire step: what it means that a timer has run out."""
 
-from __future__ import annotations
-
 import select
-from contextlib import ExitStack
 
 import pytest
 
@@ -11,95 +8,76 @@ from hub.config.values import Rate
 from hub.loop.limits import Budgets
 from hub.session.client import Client
 from hub.session.read_gate import OUTBOX
-from tests.loop.support import LINE, SteppedHub, take_all
-from tests.support import PATIENCE_S, Peer, closing
-from tests.unit.protocol.support import close, request_to, text
+from tests.loop.support import SteppedHub
+from tests.sim.stage import BROWSERS, MUCH, Actor, Stage
+from tests.support import PATIENCE_S, closing
+from tests.unit.protocol.support import close, request, text
 
+REQUEST = request()
 MASKED_PONG = b"\x8a\x80\0\0\0\0"
 MASKED_PING = b"\x89\x80\0\0\0\0"
 LINES = [b"line %d" % number for number in range(50)]
-
-
 WARNING = b"* idle: say something within 8 s, or be gone\n"
 TIMES = {"idle_timeout_s": 10.0, "idle_warning_s": 8.0}
 
 
-def heard_after(hub: SteppedHub, peer: Peer, *steps_s: float) -> list[bytes]:
+def heard_after(stage: Stage, actor: Actor, *steps_s: float) -> list[bytes]:
     """What this client gets as so many seconds pass, step by step."""
     heard = []
     for passed_s in steps_s:
-        hub.now_s += passed_s
-        hub.turns(2)
-        heard.append(take_all(peer))
+        before = len(actor.got)
+        stage.pass_time(passed_s)
+        heard.append(actor.got[before:])
     return heard
 
 
 def test_idle_client_is_warned_then_told_the_timeout() -> None:
-    with SteppedHub(mode="chat", **TIMES) as hub, closing(hub.join(1)) as (peer,):
-        take_all(peer)
-        farewell = b"* bye reason=idle after=10s\n"
-        assert heard_after(hub, peer, 1.9, 0.2, 7.8, 0.2) == [b"", WARNING, b"", farewell]
-        peer.close()
-        hub.turns_until(hub.endings)
-        assert hub.ending()["lateness_ms"] == pytest.approx(100)
+    stage = Stage(mode="chat", announce=0, **TIMES)
+    [actor] = stage.join()
+    assert heard_after(stage, actor, 1.9, 0.2) == [b"", WARNING]
+    actor.send(b"here\n")
+    stage.rest()
+    farewell = b"* bye reason=idle after=10s\n"
+    assert heard_after(stage, actor, 1.9, 0.2, 7.8, 0.2) == [b"", WARNING, b"", farewell]
+    actor.close()
+    stage.rest()
+    assert 0 <= stage.ends[0]["lateness_ms"] < 2
 
 
-def test_line_after_a_warning_starts_the_idle_time_anew() -> None:
-    with SteppedHub(mode="chat", announce=0, **TIMES) as hub, closing(hub.join(1)) as (peer,):
-        assert heard_after(hub, peer, 2.1)[0].endswith(WARNING)
-        hub.say(peer, b"here\n")
-        assert take_all(peer) == b"<guest-1> here\n"
-        assert heard_after(hub, peer, 1.9, 0.2, 7.8) == [b"", WARNING, b""]
-        assert b"reason=idle" in heard_after(hub, peer, 0.2)[0]
-
-
-@pytest.mark.promise("lines-no-notices")
-def test_without_notices_nobody_is_warned() -> None:
-    with SteppedHub(mode="chat", notices=False, **TIMES) as hub, closing(hub.join(1)) as (peer,):
-        assert heard_after(hub, peer, 2.1, 8.0) == [b"", b""]
-        assert hub.client(peer).close.reason == "idle"
-
-
-def test_relay_modes_warn_nobody() -> None:
-    with SteppedHub(**TIMES) as hub, closing(hub.join(1)) as (peer,):
-        assert heard_after(hub, peer, 2.1, 8.0) == [b"", b"* bye reason=idle after=10s\n"]
-
-
-def knock(hub: SteppedHub, said: bytes) -> tuple[Peer, Client]:
+def knock(stage: Stage, said: bytes = request()) -> tuple[Actor, Client]:
     """A connection to the WebSocket port that has said so much, and the hub's side of it."""
-    peer = Peer(hub.ws_port)
-    client = hub.turns_until(lambda: next(iter(hub.hub.connections.clients.values()), None))
-    hub.say(peer, said)
-    return peer, client
+    [actor] = stage.arrive(listener=BROWSERS, into=MUCH)
+    actor.push()  # What such a client says by itself, thrown away.
+    actor.remote.outbox.clear()
+    actor.tcp.input.clear()
+    actor.send(said)
+    stage.rest()
+    return actor, stage.client(actor)
 
 
 @pytest.mark.promise("idle-handshake")
 def test_a_handshake_that_trickles_in_ends_after_five_seconds() -> None:
-    with SteppedHub() as hub:
-        peer, client = knock(hub, b"GET / HTTP/1.1\r\n")
-        with peer:
-            for _ in range(4):
-                hub.now_s += 1.2
-                hub.say(peer, b"X: y\r\n")
-            assert client.close.reason is None
-            hub.now_s += 0.2
-            hub.turns()
-            assert client.close.reason == "handshake_timeout"
-            hub.settle()
-            assert peer.rest().startswith(b"HTTP/1.1 408 ")
+    stage = Stage()
+    actor, client = knock(stage, b"GET / HTTP/1.1\r\n")
+    for _ in range(4):
+        stage.pass_time(1.2)
+        actor.send(b"X: y\r\n")
+    stage.pass_time(0.1)
+    assert client.close.reason is None
+    stage.pass_time(0.2)
+    assert client.close.reason == "handshake_timeout"
+    assert actor.got.startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.promise("pause-active")
 def test_request_unread_at_the_handshake_deadline_is_read() -> None:
-    with SteppedHub(Budgets(turn_bytes=1), idle_timeout_s=0) as hub, ExitStack() as stack:
-        peers = [stack.enter_context(Peer(hub.ws_port)) for _ in range(2)]
-        hub.turns_until(lambda: len(hub.hub.connections.clients) == 2)
-        for peer in peers:
-            hub.deliver(peer, request_to(hub.ws_port))
-        hub.now_s += 3600
-        hub.turns()  # A turn reads one of the two.
-        for peer in peers:
-            hub.turns_until(lambda peer=peer: take_all(peer).startswith(b"HTTP/1.1 101 "))
+    stage = Stage(budgets=Budgets(turn_bytes=1))
+    peers = [knock(stage, b"")[0] for _ in range(2)]
+    for actor in peers:
+        actor.send(REQUEST)
+    stage.kernel.now += 3600
+    stage.rest()  # A turn reads one of the two.
+    assert all(actor.got.startswith(b"HTTP/1.1 101 ") for actor in peers)
 
 
 @pytest.mark.promise("pause-active")
@@ -108,7 +86,7 @@ def test_client_that_was_sent_nothing_yet_is_not_stuck() -> None:
     with SteppedHub(budgets, mode="chat", idle_timeout_s=0) as hub, closing(hub.join(3)) as peers:
         clients = [hub.deliver(peer, b"hello\n") for peer in peers]
         for client in clients:
-            hub.hub.ready.put(client, LINE * 200)
+            hub.hub.ready.put(client, b"x" * 400_000 + b"\n")
         hub.turns()
         untried = [each for each in clients if each.gate.has(OUTBOX) and not each.outbox.blocked]
         assert untried
@@ -119,81 +97,53 @@ def test_client_that_was_sent_nothing_yet_is_not_stuck() -> None:
 
 @pytest.mark.promise("websocket-ping")
 def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
-    with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer:
-            peer.read_until(b"\r\n\r\n")
-            for _ in range(10):
-                hub.now_s += 20
-                hub.turns(2)
-                assert peer.read(2) == b"\x89\0"
-                hub.say(peer, MASKED_PONG)
-            assert client.close.reason is None
-
-
-@pytest.mark.promise("websocket-ping")
-def test_a_websocket_that_answers_no_ping_ends_as_peer_timeout() -> None:
-    with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer:
-            hub.now_s += 19.9
-            hub.turns(2)
-            assert not client.inbox.pinged
-            hub.now_s += 0.2
-            hub.turns(2)
-            assert client.inbox.pinged
-            hub.now_s += 19.9
-            hub.turns(2)
-            assert client.close.reason is None
-            hub.now_s += 0.2
-            hub.turns()
-            assert client.close.reason == "peer_timeout"
+    stage = Stage()
+    actor, client = knock(stage)
+    for _ in range(10):
+        assert heard_after(stage, actor, 19.9, 0.2) == [b"", b"\x89\0"]
+        actor.send(MASKED_PONG)
+        stage.rest()
+    assert client.close.reason is None
 
 
 def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
-    with SteppedHub(idle_timeout_s=0) as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer:
-            for _ in range(5):
-                hub.now_s += 15
-                hub.say(peer, text("here"))
-                assert not client.inbox.pinged
-            hub.now_s += 20.1
-            hub.turns(2)
-            assert client.inbox.pinged
+    stage = Stage()
+    actor, client = knock(stage)
+    for _ in range(5):
+        stage.pass_time(15)
+        actor.send(text("here"))
+        stage.rest()
+        assert not client.inbox.pinged
+    stage.pass_time(20.1)
+    assert client.inbox.pinged
 
 
 @pytest.mark.promise("idle-activity")
 @pytest.mark.parametrize("frame", [MASKED_PING, MASKED_PONG], ids=["ping", "pong"])
-@pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
+@pytest.mark.parametrize("strategy", ["deadline", "sweep"])
 def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
-    with SteppedHub(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy) as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer:
-            for _ in range(2):
-                hub.now_s += 20
-                hub.turns(2)
-                assert client.inbox.pinged
-                hub.say(peer, frame)
-            hub.now_s += 9
-            hub.turns()
-            assert client.close.reason is None
-            hub.now_s += 2
-            hub.turns()
-            assert client.close.reason == "idle"
+    stage = Stage(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy)
+    actor, client = knock(stage)
+    for _ in range(2):
+        stage.pass_time(20.1)
+        assert client.inbox.pinged
+        actor.send(frame)
+    stage.pass_time(9)
+    assert client.close.reason is None
+    stage.pass_time(2)
+    assert client.close.reason == "idle"
 
 
 @pytest.mark.promise("websocket-message")
 @pytest.mark.parametrize("mode", ["chat", "broadcast", "echo"])
 def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None:
-    with SteppedHub(mode=mode, idle_timeout_s=50, idle_strategy="deadline") as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer:
-            hub.now_s += 40
-            hub.say(peer, text(b""))
-            hub.now_s += 40
-            hub.turns()
-            assert client.close.reason is None
+    stage = Stage(mode=mode, idle_timeout_s=30)
+    actor, client = knock(stage)
+    for _ in range(2):
+        stage.pass_time(19)
+        actor.send(text(b""))
+    stage.rest()
+    assert client.close.reason is None and client.inbox.lines_in == 2
 
 
 @pytest.mark.promise("websocket-ping")
@@ -204,33 +154,29 @@ def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None
 )
 def test_browser_whose_end_waits_behind_lines_is_not_pinged(end: bytes, reason: str) -> None:
     """A peer answers nothing behind its Close, so that it says nothing is no sign."""
-    with SteppedHub(idle_timeout_s=0, line_rate=Rate(1, "s", 1)) as hub:
-        peer, client = knock(hub, request_to(hub.ws_port))
-        with peer, closing(hub.join(1)) as (listener,):
-            hub.deliver(peer, b"".join(map(text, LINES)) + end, fin=not end)
-            for _ in LINES:
-                hub.turns(3)
-                hub.now_s += 1
-            hub.turns(3)
-            assert take_all(listener) == b"".join(b"%b\n" % line for line in LINES)
-            assert client.close.reason == reason
+    stage = Stage(line_rate=Rate(1, "s", 1))
+    (actor, client), [listener] = knock(stage), stage.join()
+    actor.send(b"".join(map(text, LINES)) + end)
+    if not end:
+        actor.half_close()
+    stage.pass_time(len(LINES))
+    assert listener.got == b"".join(b"%b\n" % line for line in LINES)
+    assert client.close.reason == reason
 
 
 @pytest.mark.promise("idle-handshake")
 def test_the_idle_time_of_a_websocket_starts_when_it_is_let_in() -> None:
-    with SteppedHub(idle_timeout_s=3, mode="broadcast") as hub:
-        peer, client = knock(hub, b"")
-        with peer:
-            hub.now_s += 2.9
-            handshake = request_to(hub.ws_port)
-            hub.say(peer, handshake[:20])
-            hub.deliver(peer, handshake[20:])
-            hub.now_s += 0.2
-            hub.turns(2)
-            assert client.close.reason is None
-            hub.now_s += 3
-            hub.turns()
-            assert client.close.reason == "idle"
+    """No warning comes in the handshake either."""
+    stage = Stage(mode="chat", announce=0, idle_timeout_s=4, idle_warning_s=2)
+    actor, client = knock(stage, REQUEST[:20])
+    stage.pass_time(3.9)
+    assert not actor.got
+    actor.send(REQUEST[20:])
+    stage.rest()
+    stage.pass_time(3.9)
+    assert client.close.reason is None
+    stage.pass_time(0.2)
+    assert client.close.reason == "idle"
 
 
 def test_reset_found_by_the_idle_timer_is_a_reset() -> None:
@@ -248,15 +194,3 @@ def test_reset_found_by_the_idle_timer_is_a_reset() -> None:
         hub.turns(2)
         assert client.close.reason == "peer_reset"
         assert client.inbox.lines_in == 0
-
-
-@pytest.mark.promise("idle-handshake")
-def test_browser_in_its_handshake_is_not_warned() -> None:
-    with SteppedHub(mode="chat", idle_timeout_s=4, idle_warning_s=2) as hub:
-        handshake = request_to(hub.ws_port)
-        peer, _ = knock(hub, handshake[:20])
-        with peer:
-            hub.now_s += 2.5
-            hub.turns(2)
-            hub.say(peer, handshake[20:])
-            assert peer.line() == b"HTTP/1.1 101 Switching Protocols\r\n"

@@ -1,264 +1,154 @@
-"""Flow control on a stepped hub: who waits for whom, for how long, and that everybody goes on in the end."""
+"""Flow control in the turns of a hub: who waits for whom, for how long, and that all go on in the end."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
 from hub.loop.flow_control import SENDERS_A_TURN
-from hub.session.client import Client
-from hub.session.read_gate import OUTBOX, ROOM
-from tests.loop.support import LINE, SMALL_LAG, SteppedHub, take_all
-from tests.support import Peer, closing
+from tests.loop.scene import KERNEL_BYTES, LINE, Scene
+from tests.loop.support import SteppedHub
+from tests.sim.stage import MUCH, Stage
+from tests.support import PAIRS, closing
+
+LAST = b"last words\n"
 
 
-class Scene(NamedTuple):
-    """A talker that reads, a slow one that does not, and others that keep up."""
-
-    hub: SteppedHub
-    talker: Peer
-    slow: Peer
-    brisk: list[Peer]
-    sender: Client
-    """The talker as the hub sees it."""
-    client: Client
-    """The slow one as the hub sees it."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether the talker is not read because of its room."""
-        return self.sender.gate.has(ROOM)
-
-    def end(self) -> str:
-        """Why the slow one is closed; empty while it is not."""
-        close = self.client.close
-        return f"{close.reason} {close.detail}" if close.reason else ""
-
-    def clog(self) -> None:
-        """Talk until the slow one's kernel takes nothing more, ever."""
-        self.hub.clog(self.talker, self.brisk, self.slow)
-
-    def talk_until_it_waits(self) -> None:
-        """The slow one is clogged, and the talker's last words wait with the hub."""
-        self.clog()
-        self.hub.fill(self.talker, self.brisk, lambda: self.waits)
-        self.hub.deliver(self.talker, b"last words\n")
-        self.hub.turns(3)
-        assert self.waits
-
-    def give_sign(self) -> None:
-        """The slow one's kernel takes some, as epoll would tell; too little for a line."""
-        self.client.outbox.is_writable(self.hub.now_s)
-        self.hub.hub.flow.took(self.client, self.hub.now_s)
-
-    def pass_s(self, seconds: float, *, signs: bool = False) -> None:
-        """The time passes in steps of half a second, in which the slow one may give signs of life."""
-        end_s = self.hub.now_s + seconds
-        while self.hub.now_s < end_s:
-            self.hub.now_s = min(end_s, self.hub.now_s + 0.5)
-            if signs:
-                self.give_sign()
-            self.hub.turns(2)
-
-
-@contextmanager
-def scene(others: int = 0, *, mode: str = "chat", **changes: Any) -> Iterator[Scene]:
-    """A room of this many others beside the talker and the slow one."""
-    with SteppedHub(mode=mode, max_lag_bytes=SMALL_LAG, announce=0, idle_timeout_s=0, **changes) as hub:
-        (slow,) = hub.join(1, receive_buffer=4096)
-        with slow, closing(hub.join(1 + others)) as (talker, *brisk):
-            yield Scene(hub, talker, slow, list(brisk), hub.client(talker), hub.client(slow))
+def held_up(others: int = 0, **settings: Any) -> Scene:
+    """The slow one takes nothing, and the talker's last words wait with the hub."""
+    scene = Scene(others, **settings)
+    scene.talk_until(lambda: scene.waits)
+    scene.say(LAST)
+    assert scene.waits and not scene.talker.got.endswith(LAST)
+    return scene
 
 
 # A sender that waits is always read again.
 
 
 @pytest.mark.promise("limits-room-waits")
-@pytest.mark.parametrize("way", ["close", "reset", "quit", "join", "read"])
-@pytest.mark.parametrize("trigger", ["level", "edge"])
+@pytest.mark.parametrize(
+    ("way", "trigger"),
+    [("close", "level"), ("reset", "edge"), ("quit", "edge"), ("join", "level"), ("read", "edge")],
+)
 def test_talker_is_read_again_when_the_slow_one_goes(way: str, trigger: str) -> None:
-    with scene(trigger=trigger) as one:
-        hub, slow = one.hub, one.slow
-        one.talk_until_it_waits()
-        if way == "read":
-            hub.catch_up(slow)
-        elif way == "close":
-            slow.close()
-        elif way == "reset":
-            slow.reset()
-        else:
-            hub.deliver(slow, b"/quit\n" if way == "quit" else b"/join den\n")
-        hub.turns_until(lambda: not one.waits)
-        hub.settle()
-        assert one.talker.read_until(b"last words\n")
-        assert not hub.hub.flow.records
+    scene = held_up(mode="chat", trigger=trigger)
+    if way == "close":
+        scene.slow.close()
+    elif way == "reset":
+        scene.slow.reset()
+    elif way == "read":
+        scene.slow.reads = True
+    else:
+        scene.slow.send(b"/quit\n" if way == "quit" else b"/join den\n")
+    scene.stage.rest()
+    assert not scene.waits and scene.talker.got.endswith(LAST)
+    assert not scene.hub.flow.records
 
 
 @pytest.mark.promise("limits-room-waits")
 @pytest.mark.parametrize("mode", ["chat", "broadcast"])
 def test_talker_is_read_again_when_a_dead_reader_is_closed(mode: str) -> None:
-    with scene(mode=mode) as one:
-        one.talk_until_it_waits()
-        one.pass_s(9.5)
-        assert one.waits and not one.end()
-        one.pass_s(0.5)
-        assert one.end() == "slow_consumer stuck=10s"
-        assert one.talker.read_until(b"last words\n")
-
-
-def test_reader_that_takes_a_byte_has_ten_seconds_more() -> None:
-    with scene() as one:
-        one.talk_until_it_waits()
-        one.pass_s(9.0)
-        one.give_sign()
-        one.pass_s(9.5)
-        assert one.waits and not one.end()
-        one.pass_s(0.5)
-        assert one.end() == "slow_consumer stuck=10s"
-
-
-def test_talker_is_read_again_when_a_dead_reader_skips() -> None:
-    with scene(slow="skip") as one:
-        one.talk_until_it_waits()
-        one.pass_s(10.0)
-        assert one.client.outbox.skipped_lines and not one.end()
-        assert one.talker.read_until(b"last words\n")
-
-
-def test_room_goes_on_while_no_more_than_half_of_the_others_lag() -> None:
-    with scene(others=1) as one:
-        one.clog()
-        limit = one.hub.hub.limits.lag_bytes
-        one.hub.fill(one.talker, one.brisk, lambda: one.client.outbox.lag_bytes > 0.9 * limit)
-        assert not one.waits
+    """A reader that takes something has ten seconds more."""
+    scene = held_up(mode=mode)
+    scene.pass_s(9.5)
+    assert scene.waits and not scene.end
+    scene.takes()
+    scene.pass_s(9.5)
+    assert scene.waits and not scene.end
+    scene.pass_s(1.0)
+    assert scene.end == "slow_consumer stuck=10s"
+    assert scene.talker.got.endswith(LAST)
 
 
 def test_room_waits_for_the_last_of_most_while_it_moves() -> None:
-    with scene(slow="skip") as one, closing(one.hub.join(1, receive_buffer=4096)) as (second,):
-        hub = one.hub
-        one.clog()
-        hub.clog(one.talker, (), second)
-        hub.fill(one.talker, (), lambda: one.waits)
-        one.give_sign()
-        hub.catch_up(second)
-        hub.turns(3)
-        assert one.waits
-        one.pass_s(1.5)
-        assert one.waits
-        one.pass_s(0.5)
-        assert not one.waits, "it has taken nothing for two seconds"
+    scene = Scene(mode="chat", slow="skip")
+    [second] = scene.stage.join(out=KERNEL_BYTES, reads=False)
+    scene.talk_until(lambda: scene.waits)
+    scene.takes()
+    second.reads = True
+    scene.stage.rest()
+    assert scene.waits
+    scene.pass_s(1.5)
+    assert scene.waits
+    scene.pass_s(1.0)
+    assert not scene.waits, "it has taken nothing for two seconds"
 
 
 def test_record_of_a_room_goes_with_the_room() -> None:
-    with scene() as one:
-        hub = one.hub
-        hub.say(one.slow, b"/join den\n")
-        hub.say(one.talker, b"/join den\n")
-        one.talk_until_it_waits()
-        one.talker.reset()
-        one.slow.reset()
-        hub.turns_until(lambda: not hub.hub.connections.by_fd)
-        hub.turns()
-        assert [room.name for room in hub.hub.rooms.all()] == ["lobby"]
-        assert not hub.hub.flow.records
-        assert hub.hub.flow.timeout(hub.now_s) == float("inf")
+    scene = Scene(mode="chat")
+    scene.slow.send(b"/join den\n")
+    scene.say(b"/join den\n")
+    scene.talk_until(lambda: scene.waits)
+    assert scene.hub.flow.records
+    scene.talker.reset()
+    scene.slow.reset()
+    scene.stage.rest()
+    assert [room.name for room in scene.hub.rooms.all()] == ["lobby"]
+    assert not scene.hub.flow.records
+    assert scene.hub.flow.timeout(scene.stage.kernel.now) == float("inf")
+
+
+def a_crowd_that_waits() -> Scene:
+    """More senders than a turn resumes, each of which has said a line that is not read."""
+    scene = held_up(mode="broadcast", slow="wait", others=1)
+    senders = scene.stage.join(SENDERS_A_TURN + 20)
+    for number, sender in enumerate(senders):
+        sender.send(b"sender %d\n" % number)
+    scene.stage.rest()
+    (record,) = scene.hub.flow.records.values()
+    assert len(record.paused) == 1 + len(senders)
+    return scene
 
 
 def test_senders_are_resumed_over_turns_and_all_are_heard() -> None:
-    count = SENDERS_A_TURN + 20
-    with scene(others=1, mode="broadcast", slow="wait") as one:
-        hub = one.hub
-        one.clog()
-        hub.fill(one.talker, one.brisk, lambda: one.waits)
-        take_all(one.brisk[0])
-        with closing(hub.join(count)) as senders:
-            for number, peer in enumerate(senders):
-                hub.deliver(peer, b"sender %d\n" % number)
-            (record,) = hub.hub.flow.records.values()
-            hub.turns_until(lambda: len(record.paused) == 1 + count)
-            one.slow.reset()
-            hub.turns_until(lambda: len(record.paused) < count)
-            assert record.paused
-            hub.turns_until(lambda: not record.paused)
-            hub.settle()
-            heard = {one.brisk[0].line() for _ in range(1 + count)}
-            assert heard == {LINE, *(b"sender %d\n" % number for number in range(count))}
+    scene = a_crowd_that_waits()
+    (record,) = scene.hub.flow.records.values()
+    scene.slow.reset()
+    left = [len(record.paused)]
+    while record.paused:
+        scene.stage.turn()
+        left.append(len(record.paused))
+    assert max(before - after for before, after in pairwise(left)) in (SENDERS_A_TURN - 1, SENDERS_A_TURN)
+    scene.stage.rest()
+    heard = scene.others[0].got.splitlines(keepends=True)[-SENDERS_A_TURN - 21 :]
+    assert set(heard) == {LAST, *(b"sender %d\n" % number for number in range(SENDERS_A_TURN + 20))}
 
 
 # A sender that waits may end.
 
 
+def test_drain_of_many_waiting_senders_watches_no_closed_one() -> None:
+    scene = a_crowd_that_waits()
+    poller, by_fd = scene.hub.poller, scene.hub.connections.by_fd
+    watched = len(poller) - len(by_fd)
+    scene.stage.mailbox.post(Stop())
+    for _ in range(20):
+        scene.stage.turn()
+        # The listeners are forgotten at the stop; what else epoll has is the bells and the open ones.
+        assert len(poller) - len(by_fd) <= watched
+
+
 def test_drain_with_waiting_senders_ends_and_counts_their_lines() -> None:
-    with scene() as one:
-        hub = one.hub
-        one.talk_until_it_waits()
-        waiting = one.sender.inbox.waiting
-        hub.mailbox.post(Stop())
-        while not hub.loop.is_drained:
-            hub.turns(1)
-            hub.now_s += 0.5
-        assert hub.now_s < 1000 + 60
-        assert hub.hub.counters.lines_discarded == waiting
-        assert not hub.hub.flow.records
+    scene = Scene(mode="chat", slow="wait")
+    scene.talk_until(lambda: scene.waits, LINE * 1024)
+    waiting = scene.sender.inbox.waiting
+    scene.stage.stop()
+    assert scene.stage.kernel.now < 1000 + 60
+    assert scene.hub.counters.lines_discarded == waiting > 0
+    assert not scene.hub.flow.records
 
 
 def test_dead_talker_ends_with_its_room_and_is_heard() -> None:
-    with scene(others=1, mode="broadcast", slow="wait") as one:
-        hub = one.hub
-        one.talk_until_it_waits()
-        take_all(one.brisk[0])
-        one.talker.reset()
-        hub.turns(5)
-        one.pass_s(60)
-        hub.turns_until(lambda: one.sender.fd not in hub.hub.connections.by_fd)
-        assert one.sender.close.reason is CloseReason.PEER_RESET
-        assert one.brisk[0].read_until(b"last words\n")
-
-
-@contextmanager
-def full_outbox() -> Iterator[tuple[SteppedHub, Peer, Client]]:
-    """A client that asks and does not read, so that the hub reads it no more."""
-    with (
-        SteppedHub(mode="chat", idle_timeout_s=0) as hub,
-        closing(hub.join(1, receive_buffer=4096)) as (peer,),
-    ):
-        client = hub.deliver(peer, b"/help\n" * 4000)
-        hub.turns_until(lambda: client.gate.has(OUTBOX))
-        yield hub, peer, client
-
-
-@pytest.mark.promise("limits-unread-answers")
-def test_client_with_a_full_outbox_ends_when_its_peer_dies() -> None:
-    with full_outbox() as (hub, peer, _):
-        peer.reset()
-        hub.turns_until(hub.endings)
-        assert hub.ending()["reason"] == "peer_reset"
-
-
-@pytest.mark.promise("limits-unread-answers")
-def test_client_with_a_full_outbox_is_read_again_at_half() -> None:
-    with full_outbox() as (hub, peer, client):
-        limit = hub.hub.intake.outbox_bytes
-        assert client.outbox.item_bytes > limit
-        while client.gate.has(OUTBOX):
-            assert client.outbox.item_bytes > limit // 2
-            take_all(peer)
-            hub.turns()
-        while client.inbox.has_lines or not client.outbox.is_empty:
-            take_all(peer)
-            hub.turns()
-
-
-def test_client_that_leaves_its_full_outbox_unread_is_closed() -> None:
-    with full_outbox() as (hub, _, client):
-        hub.now_s += 10.1
-        hub.turns_until(lambda: client.close.reason)
-        assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=10s")
+    scene = held_up(others=1, mode="broadcast", slow="wait")
+    scene.talker.reset()
+    scene.stage.rest()
+    scene.pass_s(61.0)
+    assert scene.sender.close.reason is CloseReason.PEER_RESET
+    assert scene.sender.fd not in scene.hub.connections.by_fd
+    assert scene.others[0].got.endswith(LAST)
 
 
 def test_dead_peer_is_owed_nothing_and_its_lines_are_heard() -> None:
@@ -271,78 +161,85 @@ def test_dead_peer_is_owed_nothing_and_its_lines_are_heard() -> None:
         assert hub.ending()["reason"] == "peer_closed"
 
 
+@pytest.mark.promise("limits-unread-answers")
+def test_commands_sent_in_bulk_get_every_answer_once_read() -> None:
+    stage = Stage(mode="chat", announce=0)
+    [eager] = stage.join(reads=False, into=MUCH)
+    eager.send(b"/help\n" * 3000 + b"/quit\n")
+    stage.rest()
+    client = stage.client(eager)
+    left = client.inbox.waiting
+    eager.takes(64 * 1024)
+    stage.rest()
+    assert client.gate.names() == ["outbox"] and client.inbox.waiting == left, "more than half is left"
+    eager.reads = True
+    stage.rest()
+    assert eager.got.count(b"* /quit") == 3000
+    assert eager.got.endswith(b"* bye reason=quit\n")
+
+
+@pytest.mark.promise("limits-unread-answers")
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_client_with_a_full_outbox_ends_when_its_peer_dies(trigger: str, read: str) -> None:
+    """Nothing goes out to it any more, so nothing would ever make its outbox smaller."""
+    stage = Stage(mode="echo", trigger=trigger, read=read, intake={"outbox_bytes": 4096})
+    [actor] = stage.join(reads=False, out=640)
+    for _ in range(2):
+        actor.send(LINE * 100)
+        stage.rest()
+    assert stage.client(actor).gate.names() == ["outbox"]
+    actor.reset()
+    stage.rest()
+    assert [end["reason"] for end in stage.ends] == ["peer_reset"]
+
+
 # Patience: a broadcast waits for one that is near the limit and moves.
 
 
-@contextmanager
-def near_the_limit(**changes: Any) -> Iterator[Scene]:
+def near_the_limit(**changes: Any) -> Scene:
     """A broadcast to the slow one, over three quarters of its limit, and to three others."""
-    with scene(others=3, mode="broadcast", **changes) as one:
-        one.clog()
-        near = one.hub.hub.limits.near_bytes
-        one.hub.fill(one.talker, one.brisk, lambda: one.client.outbox.lag_bytes > near)
-        yield one
-
-
-def ask(one: Scene) -> bool:
-    """Whether the talker has to wait when it says a line."""
-    one.hub.say(one.talker, b"\n")
-    for peer in (one.talker, *one.brisk):
-        take_all(peer)
-    return one.waits
+    scene = Scene(others=3, **{"mode": "broadcast", **changes})
+    scene.talk_until(lambda: scene.client.outbox.lag_bytes > scene.hub.limits.near_bytes)
+    scene.takes()
+    return scene
 
 
 @pytest.mark.promise("limits-room-waits")
-def test_broadcast_waits_for_a_moving_reader_for_its_patience() -> None:
-    with near_the_limit() as one:
-        one.give_sign()
-        one.hub.turns()
-        assert ask(one)
-        one.pass_s(3.5, signs=True)
-        assert one.waits
-        one.pass_s(0.5, signs=True)
-        assert not one.waits
-
-
-@pytest.mark.promise("limits-room-waits")
-def test_broadcast_does_not_wait_for_a_silent_reader() -> None:
-    with near_the_limit() as one:
-        one.give_sign()
-        one.hub.turns()
-        assert ask(one)
-        one.pass_s(2.0)
-        assert not one.waits
-        assert not ask(one)
+@pytest.mark.parametrize(("moves", "limit_s"), [(True, 4.0), (False, 2.0)])
+def test_broadcast_waits_for_a_moving_reader_for_its_patience(moves: bool, limit_s: float) -> None:
+    scene = near_the_limit()
+    scene.say(b"\n")
+    assert scene.waits
+    scene.pass_s(limit_s - 0.5, signs=moves)
+    assert scene.waits
+    scene.pass_s(1.0, signs=moves)
+    assert not scene.waits
+    scene.say(b"\n")
+    assert scene.waits is moves, "for as long as what has come back of the patience since"
 
 
 @pytest.mark.promise("limits-room-waits")
 @pytest.mark.parametrize("changes", [{"patience_s": 0.0}, {"mode": "chat"}])
 def test_room_without_patience_waits_for_nobody(changes: dict[str, Any]) -> None:
-    with scene(others=3, **{"mode": "broadcast", **changes}) as one:
-        one.clog()
-        near = one.hub.hub.limits.near_bytes
-        one.hub.fill(one.talker, one.brisk, lambda: one.client.outbox.lag_bytes > near)
-        one.give_sign()
-        one.hub.turns()
-        assert not ask(one)
+    scene = near_the_limit(**changes)
+    scene.say(b"\n")
+    assert not scene.waits
 
 
 def test_patience_comes_back_at_half_speed() -> None:
-    with near_the_limit() as one:
-        (record,) = one.hub.hub.flow.records.values()
-        one.pass_s(1.0, signs=True)
-        assert record.patience_s == 4.0, "nobody waited"
-        assert ask(one)
-        one.pass_s(3.0, signs=True)
-        assert record.patience_s == pytest.approx(1.0)
-        one.pass_s(1.0)
-        assert record.patience_s == 0.0
-        one.pass_s(4.0)
-        one.hub.hub.flow.took(one.sender, one.hub.now_s)  # So that the record is looked at.
-        one.hub.turns()
-        assert record.patience_s == pytest.approx(2.0)
-        one.pass_s(4.0)
-        assert record.patience_s == 4.0
+    scene = near_the_limit()
+    (record,) = scene.hub.flow.records.values()
+    scene.pass_s(1.0, signs=True)
+    assert record.patience_s == 4.0, "nobody waited"
+    scene.say(b"\n")
+    assert scene.waits
+    scene.pass_s(3.0, signs=True)
+    assert record.patience_s == pytest.approx(1.5, abs=0.01), "as of its last sign"
+    scene.pass_s(3.5)
+    scene.takes()
+    assert record.patience_s == pytest.approx(2.5 / 2, abs=0.01)
+    scene.pass_s(6.0)
+    assert record.patience_s == 4.0
 
 
 # Under --slow wait.
@@ -350,96 +247,43 @@ def test_patience_comes_back_at_half_speed() -> None:
 
 @pytest.mark.promise("limits-room-waits")
 def test_slow_wait_waits_for_a_silent_reader_for_sixty_seconds() -> None:
-    with scene(others=3, mode="broadcast", slow="wait") as one:
-        one.talk_until_it_waits()
-        assert one.client.outbox.lag_bytes <= one.hub.hub.limits.lag_bytes
-        one.pass_s(59.5)
-        assert one.waits and not one.end()
-        one.pass_s(0.5)
-        assert one.end() == "slow_consumer stuck=60s"
-        one.hub.settle()
-        assert one.brisk[0].read_until(b"last words\n")
+    scene = held_up(others=3, mode="broadcast", slow="wait")
+    assert scene.client.outbox.lag_bytes <= scene.hub.limits.lag_bytes
+    scene.pass_s(59.5)
+    assert scene.waits and not scene.end
+    scene.pass_s(1.0)
+    assert scene.end == "slow_consumer stuck=60s"
+    assert scene.others[0].got.endswith(LAST)
 
 
 @pytest.mark.promise("limits-room-waits")
 def test_slow_wait_goes_on_when_the_reader_is_below_half() -> None:
-    with scene(others=3, mode="broadcast", slow="wait") as one:
-        one.talk_until_it_waits()
-        half, seen = one.hub.hub.limits.lagging_bytes, 0
-        while one.waits:
-            seen = one.client.outbox.lag_bytes
-            assert seen > half or not one.client.outbox.blocked
-            take_all(one.slow, 2000)
-            one.hub.turns(2)
-        assert not one.end()
+    scene = held_up(others=3, mode="broadcast", slow="wait")
+    while scene.waits:
+        assert scene.client.outbox.lag_bytes > scene.hub.limits.lagging_bytes
+        scene.takes()
+    assert not scene.end
 
 
-def test_slow_wait_bounds_the_lag_of_a_sender_that_reads_nothing() -> None:
-    with scene(others=3, mode="broadcast", slow="wait") as one:
-        sender, limits = one.client, one.hub.hub.limits
-        while not sender.gate.has(ROOM):
-            one.hub.say(one.slow, LINE)
-            for peer in (one.talker, *one.brisk):
-                take_all(peer)
-            assert sender.outbox.lag_bytes <= limits.lag_bytes
-        assert sender.outbox.lag_bytes > limits.near_bytes
-        one.pass_s(60.0)
-        assert one.end() == "slow_consumer stuck=60s"
-
-
-# Under --slow skip.
-
-
-@pytest.mark.promise("limits-room-waits")
-def test_slow_skip_one_stopped_reader_stalls_nobody() -> None:
-    with scene(others=3, mode="broadcast", slow="skip") as one:
-        hub = one.hub
-        one.clog()
-        one.pass_s(2.0)
-        stalls = gaps = 0
-        while gaps < 5:
-            before = one.client.outbox.skipped_lines
-            hub.say(one.talker, LINE)
-            hub.now_s += 0.005  # 400 kB a second.
-            for peer in (one.talker, *one.brisk):
-                take_all(peer)
-            gaps += one.client.outbox.skipped_lines > before
-            if one.waits:  # Its kernel found place for some bytes, late.
-                assert one.client.outbox.took_at > hub.now_s - 2.0
-                stalls += 1
-                one.pass_s(2.0)
-        assert stalls <= 1, "a gap is no sign of life"
-        assert not one.end()
-
-
-def test_drain_of_many_waiting_senders_watches_no_closed_one() -> None:
-    with scene(others=1, mode="broadcast", slow="wait") as one:
-        hub, seen = one.hub, one.hub.hub
-        one.clog()
-        hub.fill(one.talker, one.brisk, lambda: one.waits)
-        with closing(hub.join(SENDERS_A_TURN + 20)) as senders:
-            for sender in senders:
-                hub.deliver(sender, b"waits\n")
-            (record,) = seen.flow.records.values()
-            hub.turns_until(lambda: len(record.paused) == 1 + len(senders))
-            watched = len(seen.poller) - len(seen.connections.by_fd)
-            hub.mailbox.post(Stop())
-            for _ in range(20):
-                hub.turns()
-                # The listener is forgotten at the stop; what else epoll has is the bells and the open ones.
-                assert len(seen.poller) - len(seen.connections.by_fd) <= watched
+@pytest.mark.parametrize("self_echo", [True, False])
+def test_slow_wait_bounds_the_lag_of_a_sender_that_reads_nothing(self_echo: bool) -> None:
+    """Nobody else lags, so only its own lag can pause it."""
+    scene = Scene(mode="broadcast", slow="wait", self_echo=self_echo)
+    scene.say(LINE * 1100)
+    scene.slow.send(LINE * 40_000)
+    scene.stage.rest()
+    assert scene.client.gate.names() == ["room"]
+    assert scene.hub.limits.near_bytes < scene.client.outbox.lag_bytes <= scene.hub.limits.lag_bytes
+    scene.stage.pass_time(59.9)
+    assert not scene.end
+    scene.stage.pass_time(0.2)
+    assert scene.end == "slow_consumer stuck=60s"
 
 
 @pytest.mark.parametrize("way", ["reads", "resets"])
 def test_log_kept_for_a_slow_reader_is_trimmed_when_it_is_done(way: str) -> None:
-    with scene(others=1, mode="broadcast", patience_s=0) as one:
-        log = one.hub.hub.rooms.lobby.log
-        one.clog()
-        lagging = one.hub.hub.limits.lagging_bytes
-        one.hub.fill(one.talker, one.brisk, lambda: one.client.outbox.lag_bytes > lagging)
-        assert log.chunks
-        if way == "reads":
-            one.hub.catch_up(one.slow)
-        else:
-            one.slow.reset()
-        one.hub.turns_until(lambda: not log.chunks)
+    scene = near_the_limit(patience_s=0)
+    assert scene.hub.rooms.lobby.log.chunks
+    scene.slow.reset() if way == "resets" else scene.reads()
+    scene.stage.rest()
+    assert not scene.hub.rooms.lobby.log.chunks

@@ -1,17 +1,16 @@
 """OPENING: what a client is, gets and counts for before its mode lets it in, and what lets it in."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import pytest
 
 from hub.control.mailbox import Stop
 from hub.loop.limits import Budgets
-from hub.loop.snapshot_maker import client_row
+from hub.loop.snapshot_maker import client_row, summary
 from hub.protocol.sniff import reply_to
 from hub.session.client import Phase
-from tests.loop.support import FromAfar, SteppedHub, take_all
+from tests.loop.support import SteppedHub, take_all
+from tests.sim.stage import Stage
 from tests.support import Peer, closing
 from tests.unit.protocol.support import request_to
 
@@ -27,47 +26,45 @@ BYE_SHUTDOWN = b"* bye reason=server_shutdown\n"
 # Before it is open.
 
 
+@pytest.mark.promise("lines-no-notices")
+@pytest.mark.parametrize("notices", [True, False])
 @pytest.mark.parametrize("protocol", FOREIGN)
-def test_foreign_protocol_in_chat_gets_its_answer_only(protocol: str) -> None:
-    with SteppedHub(mode="chat", history=10) as hub, closing(hub.join(1)) as (witness,):
-        hub.say(witness, b"history\n")
-        take_all(witness)
-        with closing(hub.join(1, opening=True)) as (peer,):
-            hub.say(peer, FOREIGN[protocol])
-            assert peer.rest() == reply_to(protocol, hub.hub.status.hint)
-        hub.turns_until(hub.endings)
-        end = hub.ending()
-        assert (end["reason"], end["detail"]) == ("wrong_protocol", f"protocol={protocol}")
-        assert (end["nick"], end["room"]) == ("", "")
-        assert witness.nothing_waits()
-
-
-@pytest.mark.parametrize("protocol", FOREIGN)
-def test_foreign_opener_unread_at_50_ms_gets_its_answer_only(protocol: str) -> None:
-    one_a_turn = Budgets(turn_bytes=1)
-    with SteppedHub(one_a_turn, mode="chat") as hub, closing(hub.join(2, opening=True)) as peers:
+def test_foreign_protocol_in_chat_gets_its_answer_only(protocol: str, notices: bool) -> None:
+    """It comes in two parts, and the second of one peer is unread when its pause is over."""
+    stage = Stage(mode="chat", history=10, notices=notices, budgets=Budgets(turn_bytes=1))
+    stage.hub.status.page_port = 8123
+    [witness] = stage.join()
+    witness.send(b"history\n")
+    stage.rest()
+    heard, peers = witness.got, stage.arrive(2)
+    for part in (FOREIGN[protocol][:2], FOREIGN[protocol][2:]):
+        stage.rest()
         for peer in peers:
-            hub.deliver(peer, FOREIGN[protocol])
-        hub.now_s += 3600
-        hub.turns(3)
-        for peer in peers:
-            assert peer.rest() == reply_to(protocol, hub.hub.status.hint)
+            peer.send(part)
+    stage.kernel.now += 3600
+    stage.rest()
+    hint = stage.hub.status.hint
+    assert "port 8123" in hint
+    assert {peer.got for peer in peers} == {reply_to(protocol, hint)}
+    for peer in peers:
+        peer.half_close()
+    stage.rest()
+    ends = {(end["reason"], end["detail"], end["nick"], end["room"]) for end in stage.ends}
+    assert ends == {("wrong_protocol", f"protocol={protocol}", "", "")}
+    assert witness.got == heard
 
 
-@pytest.mark.parametrize("half", [True, False], ids=["half-close", "close"])
-def test_end_of_stream_without_a_byte_closes_silently(half: bool) -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (witness,):
-        take_all(witness)
-        with closing(hub.join(1, opening=True)) as (peer,):
-            if half:
-                hub.deliver(peer, b"", fin=True)
-            else:
-                peer.close()
-            hub.turns_until(hub.endings)
-            assert not half or peer.rest() == b""
-        end = hub.ending()
-        assert (end["reason"], end["bytes_out"], end["room"]) == ("peer_closed", 0, "")
-        assert witness.nothing_waits()
+@pytest.mark.parametrize("way", ["half_close", "close"])
+def test_end_of_stream_without_a_byte_closes_silently(way: str) -> None:
+    stage = Stage(mode="chat")
+    [witness] = stage.join()
+    heard, [peer] = witness.got, stage.arrive()
+    stage.rest()
+    getattr(peer, way)()
+    stage.rest()
+    [end] = stage.ends
+    assert (end["reason"], end["bytes_out"], end["room"]) == ("peer_closed", 0, "")
+    assert peer.got == b"" and witness.got == heard
 
 
 @pytest.mark.parametrize("notices", [True, False])
@@ -97,16 +94,7 @@ def test_opening_client_counts_as_open_and_is_no_member(websocket: bool) -> None
         with Peer(hub.port) as late:
             hub.turns_until(lambda: hub.hub.counters.refused)
             assert b"server_full" in late.rest()
-        assert hub.hub.maker.summary(hub.now_s).clients.open == 1
-
-
-def test_opening_client_counts_for_its_address() -> None:
-    hosts = FromAfar("203.0.113.1", "203.0.113.1")
-    with (
-        SteppedHub(sockets=hosts, mode="chat", max_per_ip=1) as hub,
-        closing(hub.join(2, opening=True)) as (_, late),
-    ):
-        assert b"per_ip_limit" in late.rest()
+        assert summary(hub.hub, hub.now_s).clients.open == 1
 
 
 # What opens it.
@@ -114,15 +102,14 @@ def test_opening_client_counts_for_its_address() -> None:
 
 @pytest.mark.promise("limits-newcomer")
 def test_silent_client_is_open_after_50_ms_and_not_before() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1, opening=True)) as (peer,):
-        client = hub.client(peer)
-        hub.now_s += 0.9 * hub.hub.limits.opening_s
-        hub.turns(2)
-        assert client.phase is Phase.OPENING and peer.nothing_waits()
-        hub.now_s += 0.2 * hub.hub.limits.opening_s
-        hub.turns()
-        assert client.phase is Phase.OPEN
-        assert take_all(peer) == WELCOME % (1, b"nobody else")
+    stage = Stage(mode="chat")
+    [silent] = stage.arrive()
+    stage.rest()
+    stage.pass_time(0.045)
+    assert stage.client(silent).phase is Phase.OPENING and silent.got == b""
+    stage.pass_time(0.010)
+    assert stage.client(silent).phase is Phase.OPEN
+    assert silent.got == WELCOME % (1, b"nobody else")
 
 
 @pytest.mark.parametrize(
@@ -156,22 +143,6 @@ def test_unfinished_line_opens_a_client_at_its_end_of_stream() -> None:
         assert peer.rest() == WELCOME % (1, b"nobody else") + b"* guest-1 joined\n<guest-1> hi\n"
 
 
-def test_clients_that_open_in_one_turn_are_as_many_as_its_budget() -> None:
-    with SteppedHub(Budgets(starts=2), mode="chat") as hub, closing(hub.join(5, opening=True)):
-        hub.now_s += 2 * hub.hub.limits.opening_s
-        members = []
-        for _ in range(3):
-            hub.turns()
-            members.append(len(hub.hub.rooms.lobby.members))
-        assert members == [2, 4, 5]
-
-
-@pytest.mark.parametrize("mode", ["echo", "broadcast"])
-def test_line_client_of_a_relay_mode_is_open_at_once(mode: str) -> None:
-    with SteppedHub(mode=mode) as hub, closing(hub.join(1, opening=True)) as (peer,):
-        assert hub.client(peer).phase is Phase.OPEN
-
-
 def test_browser_is_open_when_its_handshake_is_done() -> None:
     with SteppedHub(mode="chat") as hub, ExitStack() as stack:
         browser = stack.enter_context(Peer(hub.ws_port))
@@ -185,12 +156,3 @@ def test_browser_is_open_when_its_handshake_is_done() -> None:
         hub.say(browser, handshake[-2:])
         assert client.phase is Phase.OPEN and client.id in hub.hub.rooms.lobby.members
         assert b"welcome to hubbub" in browser.read_until(b"commands")
-
-
-def test_silent_client_comes_and_goes_without_a_notice() -> None:
-    with SteppedHub(mode="chat") as hub, closing(hub.join(1)) as (witness,):
-        take_all(witness)
-        with closing(hub.join(1)) as (silent,):
-            assert take_all(silent) == WELCOME % (2, b"1 other")
-        hub.turns_until(hub.endings)
-        assert witness.nothing_waits()

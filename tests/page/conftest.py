@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.e2e.programs import require
-from tests.page.support import FLAGS, Tab, open_tab
+from tests.page.support import FLAGS, Served, Tab, open_tab, serving
 from tests.support import HubProcess
 
 
@@ -32,3 +32,10 @@ def hub() -> Iterator[HubProcess]:
     """A chat hub as a process of its own."""
     with HubProcess() as process:
         yield process
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """The page over a stand-in hub, which starts much sooner than a real one."""
+    with serving() as page:
+        yield page

@@ -4,20 +4,16 @@ The sync interface of playwright keeps an asyncio loop running in the test's thr
 browser lives, so nothing in these tests may call asyncio.run in that thread.
 """
 
-from __future__ import annotations
-
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, WebSocket, expect
 
-from hub.config.settings import Settings
-from hub.control.mailbox import Mailbox
 from tests.support import PATIENCE_S, until
-from tests.unit.web.support import Clock, StandInHub, make_summary
-from web.thread import WebThread
+from tests.unit.web import support
 
 PATIENCE_MS: Final = PATIENCE_S * 1000
 FLAGS: Final = (
@@ -30,7 +26,7 @@ FLAGS: Final = (
 )
 WIDE: Final = (1440, 900)
 NARROW: Final = (320, 800)
-HUB_IS_GONE: Final = re.compile(r"WebSocket connection to '.*' failed|net::ERR_CONNECTION_REFUSED")
+HUB_IS_GONE: Final = re.compile(r"WebSocket connection to '.*' failed|net::ERR_(CONNECTION_|EMPTY_RESPONSE)")
 """What the browser itself writes into the console when nobody listens; no page can prevent that."""
 
 NETWORK_CHANGED: Final = "net::ERR_NETWORK_CHANGED"
@@ -56,19 +52,19 @@ class Tab:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
 
-    def _connected(self, socket: WebSocket) -> None:
-        if socket.url.endswith("/live"):
-            socket.on("framesent", lambda data: self.sent.append(str(data)))
+    def _connected(self, opened: WebSocket) -> None:
+        if opened.url.endswith("/live"):
+            opened.on("framesent", lambda data: self.sent.append(str(data)))
 
-    def open(self, url: str) -> Tab:
+    def open(self, url: str) -> "Tab":
         """Load the page and wait until it is live."""
         return self._load(lambda: self.page.goto(url))
 
-    def reload(self) -> Tab:
+    def reload(self) -> "Tab":
         """Load it anew and wait until it is live."""
         return self._load(self.page.reload)
 
-    def _load(self, load: Callable[[], object]) -> Tab:
+    def _load(self, load: Callable[[], object]) -> "Tab":
         for _ in range(LOADS_MAX):
             before = len(self.errors)
             load()
@@ -117,29 +113,13 @@ class Tab:
         return until(lambda: self.page.evaluate(expression))
 
 
-class Served:
-    """The real page over a stand-in hub, which says what no real one would. The test moves its time."""
-
-    def __init__(self, port: int = 0) -> None:
-        self._mailbox = Mailbox()
-        self.hub = StandInHub(self._mailbox)
-        self._clock = Clock()
-        self._page = WebThread(Settings(web_port=port), self._mailbox, clock=self._clock)
-        self.url = ""
+class Served(support.Served):
+    """The real page over a stand-in hub."""
 
     def publish(self, **changed: Any) -> None:
         """A second later: the rows there were are old, and the page is never stale."""
-        self._clock.now_s += 1.0
-        self._page.gateway.publish(make_summary(**{"taken_s": self._clock.now_s, **changed}))
-
-    def start(self) -> None:
-        self.hub.start()
-        self.url = self._page.start()
-
-    def stop(self) -> None:
-        self._page.stop()
-        self.hub.stop()
-        self._mailbox.close()
+        self.clock.now_s += 1.0
+        super().publish(**{"taken_s": self.clock.now_s, **changed})
 
 
 @contextmanager
@@ -147,11 +127,20 @@ def serving(port: int = 0, **published: Any) -> Iterator[Served]:
     """One that has published once."""
     served = Served(port)
     served.publish(**published)
-    try:
-        served.start()
+    with served:
         yield served
-    finally:
-        served.stop()
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that two hubs may have in turn, and nobody else meanwhile.
+
+    A listener may take what another socket merely holds, if both allow it (SO_REUSEADDR, socket(7)).
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """A client that is closed leaves the table and stands in the list of closed ones, with the reason."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 
@@ -14,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_an_evicted_client_leaves_the_table_for_the_closed_list(tab: Tab) -> None:
-    with HubProcess("--max-line", "256") as hub, closing([hub.peer(), hub.peer()]) as (abuser, _):
+    with HubProcess("--max-line", "256") as hub, closing([hub.peer(), hub.peer()]) as (abuser, quitter):
         abuser.send(b"/nick mallory\n")
         tab.open(hub.url)
         tab.wait_for_column("nick", ["mallory", "guest-2"])
@@ -27,6 +25,13 @@ def test_an_evicted_client_leaves_the_table_for_the_closed_list(tab: Tab) -> Non
         expect(tab['#reasons [data-key="line_too_long"] dd'].first).to_have_text("1")
         expect(tab.figure("evicted")).to_have_text("1")
         expect(tab["#no-closed"]).to_be_hidden()
+        quitter.send(b"/quit\n")
+        expect(tab["#closed li"]).to_have_count(2, timeout=PATIENCE_MS)
+        tab["#evicted-only"].check()
+        expect(tab["#closed li"]).to_have_count(1)
+        expect(tab["#closed li strong"]).to_have_text("line too long")
+        expect(tab.figure("evicted")).to_have_text("1")
+        expect(tab["#kept"]).to_have_text("2 kept")
 
 
 def test_an_idle_client_is_shown_with_how_late_that_was(tab: Tab) -> None:
@@ -35,19 +40,6 @@ def test_an_idle_client_is_shown_with_how_late_that_was(tab: Tab) -> None:
         closed = tab['#closed li[data-reason="idle"]']
         expect(closed).to_contain_text("idle", timeout=PATIENCE_MS)
         expect(closed).to_contain_text("late")
-
-
-def test_a_client_that_left_is_told_from_an_evicted_one(tab: Tab) -> None:
-    with HubProcess("--max-line", "256") as hub, closing([hub.peer(), hub.peer()]) as (quitter, abuser):
-        tab.open(hub.url)
-        quitter.send(b"/quit\n")
-        abuser.send(b"x" * 300 + b"\n")
-        expect(tab["#closed li"]).to_have_count(2, timeout=PATIENCE_MS)
-        tab["#evicted-only"].check()
-        expect(tab["#closed li"]).to_have_count(1)
-        expect(tab["#closed li strong"]).to_have_text("line too long")
-        expect(tab.figure("evicted")).to_have_text("1")
-        expect(tab["#kept"]).to_have_text("2 kept")
 
 
 @pytest.mark.promise("page-shows")

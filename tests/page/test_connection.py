@@ -3,8 +3,6 @@
 The module as the browser loads it, on a network, a clock and a dice that the test moves; so nothing waits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,9 +93,7 @@ def test_it_is_stale_after_three_seconds_without_news(stage: Tab) -> None:
 
 
 @pytest.mark.promise("page-stale")
-def test_the_page_is_stale_when_the_hub_is_silent_for_four(
-    stage: Tab,
-) -> None:
+def test_the_page_is_stale_when_the_hub_is_silent_for_four(stage: Tab) -> None:
     """A publication is due each second, so one of a second ago is as new as can be."""
     seen = play(
         stage,

@@ -1,14 +1,12 @@
 """For everybody: axe-core in light and dark, wide and narrow; themes; nothing sideways."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from tests.page.support import NARROW, WIDE, Tab, open_tab
+from tests.page.support import NARROW, WIDE, Served, Tab, open_tab
 from tests.support import HubProcess, closing, until
 
 pytestmark = pytest.mark.browser
@@ -66,10 +64,10 @@ def test_a_wide_screen_shows_all_of_it_at_once(tab: Tab, hub: HubProcess) -> Non
         assert tab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
-def test_a_theme_that_was_chosen_stays(browser: Browser, hub: HubProcess) -> None:
+def test_a_theme_that_was_chosen_stays(browser: Browser, served: Served) -> None:
     with open_tab(browser, color_scheme="light") as tab:
         ground = "getComputedStyle(document.body).backgroundColor"
-        tab.open(hub.url)
+        tab.open(served.url)
         light = tab.page.evaluate(ground)
         tab["#theme"].select_option("dark")
         dark = tab.page.evaluate(ground)
@@ -89,16 +87,16 @@ def test_nothing_is_animated_for_who_asked_for_that(browser: Browser, hub: HubPr
         assert tab.page.evaluate("document.getAnimations().length") == 0
 
 
-def test_forced_colours_keep_the_lines_of_the_figures(browser: Browser, hub: HubProcess) -> None:
+def test_forced_colours_keep_the_lines_of_the_figures(browser: Browser, served: Served) -> None:
     with open_tab(browser, forced_colors="active") as tab:
-        tab.open(hub.url)
+        tab.open(served.url)
         stroke = "getComputedStyle(document.querySelector('.stroke')).stroke"
         text = "getComputedStyle(document.body).color"
         assert tab.page.evaluate(stroke) == tab.page.evaluate(text)
 
 
-def test_without_scripts_the_page_points_to_the_json(browser: Browser, hub: HubProcess) -> None:
+def test_without_scripts_the_page_points_to_the_json(browser: Browser, served: Served) -> None:
     with open_tab(browser, java_script_enabled=False) as tab:
-        tab.page.goto(hub.url)
+        tab.page.goto(served.url)
         expect(tab["noscript a"]).to_have_count(4)
         assert "needs JavaScript" in (tab["noscript p"].text_content() or "")

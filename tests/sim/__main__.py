@@ -5,19 +5,19 @@ python -m tests.sim --seeds 0-100000
 python -m tests.sim --kept tests/sim/kept/some.json
 """
 
-from __future__ import annotations
-
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from tests.sim.plan import Plan, load, make_plan
-from tests.sim.shrink import shrink
+from tests.sim.plan import Plan, Step, load, make_plan
 from tests.sim.world import World
 
 KEPT = Path(__file__).parent / "kept"
+MOST_RUNS = 1500
+"""So many runs may make a failing one shorter."""
 
 
 def failure_of(plan: Plan) -> Exception | None:
@@ -30,7 +30,6 @@ def failure_of(plan: Plan) -> Exception | None:
 
 
 def main() -> int:
-    """Exit code 1 when something went wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds")
@@ -58,7 +57,9 @@ def _many(seeds: range, turns: int, fixed: dict[str, Any], keep_going: bool) -> 
     for seed in seeds:
         plan = make_plan(seed, turns, **fixed)
         failure = failure_of(plan)
-        progress.one_more(seed)
+        progress.count += 1
+        if progress.count % 100 == 0:
+            print(f"up to seed {seed}: {progress}", flush=True)
         if failure is None:
             continue
         failed += 1
@@ -72,35 +73,53 @@ def _many(seeds: range, turns: int, fixed: dict[str, Any], keep_going: bool) -> 
 
 def keep(plan: Plan, failure: Exception, name: str) -> str:
     """Make a run that fails short, and write it down where the quick tests find it; says where."""
-    small = shrink(plan, failure, failure_of)
+    small = shrink(plan, failure)
     path = KEPT / f"{name}.json"
     small.save(path)
     return f"{len(plan.steps)} steps became {len(small.steps)}: {path}"
 
 
+def shrink(plan: Plan, failure: Exception) -> Plan:
+    """The shortest list of steps that is found by leaving out ever smaller parts (delta debugging)."""
+    wanted, runs = _kind(failure), MOST_RUNS
+    steps, size = plan.steps, max(1, len(plan.steps) // 2)
+
+    def fails(fewer: list[Step]) -> bool:
+        found = failure_of(plan.without(fewer))
+        return found is not None and _kind(found) == wanted
+
+    while runs > 0:
+        at, before = 0, len(steps)
+        while at < len(steps) and runs > 0:
+            fewer = steps[:at] + steps[at + size :]
+            runs -= 1
+            if fails(fewer):
+                steps = fewer
+            else:
+                at += size
+        if size == 1 and len(steps) == before:
+            break
+        size = max(1, size // 2)
+    return plan.without(steps)
+
+
+def _kind(failure: Exception) -> tuple[str, str]:
+    """What is alike in two failures of one cause: the words, and not the numbers."""
+    return type(failure).__name__, re.sub(r"[^a-z ]+", "", str(failure).lower())[:40]
+
+
 class Progress:
-    """How many seeds were run, and how many a second; a line every ten seconds."""
+    """How many seeds were run, and how many a second."""
 
-    def __init__(self, every_s: float = 10.0) -> None:
-        self.count = 0
-        self._every_s, self._began = every_s, time.monotonic()
-        self._told = self._began
-
-    def one_more(self, seed: int) -> None:
-        """This seed has been run."""
-        self.count += 1
-        if time.monotonic() - self._told >= self._every_s:
-            self._told = time.monotonic()
-            print(f"up to seed {seed}: {self}", flush=True)
+    def __init__(self) -> None:
+        self.count, self._began = 0, time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
         return time.monotonic() - self._began
 
     @property
     def per_s(self) -> float:
-        """Seeds a second."""
         return self.count / max(self.seconds, 1e-6)
 
     def __str__(self) -> str:

@@ -7,13 +7,14 @@ only have changed along with a number that was counted anyway is looked at when 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from hub.loop.snapshot_maker import queued_bytes
 from tests.sim.client_invariants import ClientInvariants
 from tests.sim.clocks import Clocks
 from tests.sim.fakes import SimSpare
 from tests.sim.kernel import ERR, fail
+from tests.support import queued_bytes
 
 if TYPE_CHECKING:
     from hub.rooms.room import Room
@@ -25,8 +26,6 @@ THOROUGH_TURNS = 8
 
 
 class Checks:
-    """Looks at one world."""
-
     def __init__(self, world: World) -> None:
         self._world = world
         self.clocks = Clocks(world)
@@ -49,7 +48,6 @@ class Checks:
     # Around a turn.
 
     def before_turn(self) -> None:
-        """What is counted anew in each turn."""
         hub = self._world.hub
         self._accepts, self._sends = hub.sockets.calls["accept"], hub.sockets.calls["send"]
         self._bytes_in = hub.counters.bytes_in
@@ -108,34 +106,26 @@ class Checks:
         """What epoll has is what is open: clients, listeners while they are looked at, the bell."""
         world, hub = self._world, self._world.hub
         acceptor, items, fds = world.hub.acceptor, world.kernel.epoll.items, world.kernel.fds
-        now = (
-            len(hub.connections.by_fd),
-            len(items),
-            len(fds),
-            hub.poller.calls["epoll_ctl"],
-            acceptor.resumes_at,
-        )
+        clients, calls = hub.connections.by_fd, hub.poller.calls["epoll_ctl"]
+        now = len(clients), len(items), len(fds), calls, acceptor.resumes_at
         before, self._registrations = self._registrations, now
         if now == before and not self._thorough:
             return
-        wanted = set(hub.connections.by_fd) | set(world.mailbox.bells)
+        wanted = {*clients, *world.mailbox.bells}
         listeners = set(acceptor.listeners)
-        if acceptor.resumes_at is None:
+        if acceptor.resumes_at == math.inf:
             wanted |= listeners
         items.keys() == wanted or fail("epoll has", set(items), "and open is", wanted)
         spare = acceptor.spare
         assert isinstance(spare, SimSpare)
-        held = len(hub.connections.by_fd) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
+        held = len(clients) + len(listeners) + len(world.mailbox.bells) + spare.held + 4
         len(fds) == held or fail(f"{len(fds)} descriptors, {held} are accounted for")
 
     def _connections(self) -> None:
         """Accepted = open + closed, one reason and one ending each."""
         hub, world, closed = self._world.hub, self._world, self._closed
-        accepted, there, ending = (
-            hub.counters.accepted,
-            len(hub.connections.clients),
-            len(hub.connections.closing),
-        )
+        clients, closing = hub.connections.clients, hub.connections.closing
+        accepted, there, ending = hub.counters.accepted, len(clients), len(closing)
         accepted == there + closed or fail(f"accepted {accepted}, open {there}, closed {closed}")
         ends = len(self._ended)
         ends + ending == closed or fail(f"closed {closed}, in the ledger {ends}, ending {ending}")
@@ -144,11 +134,7 @@ class Checks:
         if now == before and not self._thorough:
             return
         accepted == world.kernel.accepted or fail("accept was called", world.kernel.accepted, "times")
-        both = {
-            client.fd: client
-            for group in (hub.connections.clients, hub.connections.closing)
-            for client in group.values()
-        }
+        both = {client.fd: client for client in (*clients.values(), *closing.values())}
         both == hub.connections.by_fd or fail("by number", list(hub.connections.by_fd), "by id", list(both))
         addresses = sum(hub.connections.per_address.values())
         addresses == there or fail("addresses count", addresses, "clients", there)
@@ -193,9 +179,7 @@ class Checks:
         """Promise 6: the hub's two sides, and delivered once more from what the kernels took."""
         world, account = self._world, self._world.hub.account
         left, right = account.owed + account.replayed, account.delivered + account.skipped + account.unsent
-        left == right + queued or fail(
-            f"owed and replayed {left}, accounted for {right + queued}: {account}, {queued}"
-        )
+        left == right + queued or fail(f"owed and replayed {left}, accounted for {right} and {queued} queued")
         if self._thorough:
             its = queued_bytes(world.hub.connections.by_fd.values())
             its == queued or fail(f"queued are {queued}, and the hub says {its}")
@@ -203,9 +187,8 @@ class Checks:
         if sends != self._read_at or self._thorough:
             self._read_at, self._taken = sends, self._read_streams()
         least, most = self._taken
-        least <= account.delivered <= most or fail(
-            f"delivered {account.delivered}, kernels took {least} to {most}"
-        )
+        said = account.delivered
+        least <= said <= most or fail(f"delivered {said}, kernels took {least} to {most}")
 
     def _read_streams(self) -> tuple[int, int]:
         """What the kernels took, at least and at most, as the streams of all peers say."""

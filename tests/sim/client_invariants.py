@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.loop.client_factory import MESSAGE_BYTES
+from hub.loop.admission import MESSAGE_BYTES
 from hub.rooms.room import Room
 from hub.session.client import Client, Phase
 from tests.sim.kernel import OUT, fail
@@ -18,8 +18,6 @@ _WRITTEN = (Phase.OPEN, Phase.FLUSHING)
 
 
 class ClientInvariants:
-    """Looks at the clients of one world."""
-
     def __init__(self, world: World) -> None:
         self._world = world
         self.pressure = Pressure(world)
@@ -36,9 +34,8 @@ class ClientInvariants:
             owed = self._items(client) if outbox.items or outbox.item_bytes else 0
             queued += lag - outbox.own_bytes + owed + (partial.owed if partial else 0)
             lag >= outbox.own_bytes >= 0 or fail(f"{name} lags {lag}")
-            outbox.item_bytes <= most_items or fail(
-                f"{name} has {outbox.item_bytes} of items, at most {most_items}"
-            )
+            size = outbox.item_bytes
+            size <= most_items or fail(f"{name} has {size} of items, at most {most_items}")
             lag <= most_lag or fail(f"{name} lags {lag}, at most {most_lag}")
             size = len(partial.wire) if partial else 0
             size <= most_partial or fail(f"{name} has a partial line of {size}")
@@ -79,11 +76,8 @@ class ClientInvariants:
             client.sock.refused or fail(f"{client.peer} is armed, and its kernel took all")  # type: ignore[attr-defined]
             return
         client.outbox.blocked and fail(f"{client.peer} is blocked, and not armed")
-        if (
-            client.sock.refused
-            and client.phase in _WRITTEN
-            and not (client.outbox.closed or client.close.peer_error)
-        ):  # type: ignore[attr-defined]
+        is_written = client.phase in _WRITTEN and not (client.outbox.closed or client.close.peer_error)
+        if is_written and client.sock.refused:  # type: ignore[attr-defined]
             fail(f"{client.peer} was refused bytes, and nobody waits for room")
 
     def _items(self, client: Client) -> int:
@@ -113,9 +107,8 @@ class ClientInvariants:
         hub, epoll = self._world.hub, self._world.kernel.epoll
         readable, flush, items, ready = hub.ready.readable, hub.ready.writable, epoll.items, epoll.ready
         for id, client in hub.connections.clients.items():
-            client.close.reason is None or id in hub.ready.closing or fail(
-                f"{client.peer} has a reason, and is left"
-            )
+            is_left = client.close.reason is not None and id not in hub.ready.closing
+            is_left and fail(f"{client.peer} has a reason, and is left")
             tcp: Tcp = client.sock  # type: ignore[assignment]
             if (tcp.input or tcp.shut_in) and id not in readable and client.is_reading:
                 items[client.fd] in ready or fail(f"{client.peer} has input that nobody reads")
@@ -133,3 +126,33 @@ class ClientInvariants:
             subscribers <= mine or fail("subscribers of", room.name)
             not trailing or trailing.keys() <= subscribers or fail("trailing of", room.name)
         members == 0 or fail(f"rooms have {-members} too many members")
+
+
+def watch_the_closes(world: World) -> None:
+    """From now on a look at each client whose descriptor is about to be closed."""
+    closer = world.loop.hub.closer
+    close = closer.close
+
+    def watched(client: Client, now: float) -> None:
+        # A client that is given up while it takes nothing has a timer of its own.
+        if client.phase is not Phase.CLOSED and client.outbox.is_empty:
+            _was_given_time(world, client)
+        close(client, now)
+
+    closer.close = watched  # type: ignore[method-assign]
+
+
+def _was_given_time(world: World, client: Client) -> None:
+    """The peer's end came; or it was waited for; or the drain is over, or too many linger already."""
+    tcp: Tcp = client.sock  # type: ignore[assignment]
+    hub, loop, now = world.hub, world.loop, world.kernel.now
+    if tcp.shut_in or tcp.has_failed or now >= loop.drained_by:
+        return
+    lingering = sum(other.phase is Phase.LINGERING for other in hub.connections.closing.values())
+    if client.phase is not Phase.LINGERING and lingering >= hub.budgets.lingering:
+        return
+    if tcp.shut_at is None:
+        fail(f"{client.peer} is closed right behind its last line ({client.close.reason})")
+    waited_s = now - tcp.shut_at
+    is_enough = waited_s >= hub.limits.linger_s
+    is_enough or fail(f"{client.peer} is closed after {waited_s} s ({client.close.reason})")

@@ -1,7 +1,5 @@
 """What one turn of a staged hub did, call by call; and how much of the hub's source ran meanwhile."""
 
-from __future__ import annotations
-
 import socket
 import sys
 from collections import Counter
@@ -27,15 +25,9 @@ class Turn:
     counted: Counter[str] = field(default_factory=Counter)
 
     def count(self, call: str) -> int:
-        """How often it made this call."""
         return sum(name == call for name, _, _ in self.calls)
 
-    def bytes(self, call: str) -> int:
-        """How much these calls moved."""
-        return sum(size for name, _, size in self.calls if name == call)
-
     def by_fd(self, call: str) -> Counter[int]:
-        """The same for each descriptor."""
         sizes: Counter[int] = Counter()
         for name, fd, size in self.calls:
             if name == call:
@@ -44,37 +36,30 @@ class Turn:
 
 
 class CountingSockets(SimSockets):
-    """Notes each call of the turn under way."""
-
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.turn = Turn()
 
     def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
-        """Note the try."""
         self.turn.calls.append(("accept", listener.fileno(), 0))
         return super().accept(listener)
 
     def receive(self, sock: socket.socket, size: int) -> bytes | None:
-        """Note what came."""
         fd, data = sock.fileno(), super().receive(sock, size)
         self.turn.calls.append(("recv", fd, len(data or b"")))
         return data
 
     def has_input(self, sock: socket.socket) -> bool:
-        """Note the look."""
         self.turn.calls.append(("peek", sock.fileno(), 0))
         return super().has_input(sock)
 
     def send(self, sock: socket.socket, data: bytes) -> int:
-        """Note what was taken, nothing where the peer is gone."""
         self.turn.calls.append(("try", sock.fileno(), len(data)))
         taken = super().send(sock, data)
         self.turn.calls.append(("send", sock.fileno(), taken))
         return taken
 
     def send_many(self, sock: socket.socket, buffers: Sequence[bytes]) -> int:
-        """The same."""
         self.turn.calls.append(("try", sock.fileno(), sum(map(len, buffers))))
         self.turn.calls.append(("parts", sock.fileno(), len(buffers)))
         taken = super().send_many(sock, buffers)
@@ -82,7 +67,6 @@ class CountingSockets(SimSockets):
         return taken
 
     def close(self, sock: socket.socket) -> None:
-        """Note it."""
         self.turn.calls.append(("close", sock.fileno(), 0))
         super().close(sock)
 

@@ -6,8 +6,6 @@ it is no failure. EPOLL_CTL_DEL, which needs no memory whatever epoll_ctl(2) all
 ringing of an eventfd that does not block cannot fail.
 """
 
-from __future__ import annotations
-
 import errno as e
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,8 +15,7 @@ import pytest
 from hub.loop.assembly import Hub
 from tests.sim.fakes import SimSpare
 from tests.sim.kernel import Epoll, error
-from tests.sim.listening import Listener
-from tests.sim.tcp import Tcp
+from tests.sim.tcp import Listener, Tcp
 
 PLAUSIBLE: dict[str, tuple[int, ...]] = {
     # accept(2), "Error handling": network errors that were pending; EPERM of a firewall or security module.
@@ -54,8 +51,6 @@ class Fault(NamedTuple):
 
 
 class Faults:
-    """Counts the calls that may fail, and makes one of them do so."""
-
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         self.fault: Fault | None = None
@@ -74,7 +69,6 @@ class Faults:
         patch.setattr(SimSpare, "refill", lambda spare: self._refill(spare, refill))
 
     def start(self, hub: Hub, fault: Fault | None) -> None:
-        """Count from 0 on again."""
         self.calls, self.fault, self.struck, self.was_open = [], fault, None, False
         self.hub = hub
 

@@ -3,8 +3,6 @@
 The hub's own code stays: how masks are kept, how errors become reasons, how commands are taken.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 from collections import deque
@@ -15,50 +13,40 @@ from hub.loop.event_loop import EventLoop
 from hub.net.poller import Poller
 from hub.net.sockets import Sockets, SpareDescriptor
 from tests.sim.kernel import Bell, Description, Kernel
-from tests.sim.listening import Listener
+from tests.sim.tcp import Listener
 
 
 class SimPoller(Poller):
-    """The hub's poller on a simulated epoll."""
-
     def __init__(self, trigger: str, kernel: Kernel) -> None:
         super().__init__(trigger, cast(select.epoll, kernel.epoll))
 
 
 class SimSockets(Sockets):
-    """The hub's sockets; listeners come from the simulated kernel, and all others from these."""
-
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
         self._kernel = kernel
         self.listeners: list[Listener] = []
 
     def listen(self, host: str, port: int) -> list[tuple[socket.socket, str]]:
-        """A listener on the next port."""
         listener = Listener(self._kernel, 9000 + len(self.listeners))
         self.listeners.append(listener)
         return [(cast(socket.socket, listener), f"127.0.0.1:{listener.port}")]
 
     def spare(self) -> SpareDescriptor:
-        """A number kept back."""
         return SimSpare(self._kernel)
 
 
 class SimSpare(SpareDescriptor):
-    """A descriptor of the simulated kernel."""
-
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         super().__init__()
 
     def release(self) -> None:
-        """Give it up."""
         if self._fd is not None:
             self._kernel.close(self._fd)
             self._fd = None
 
     def refill(self) -> bool:
-        """Take it back."""
         if self._fd is None:
             try:
                 self._fd = self._kernel.open(Description())
@@ -68,22 +56,14 @@ class SimSpare(SpareDescriptor):
 
     @property
     def held(self) -> bool:
-        """Whether there is one."""
         return self._fd is not None
 
 
 class SimMailbox(Mailbox):
-    """The hub's mailbox with a simulated bell."""
-
     def __init__(self, kernel: Kernel) -> None:
         self._commands = deque()
         self._bell = Bell()
-        self._fd = kernel.open(self._bell)
-
-    @property
-    def bells(self) -> tuple[int, ...]:  # type: ignore[override]
-        """One: signals are no business of a simulation."""
-        return (self._fd,)
+        self.bells = (kernel.open(self._bell),)  # One: signals are no business of a simulation.
 
     def _ring(self) -> None:
         self._bell.ring()

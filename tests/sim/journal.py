@@ -7,8 +7,6 @@ and for gaps that it is told of. What was delivered is added up, and the hub's a
 to the byte.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 
@@ -17,7 +15,7 @@ from hub.rooms.chunk import Chunk
 from hub.rooms.log import Log
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from tests.sim.kernel import Violation
+from tests.sim.kernel import fail
 
 TAG = re.compile(rb"p(\d+)\.(\d+)~")
 """Stands in every line that is followed: who says it, and its number."""
@@ -48,10 +46,9 @@ class Journal:
     """By peer, the numbers of its lines with their text, room by room."""
 
     def note(self, room: int, chunk: Chunk) -> None:
-        """A room got these lines."""
         log = self.lines.setdefault(room, [])
         if chunk.first_line != len(log) or chunk.count != chunk.lf.count(b"\n"):
-            raise Violation(f"room {room} numbers its lines {chunk.first_line}, and there were {len(log)}")
+            fail(f"room {room} numbers its lines {chunk.first_line}, and there were {len(log)}")
         for line in chunk.lf.split(b"\n")[:-1]:
             log.append(line)
             if found := TAG.search(line):
@@ -61,27 +58,21 @@ class Journal:
         """A client joined, and is shown the room's lines from number `start` on."""
         stays = self.stays.setdefault(peer, [])
         before = max((stay.stop or 0 for stay in stays if stay.room == room), default=0)
-        if start < before:
-            raise Violation(f"{peer} hears line {start} again, it was there until {before}")
+        start >= before or fail(f"{peer} hears line {start} again, it was there until {before}")
         stays.append(Stay(room, start))
 
     def leave(self, room: int, peer: str, head: int) -> None:
-        """A client left."""
         stay = self.stays[peer][-1]
-        if stay.room != room or stay.stop is not None:
-            raise Violation(f"{peer} leaves room {room}, and it was in {stay}")
+        (stay.room == room and stay.stop is None) or fail(f"{peer} leaves room {room}, and it was in {stay}")
         stay.stop = head
 
 
 class JournaledLog(Log):
-    """A log that notes its chunks."""
-
     def __init__(self, log: Log, journal: Journal) -> None:
         super().__init__(log.number, self_echo=log.runs is None)
         self._journal = journal
 
     def seal(self) -> None:
-        """Note the new chunk."""
         count = len(self.chunks)
         super().seal()
         if len(self.chunks) > count:
@@ -89,14 +80,11 @@ class JournaledLog(Log):
 
 
 class JournaledRoom(Room):
-    """A room that notes what happens in it."""
-
     def __init__(self, name: str, key: str, account: Account, log: Log, journal: Journal) -> None:
         super().__init__(name, key, account, JournaledLog(log, journal))
         self._journal = journal
 
     def join(self, outbox: Outbox, history: int, most_bytes: int) -> None:
-        """Note which client comes, and from which line on it hears."""
         before = len(outbox.items)
         super().join(outbox, history, most_bytes)
         if outbox.id in self.subscribers:
@@ -104,7 +92,6 @@ class JournaledRoom(Room):
             self._journal.enter(self.log.number, outbox.owner.peer, outbox.next_line - shown)
 
     def leave(self, outbox: Outbox) -> None:
-        """Note which client goes."""
         if outbox.log is self.log:
             self._journal.leave(self.log.number, outbox.owner.peer, self.log.next_line)
         super().leave(outbox)
@@ -131,7 +118,6 @@ class Follower:
         self.closes = 0
 
     def read(self, taken: bytes | bytearray) -> None:
-        """More of the stream has come: `taken` is all of it."""
         if len(taken) == self._read:
             return
         self._wire += taken[self._read :]
@@ -145,7 +131,6 @@ class Follower:
                 self._read_lines()
 
     def heard(self, taken: bytes | bytearray) -> tuple[int, int]:
-        """What of it counts as delivered, at least and at most."""
         if len(taken) != self._read:
             self.read(taken)
         if not self._wire:
@@ -155,19 +140,22 @@ class Follower:
 
     def partial(self) -> tuple[int, int]:
         """Of the line that is not complete: the least and the most that may count as delivered."""
-        if not self._wire or self.refused or self._replayed or not self._head_done:
-            return 0, 0
-        tail = bytes(self._wire)
-        wanted = self._wanted()
-        if wanted is None:
+        tail, header, wanted = bytes(self._wire), 0, self._wanted()
+        if not tail or wanted is None or self.refused or self._replayed or not self._head_done:
             return 0, 0
         if self._websocket:
-            return self._partial_frame(tail, wanted)
-        if not wanted.startswith(tail.removesuffix(b"\r")):
+            if tail[0] & 0x0F not in (1, 2):
+                return 0, 0
+            if self.echoes is not None:
+                return len(tail), len(tail)
+            header = 2 if len(wanted) < 126 else 4
+        payload = tail[header:]
+        if not wanted.startswith(payload.removesuffix(b"\r")):
             return 0, 0
-        most = min(len(tail), len(wanted))
-        private = any(start.startswith(tail) or tail.startswith(start) for start in _PRIVATE)
-        return (0 if private or self._may_be_whisper(tail) else most), most
+        most = max(0, len(tail) - header + 1) if self._websocket else min(len(tail), len(wanted))
+        private = any(start.startswith(payload) or payload.startswith(start) for start in _PRIVATE)
+        may_be_whisper = payload.startswith(b"<") and b"> " not in payload
+        return (0 if private or may_be_whisper else most), most
 
     def heard_all(self) -> bool:
         """The client is at the end of all its stays, and in the middle of nothing."""
@@ -204,7 +192,7 @@ class Follower:
     strips_telnet = True
 
     def _read_frames(self) -> None:
-        while (found := _frame(self._wire)) is not None:
+        while (found := frame(self._wire)) is not None:
             opcode, payload, size = found
             del self._wire[:size]
             self.pings += opcode == 9
@@ -227,9 +215,7 @@ class Follower:
             found = _REPLAYED.match(line)
             self._replayed = int(found[1]) if found else 0
         else:
-            raise Violation(
-                f"{self._peer} got {line[:80]!r} in place of {wanted and wanted[:80]!r} ({self._at})"
-            )
+            fail(f"{self._peer} got {line[:80]!r} in place of {wanted and wanted[:80]!r} ({self._at})")
 
     def _take(self, wire_size: int, size: int) -> None:
         if self.echoes is not None:
@@ -282,30 +268,12 @@ class Follower:
     def _skip(self, count: int) -> None:
         for _ in range(count):
             if self._wanted() is None:
-                raise Violation(
-                    f"{self._peer} is told of {count} lines, and there were not so many ({self._at})"
-                )
+                fail(f"{self._peer} is told of {count} lines, and there were not so many ({self._at})")
             assert self._at is not None
             self._at += 1
 
-    def _partial_frame(self, tail: bytes, wanted: bytes) -> tuple[int, int]:
-        if tail[0] & 0x0F not in (1, 2):
-            return 0, 0
-        if self.echoes is not None:
-            return len(tail), len(tail)
-        header = 2 if len(wanted) < 126 else 4
-        most = max(0, len(tail) - header + 1)
-        payload = tail[header:]
-        if not wanted.startswith(payload):
-            return 0, 0
-        private = any(start.startswith(payload) or payload.startswith(start) for start in _PRIVATE)
-        return (0 if private or self._may_be_whisper(payload) else most), most
 
-    def _may_be_whisper(self, tail: bytes) -> bool:
-        return tail.startswith(b"<") and b"> " not in tail
-
-
-def _frame(wire: bytearray) -> tuple[int, bytes, int] | None:
+def frame(wire: bytearray) -> tuple[int, bytes, int] | None:
     """Opcode, payload and size on the wire of the first frame, None while it is not complete."""
     if len(wire) < 2:
         return None

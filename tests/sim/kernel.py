@@ -80,8 +80,6 @@ class Item:
 
 
 class Bell(Description):
-    """An eventfd(2)."""
-
     rung = 0
 
     def events(self) -> int:
@@ -89,14 +87,11 @@ class Bell(Description):
         return IN if self.rung else 0
 
     def ring(self) -> None:
-        """Add one."""
         self.rung += 1
         self.wake(IN)
 
 
 class Epoll(Description):
-    """An epoll(7), with the methods of select.epoll."""
-
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
         self._kernel = kernel
@@ -105,7 +100,6 @@ class Epoll(Description):
         self._was_in_vain = False
 
     def register(self, fd: int, mask: int) -> None:
-        """EPOLL_CTL_ADD."""
         self._kernel.called("epoll_add", fd, mask)
         if fd in self.items:
             raise error(errno.EEXIST)
@@ -115,12 +109,10 @@ class Epoll(Description):
         item.set(mask)
 
     def modify(self, fd: int, mask: int) -> None:
-        """EPOLL_CTL_MOD."""
         self._kernel.called("epoll_mod", fd, mask)
         self._item(fd).set(mask)
 
     def unregister(self, fd: int) -> None:
-        """EPOLL_CTL_DEL."""
         self._kernel.called("epoll_del", fd)
         self._drop(self._item(fd))
 
@@ -151,14 +143,12 @@ class Epoll(Description):
         return found
 
     def has_events(self) -> bool:
-        """Whether a walk would find something."""
         return any(item.of.events() & item.mask for item in self.ready)
 
     def close(self) -> None:
         """Nothing to give back."""
 
     def let_go(self, of: Description) -> None:
-        """A description that is closed for good leaves by itself."""
         for item in [item for item in of.watchers if item.epoll is self]:
             self._drop(item)
 
@@ -202,7 +192,6 @@ class Kernel:
     # Descriptors.
 
     def open(self, of: Description) -> int:
-        """The lowest number that is free; EMFILE when there is none."""
         if len(self.fds) >= self.most_descriptors:
             raise error(errno.EMFILE)
         fd = next(number for number in count() if number not in self.fds)
@@ -210,13 +199,11 @@ class Kernel:
         return fd
 
     def open_at(self, fd: int) -> Description:
-        """What stands behind a number; EBADF when nothing does."""
         if fd not in self.fds:
             raise error(errno.EBADF)
         return self.fds[fd]
 
     def close(self, fd: int) -> None:
-        """Give the number back, for whoever comes next."""
         of = self.open_at(fd)
         if of.watchers and not isinstance(of, Bell):
             raise Violation(f"descriptor {fd} is closed while epoll still has it")
@@ -247,10 +234,8 @@ class Kernel:
         return self.now
 
     def note(self, *values: object) -> None:
-        """Into the trace."""
         self._noted.append(values)
 
     @property
     def trace(self) -> str:
-        """A hash over all that happened."""
         return hashlib.blake2b("".join(map(repr, self._noted)).encode(), digest_size=8).hexdigest()

@@ -27,8 +27,6 @@ class Room:
 
 @dataclass(eq=False)
 class Person:
-    """A client."""
-
     key: int
     nick: str
     listens_only: bool = False
@@ -56,7 +54,6 @@ class Model:
     # Deeds.
 
     def joins(self, key: int, number: int, now: float, *, listens_only: bool = False) -> None:
-        """The hub's client number `number` comes."""
         person = self.people[key] = Person(key, f"guest-{number}", listens_only, active_at=now)
         if self.mode == "chat":
             person.heard.append(
@@ -66,7 +63,6 @@ class Model:
         self._enter(person, self.lobby)
 
     def sends(self, key: int, text: str, now: float) -> None:
-        """Some bytes of lines; the last may be unfinished."""
         person = self.people[key]
         person.active_at = now
         if not person.listens_only:
@@ -86,14 +82,12 @@ class Model:
         return None
 
     def closes(self, key: int) -> None:
-        """An orderly end of stream: an unfinished last line counts."""
         person = self.people[key]
         if person.unfinished and not person.listens_only:
             self._line(person, person.unfinished)
         self.ends(key, "peer_closed")
 
     def ends(self, key: int, reason: str) -> None:
-        """For this reason; the first wins."""
         person = self.people[key]
         if person.is_open:
             person.is_open = False
@@ -103,18 +97,15 @@ class Model:
             self._publish_all()
 
     def time_is(self, now: float) -> None:
-        """Clients that were silent for too long are idle, the longest first."""
         silent = sorted(self.open(), key=lambda person: person.active_at)
         for person in silent:
             if now - person.active_at >= self._idle_s:
                 self.ends(person.key, "idle")
 
     def open(self) -> list[Person]:
-        """Clients that are open."""
         return [person for person in self.people.values() if person.is_open]
 
     def next_end(self) -> float:
-        """When the next one will be idle."""
         return min((person.active_at + self._idle_s for person in self.open()), default=float("inf"))
 
     # What a line does.

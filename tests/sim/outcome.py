@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """Looks at one world at its end."""
-
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -36,11 +34,9 @@ class Outcome:
         return ""
 
     def is_settled(self) -> bool:
-        """Whether everybody has what it is owed."""
         return not self.unsettled()
 
     def when_settled(self) -> None:
-        """Everybody heard everything, and everything that was said got through."""
         world, hub = self._world, self._world.hub
         alive = {client.peer: client for client in hub.connections.clients.values()}
         for peer in world.peers:
@@ -54,12 +50,10 @@ class Outcome:
     def when_drained(self) -> None:
         """Everybody is gone, for a reason that is known, and nothing is left behind."""
         world, hub = self._world, self._world.hub
-        world.loop.is_drained or fail(
-            "the drain did not end:", [_show(c) for c in hub.connections.by_fd.values()]
-        )
-        len(world.kernel.fds) == 4 + len(world.mailbox.bells) or fail(
-            "descriptors are left:", len(world.kernel.fds)
-        )
+        left = map(_show, hub.connections.by_fd.values())
+        world.loop.is_drained or fail("the drain did not end:", *left)
+        count = len(world.kernel.fds)
+        count == 4 + len(world.mailbox.bells) or fail("descriptors are left:", count)
         self._nothing_is_kept()
         ends = {fields["peer"]: fields for event, fields in world.log if event == "closed"}
         for peer in world.peers:
@@ -83,21 +77,16 @@ class Outcome:
         for name, table in tables.items():
             not table or fail(f"{name}: {len(table)} are left")
         if isinstance(hub.mode, Chat):
-            nicks = [f"guest-{id}" for id in range(1, hub.counters.accepted + 1)]
-            nicks += [f"n{peer.number}" for peer in self._world.peers]
-            left = [nick for nick in nicks if hub.mode.find(nick) is not None]
-            not left or fail("nicks are left:", left)
+            not hub.mode._by_nick or fail("nicks are left:", list(hub.mode._by_nick))
 
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
         heard = sorted(self._world.journal.said.get(number, []))
-        [at for at, _ in heard] == list(range(len(heard))) or fail(
-            f"lines of peer {number}:", [at for at, _ in heard]
-        )
+        numbers = [at for at, _ in heard]
+        numbers == list(range(len(heard))) or fail(f"lines of peer {number}:", numbers)
         all(line.endswith(said[at]) for at, line in heard) or fail(f"a line of peer {number} is changed")
-        (not whole or len(heard) == len(said)) or fail(
-            f"of peer {number} {len(heard)} of {len(said)} lines were heard"
-        )
+        is_all = not whole or len(heard) == len(said)
+        is_all or fail(f"of peer {number} {len(heard)} of {len(said)} lines were heard")
 
 
 def _show(client: Client) -> str:

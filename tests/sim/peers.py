@@ -4,14 +4,11 @@ A peer does only what it is told to; what it says carries its number and the lin
 each line can be told from all others wherever it turns up.
 """
 
-from __future__ import annotations
-
 from random import Random
 
 from tests.sim.journal import Follower, Journal
 from tests.sim.kernel import Kernel
-from tests.sim.listening import Listener
-from tests.sim.tcp import Remote, Tcp
+from tests.sim.tcp import Listener, Remote, Tcp
 from tests.unit.protocol.support import close as close_frame
 from tests.unit.protocol.support import masked, request, text
 
@@ -54,14 +51,12 @@ class Peer:
         listener.arrive(self.tcp)
 
     def follow(self, journal: Journal, *, own_too: bool, echo: bool) -> None:
-        """Begin to read its stream."""
         self.follower = Follower(journal, self.name, self.number, websocket=self.websocket, own_too=own_too)
         if echo:
             self.follower.echoes = self.said
 
     @property
     def is_over(self) -> bool:
-        """The client can neither send nor read any more."""
         return self.remote.closed or self.remote.got_reset or self.tcp.lost
 
     @property
@@ -72,7 +67,6 @@ class Peer:
     # What it says.
 
     def say(self, count: int, size: int) -> None:
-        """Some lines, each of about so many bytes."""
         if self.is_over or self.remote.fin_sent:
             return
         for _ in range(count):
@@ -81,17 +75,14 @@ class Peer:
             self._put(content)
 
     def command(self, which: int, *, history: bool) -> None:
-        """A line that begins with a slash."""
         command = COMMANDS[which % len(COMMANDS)].format(number=self.number)
         if history or not command.startswith("/history"):  # Without its first line it cannot be told apart.
             self._put(command.encode())
 
     def blank(self) -> None:
-        """An empty line."""
         self._put(b"")
 
     def telnet(self, which: int) -> None:
-        """Something of the telnet layer."""
         if not self.websocket:
             self.has_negotiated = True
             self._unsent += TELNET[which % len(TELNET)]
@@ -103,12 +94,10 @@ class Peer:
         self._unsent += bytes(rng.choices(_GARBAGE, k=size))
 
     def unfinished(self, size: int) -> None:
-        """A line without an end, too long perhaps."""
         self.spotless = False
         self._unsent += b"u" * size if not self.websocket else text(b"u" * size, fin=False)
 
     def control(self, which: int) -> None:
-        """A control frame."""
         if self.websocket:
             frames = masked(9, b"hi"), masked(10, b""), close_frame(1000), masked(2, b"bin"), masked(3, b"")
             self.spotless &= which % len(frames) < 2
@@ -155,14 +144,12 @@ class Peer:
             self.push()
 
     def half_close(self) -> None:
-        """End of stream; it reads on."""
         if not self.is_over:
             self.push()
             self.remote.fin_sent = True
             self.tcp.pump()
 
     def close(self) -> None:
-        """With something unread it is a reset."""
         if self.is_over:
             return
         if self.remote.inbox:
@@ -181,10 +168,8 @@ class Peer:
             self.tcp.reset()
 
     def vanish(self) -> None:
-        """The cable is cut."""
         self.tcp.lost = True
 
     def stall(self, still: bool) -> None:
-        """The link stands still, or goes on."""
         self.tcp.stalled = still
         self.tcp.pump()

@@ -1,7 +1,7 @@
 """A run as data: how the hub is set up, and what happens to it. Both come from one seed, and fit into JSON.
 
 What happens is a list of steps that knows nothing of how the hub answers, so that any step may be left out
-and the rest still means something; that is how a failing run is made shorter (shrink.py).
+and the rest still means something; that is how a failing run is made shorter (`shrink`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from typing import Any
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE, Rate
 from hub.loop.limits import Budgets
+from tests.support import PAIRS
 
 VISITS_EACH = 200
 """A seed in so many begins with a crowd of short visits, so that what is kept of the gone adds up."""
 Step = list[Any]
 """The name of a deed, whom it concerns, and numbers that say how."""
 
-PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
 MIXES = ["line", "websocket", "both", "viewers", "senders"]
 """Which listeners there are clients of; `senders` has those of all four ports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run as data."""
-
     seed: int
     mode: str
     trigger: str
@@ -65,23 +63,19 @@ class Plan:
         )
 
     def of_turns(self) -> Budgets:
-        """The budgets of a turn."""
         first = {"look_bytes": 1} if self.budgets else {}  # Runs that were kept do not know it yet.
         return Budgets(**(first | self.budgets))
 
     def without(self, steps: list[Step]) -> Plan:
-        """The same with other steps."""
         return replace(self, steps=steps)
 
     def save(self, path: Path) -> None:
-        """Write it down, a step a line."""
         head = {name: value for name, value in asdict(self).items() if name != "steps"}
         steps = ",\n  ".join(json.dumps(step) for step in self.steps)
         path.write_text(f'{{"plan": {json.dumps(head)},\n "steps": [\n  {steps}\n]}}\n')
 
 
 def load(path: Path) -> Plan:
-    """What `save` wrote."""
     kept = json.loads(path.read_text())
     return Plan(**kept["plan"], steps=kept["steps"])
 
@@ -117,24 +111,17 @@ def make_plan(seed: int, turns: int = 60, **fixed: Any) -> Plan:
 def _settings(rng: Random, chosen: dict[str, Any]) -> dict[str, Any]:
     lag = rng.choice([1200, 4000, 1 << 16, 1 << 20])
     settings: dict[str, Any] = {
-        "max_lag_bytes": lag,
-        "max_line_bytes": min(rng.choice([100, 600, 8192]), lag // 2),
+        "max_lag_bytes": lag, "max_line_bytes": min(rng.choice([100, 600, 8192]), lag // 2),
         "idle_timeout_s": rng.choice([0.0, 5.0, 20.0, 300.0]),
         "idle_strategy": rng.choice(["deadline", "sweep", "poll"]),
-        "idle_counts": rng.choice(["rx+tx", "rx"]),
-        "idle_warning_s": rng.choice([0.0, 2.0, 30.0]),
-        "sweep_interval_s": rng.choice([0.5, 5.0]),
-        "eol": rng.choice(["auto", "auto", "lf", "crlf"]),
-        "telnet": rng.random() < 0.8,
-        "notices": chosen["slow"] == "skip" or rng.random() < 0.8,
-        "max_clients": rng.choice([10_000, 10_000, 4]),
-        "max_per_ip": rng.choice([0, 0, 2]),
-        "max_rooms": rng.choice([1000, 2]),
-        "history": rng.choice([0, 3, 20]),
-        "announce": rng.choice([0, 3, 50]),
-        "drain_s": rng.choice([0.0, 1.0, 10.0]),
+        "idle_counts": rng.choice(["rx+tx", "rx"]), "idle_warning_s": rng.choice([0.0, 2.0, 30.0]),
+        "sweep_interval_s": rng.choice([0.5, 5.0]), "eol": rng.choice(["auto", "auto", "lf", "crlf"]),
+        "telnet": rng.random() < 0.8, "notices": chosen["slow"] == "skip" or rng.random() < 0.8,
+        "max_clients": rng.choice([10_000, 10_000, 4]), "max_per_ip": rng.choice([0, 0, 2]),
+        "max_rooms": rng.choice([1000, 2]), "history": rng.choice([0, 3, 20]),
+        "announce": rng.choice([0, 3, 50]), "drain_s": rng.choice([0.0, 1.0, 10.0]),
         "patience_s": rng.choice([0.0, 0.5, 4.0]),
-    }
+    }  # fmt: skip
     if rng.random() < 0.3:
         settings["line_rate"] = rng.choice([(10, 3), (50, 200), (5, 1)])
     return settings
@@ -146,21 +133,13 @@ def _budgets(rng: Random) -> dict[str, int]:
     small = rng.choice([1, 2, 5])
     sizes = rng.choice([16, 100, 1000])
     return {
-        "accepts": small,
-        "commands": small,
-        "expiries": small,
-        "closes": small,
-        "read_bytes": sizes,
-        "client_bytes": sizes * rng.choice([1, 3]),
-        "turn_bytes": sizes * rng.choice([1, 2, 8]),
-        "look_bytes": sizes // 16,
-        "frame_bytes": rng.choice([1, 512]),
-        "sends_between_clock_readings": small,
-        "sends": small * rng.choice([1, 3]),
-        "discard_bytes": rng.choice([4, 1000]),
-        "rows": small,
+        **dict.fromkeys(("accepts", "commands", "expiries", "closes", "rows"), small),
+        "read_bytes": sizes, "client_bytes": sizes * rng.choice([1, 3]),
+        "turn_bytes": sizes * rng.choice([1, 2, 8]), "look_bytes": sizes // 16,
+        "frame_bytes": rng.choice([1, 512]), "sends_between_clock_readings": small,
+        "sends": small * rng.choice([1, 3]), "discard_bytes": rng.choice([4, 1000]),
         "lingering": rng.choice([1, 256]),
-    }
+    }  # fmt: skip
 
 
 # What happens.
@@ -223,14 +202,10 @@ def _deed(rng: Random, plan: Plan, name: str) -> Step:
     if name in ("say", "burst"):
         return _talk(rng, name, who, largest)
     numbers: dict[str, Sequence[int]] = {
-        "push": [0, 1, 3, 40, 1000],
-        "read": [0, 1, 3, 40, 1000],
-        "greedy": [0, 1, 1],
+        "push": [0, 1, 3, 40, 1000], "read": [0, 1, 3, 40, 1000], "greedy": [0, 1, 1],
         "unfinished": [5, largest, largest + 1, 2 * largest],
-        "command": range(1000),
-        "telnet": range(1000),
-        "control": range(1000),
-    }
+        "command": range(1000), "telnet": range(1000), "control": range(1000),
+    }  # fmt: skip
     if name in numbers:
         return [name, who, rng.choice(numbers[name])]
     if name == "spoil":

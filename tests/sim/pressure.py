@@ -23,15 +23,12 @@ if TYPE_CHECKING:
 
 
 class Pressure:
-    """Looks at the flow control of one world."""
-
     def __init__(self, world: World) -> None:
         self._world = world
         self._congested: dict[Room, set[int]] = {}
         """By room, the ids of the senders that waited at the last look because most others lagged."""
 
     def look(self) -> None:
-        """All of it."""
         hub = self._world.hub
         for client in hub.connections.clients.values():
             if client.gate.is_held and client.close.reason is None:
@@ -106,9 +103,8 @@ class Pressure:
     def _is_about_something(self, record: Congestion) -> None:
         """A record goes when nobody lags, nobody waits, and patience has come back."""
         hub, room = self._world.hub, record.room
-        room in hub.rooms.all() or not record.paused or fail(
-            f"{len(record.paused)} wait for a room that is gone"
-        )
+        is_there = room in hub.rooms.all() or not record.paused
+        is_there or fail(f"{len(record.paused)} wait for a room that is gone")
         for client in record.paused.values():
             client.gate.has(ROOM) or fail(f"{client.peer} is kept waiting, and does not know")
             client.room is room or fail(f"{client.peer} waits for {room.name}, where it is not")
@@ -127,9 +123,8 @@ class Pressure:
         lagging = {
             id for id, outbox in room.subscribers.items() if outbox.blocked and outbox.lag_bytes > half
         }
-        lagging == record.lagging.keys() or fail(
-            f"in {room.name} {lagging} lag, and flow control knows of {set(record.lagging)}"
-        )
+        known = record.lagging.keys()
+        lagging == known or fail(f"in {room.name} {lagging} lag, and flow control knows of {set(known)}")
 
 
 def _most_others_lag(record: Congestion, id: int) -> bool:

@@ -4,48 +4,52 @@
 which call of which turn. Time moves only as far as the test allows, so a timer can be met to the millisecond.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE
 from hub.control.mailbox import Stop
-from hub.control.snapshots import Summary
-from hub.loop.assembly import intake_of, limits_of
+from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from hub.loop.limits import Budgets
-from hub.loop.snapshot_maker import queued_bytes
 from hub.session.client import Client
+from tests.conftest import SEED
+from tests.fuzz.examples import QUICK_SEED
 from tests.sim.counting import CountingSockets, Turn
 from tests.sim.fakes import SimMailbox, SimPoller, watch_the_closer
 from tests.sim.kernel import Kernel
-from tests.sim.listening import Listener
 from tests.sim.peers import Peer
+from tests.support import PAIRS, queued_bytes
 from tests.unit.protocol.support import request
 
-PAIRS = [("level", "once"), ("level", "drain"), ("edge", "drain")]
+each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
 LINES, BROWSERS, VIEWERS, SENDERS = range(4)
 """The listeners, in the order in which the hub opens them."""
 MUCH = 1 << 30
 MOST_TURNS = 50_000
 
 
+def quick_and_long(quick: int, many: int) -> Any:
+    """So many rounds with the same seed each time; and many, in a test marked long, with a new one."""
+    long = pytest.param(SEED, many, marks=[pytest.mark.long, pytest.mark.timeout(600)])
+    return pytest.mark.parametrize(("seed", "rounds"), [(QUICK_SEED, quick), long], ids=["quick", "long"])
+
+
 class Actor(Peer):
     """A client that sends whatever bytes it is told to, and takes all that comes as long as it `reads`."""
 
     def send(self, data: bytes) -> None:
-        """Into the hub's kernel, as far as there is room."""
         self.remote.outbox += data
         self.tcp.pump()
 
     @property
     def reads(self) -> bool:
-        """Whether its program reads."""
         return self.remote.capacity == MUCH
 
     @reads.setter
@@ -60,13 +64,7 @@ class Actor(Peer):
 
     @property
     def got(self) -> bytes:
-        """All that the hub's kernel took for it."""
         return bytes(self.tcp.taken)
-
-    @property
-    def unread(self) -> int:
-        """What waits for the hub on either side."""
-        return len(self.tcp.input) + len(self.remote.outbox)
 
 
 class Stage:
@@ -77,7 +75,6 @@ class Stage:
         *,
         budgets: Budgets | None = None,
         intake: dict[str, int] | None = None,
-        limits: dict[str, float] | None = None,
         **settings: Any,
     ) -> None:
         usual: dict[str, Any] = {
@@ -91,21 +88,20 @@ class Stage:
         self.poller = SimPoller(given.trigger, self.kernel)
         self.actors: list[Actor] = []
         self.log: list[tuple[str, dict[str, Any]]] = []
-        self.summaries: list[Summary] = []
         self.allowed_s = 0.0
         """How much time may pass in waits."""
         self.clock = self.kernel.clock
         """What the hub asks for the time."""
         self.before_events: Callable[[], None] = lambda: None
         """What happens at the very end of a wait."""
-        self.loop = EventLoop(
-            given, self.sockets, self.poller, lambda: self.clock(), self.mailbox,
-            lambda event, **fields: self.log.append((event, fields)), self.summaries.append,
-            wall_clock=lambda: 0.0, budgets=budgets,
-            limits=replace(limits_of(given), **(limits or {})),  # type: ignore[arg-type]
-            intake=replace(intake_of(given), **(intake or {})),
+        self.hub = Hub(
+            given,
+            limits_of(given), replace(intake_of(given), **(intake or {})),
+            self.sockets, self.poller, lambda: self.clock(),
+            lambda event, **fields: self.log.append((event, fields)), lambda summary: None,
+            wall_clock=lambda: 0.0, budgets=budgets or Budgets(),
         )  # fmt: skip
-        self.hub = self.loop.hub
+        self.loop = EventLoop(self.hub, self.mailbox)
         watch_the_closer(self.loop, self.kernel)
         self.kernel.on_wait = self._wait
         self.loop.listen()
@@ -113,7 +109,6 @@ class Stage:
     # Turns.
 
     def turn(self) -> Turn:
-        """Make one turn; a wait takes no more time than is allowed."""
         turn = self.sockets.turn = Turn()
         before = self._counts()
         self.kernel.calls_before, self.kernel.may_close = self.kernel.calls, False
@@ -124,7 +119,6 @@ class Stage:
         return turn
 
     def turns(self, count: int) -> list[Turn]:
-        """So many."""
         return [self.turn() for _ in range(count)]
 
     def rest(self) -> list[Turn]:
@@ -194,35 +188,25 @@ class Stage:
         return made
 
     def client(self, actor: Actor) -> Client:
-        """The hub's side of it."""
         return self.hub.connections.by_fd[actor.tcp.fd]
-
-    def listener(self, which: int) -> Listener:
-        """A listener by its place."""
-        return self.sockets.listeners[which]
 
     # What is known at the end.
 
     @property
     def faults(self) -> list[Any]:
-        """Exceptions of the hub's own that were caught."""
         return [fields["trace"] for event, fields in self.log if event == "fault"]
 
     @property
     def ends(self) -> list[dict[str, Any]]:
-        """The records of all endings."""
         return [fields for event, fields in self.log if event == "closed"]
 
     def end_of(self, actor: Actor) -> dict[str, Any] | None:
-        """How this one ended, None while it has not."""
         return next((end for end in self.ends if end["peer"] == actor.name), None)
 
     def settled(self, actor: Actor) -> bool:
-        """Whether it counts as closed."""
         return actor.name not in {client.peer for client in self.hub.connections.clients.values()}
 
     def balances(self) -> bool:
-        """Promise 6, both halves of it."""
         hub, account = self.hub, self.hub.account
         owed = account.owed + account.replayed
         queued = queued_bytes(hub.connections.by_fd.values())
@@ -230,7 +214,6 @@ class Stage:
         return everybody and owed == account.delivered + account.skipped + account.unsent + queued
 
     def stop(self) -> None:
-        """Drain to the end."""
         self.mailbox.post(Stop())
         while not self.loop.is_drained:
             self.allowed_s = 1.0

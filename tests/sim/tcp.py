@@ -1,4 +1,4 @@
-"""TCP in memory: the hub's end as a socket with its calls, the other end as a peer's kernel.
+"""TCP in memory: listeners, the hub's end as a socket with its calls, the other end as a peer's kernel.
 
 Each direction has a buffer on each side. `pump` moves what fits; while the link stands still nothing moves.
 The events are those of tcp_poll() in the kernel: RDHUP with IN at the peer's end of stream, HUP once both
@@ -7,10 +7,9 @@ a reset one call says ECONNRESET (EPIPE where an end of stream came first), then
 writes EPIPE; what had come before the reset can still be read.
 """
 
-from __future__ import annotations
-
 import errno
 import socket
+from collections import deque
 from collections.abc import Sequence
 
 from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
@@ -21,8 +20,6 @@ no keep-alive for so long, 60 s and four times 15 s (hub/net/sockets.py, tcp(7))
 
 
 class Remote:
-    """The peer's kernel: what it has got, what it still has to send."""
-
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.inbox = bytearray()
@@ -67,7 +64,6 @@ class Tcp(Description):
     # What epoll asks.
 
     def events(self) -> int:
-        """As in tcp_poll()."""
         found = ERR if self._error else 0
         if self.shut_in:
             found |= IN | RDHUP
@@ -88,15 +84,12 @@ class Tcp(Description):
     # The hub's calls.
 
     def fileno(self) -> int:
-        """Its number, -1 once it is closed."""
         return self.fd
 
     def setblocking(self, flag: bool) -> None:
-        """No call of this socket blocks."""
         assert not flag
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """recv(2), also with MSG_PEEK."""
         self._kernel.called("recv", self.fd, size, len(self.input))
         self._is_open()
         if self.input:
@@ -115,7 +108,6 @@ class Tcp(Description):
         raise error(errno.EAGAIN)
 
     def send(self, data: bytes) -> int:
-        """send(2)."""
         self._kernel.called("send", self.fd, len(data))
         self._is_open()
         if not data:
@@ -141,13 +133,11 @@ class Tcp(Description):
         return took
 
     def sendmsg(self, buffers: Sequence[bytes]) -> int:
-        """sendmsg(2), without ancillary data."""
         if len(buffers) > 1024:
             raise error(errno.EMSGSIZE)
         return self.send(b"".join(buffers))
 
     def shutdown(self, how: int) -> None:
-        """Only SHUT_WR is ever asked for."""
         self._kernel.called("shutdown", self.fd)
         assert how == socket.SHUT_WR
         self._is_open()
@@ -160,7 +150,6 @@ class Tcp(Description):
         self.pump()
 
     def close(self) -> None:
-        """close(2)."""
         self._kernel.called("close", self.fd)
         self._is_open()
         if self.was_watched and not self._kernel.may_close:
@@ -170,7 +159,6 @@ class Tcp(Description):
         self.fd = -1
 
     def release(self) -> None:
-        """With unread input it is a reset, and what was to be sent is thrown away."""
         self.is_closed = True
         if (self.input or (self.remote.outbox and not self.lost)) and not self._dead:
             self._dead = True
@@ -247,7 +235,6 @@ class Tcp(Description):
             self.remote.inbox.clear()
 
     def widen(self) -> None:
-        """The link moves, and its buffers are large."""
         self.stalled = False
         self._sndbuf = self._rcvbuf = self.remote.capacity = 1 << 20
         if self.fd >= 0 and self._nospace and not self._dead:
@@ -255,7 +242,6 @@ class Tcp(Description):
         self.pump()
 
     def reset(self) -> None:
-        """A RST arrives."""
         if self._dead:
             return
         if self.fin_came and self._shut_out and self._fin_left:
@@ -276,3 +262,51 @@ class Tcp(Description):
         since = self._moved_at if self.output else max(self._moved_at, self._arrived_at)
         if self._kernel.now - since >= USER_TIMEOUT_S:
             self._die(errno.ETIMEDOUT)
+
+
+class Listener(Description):
+    def __init__(self, kernel: Kernel, port: int) -> None:
+        super().__init__()
+        self._kernel = kernel
+        self.port = port
+        self.waiting: deque[Tcp] = deque()
+        self.fd = kernel.open(self)
+
+    def events(self) -> int:
+        return IN if self.waiting else 0
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    def arrive(self, tcp: Tcp) -> None:
+        self.waiting.append(tcp)
+        self.wake(IN)
+
+    def accept(self) -> tuple[Tcp, tuple[str, int]]:
+        """accept(2): a number first, then somebody."""
+        kernel = self._kernel
+        kernel.called("accept", self.fd, len(self.waiting))
+        if kernel.accept_errors and self.waiting:
+            number = kernel.accept_errors.pop(0)
+            if number == errno.ECONNABORTED:
+                self.waiting.popleft().remote.got_reset = True
+            raise error(number)
+        if len(kernel.fds) >= kernel.most_descriptors:
+            raise error(errno.EMFILE)
+        if not self.waiting:
+            raise error(errno.EAGAIN)
+        tcp = self.waiting.popleft()
+        tcp.fd = kernel.open(tcp)
+        kernel.useful += 1
+        kernel.accepted += 1
+        return tcp, tcp.address
+
+    def close(self) -> None:
+        self._kernel.called("close", self.fd)
+        self._kernel.close(self.fd)
+        for tcp in self.waiting:
+            tcp.remote.got_reset = True
+        self.waiting.clear()

@@ -6,8 +6,6 @@ all checks of the simulation hold after every turn, the hub goes on, and nobody 
 ends in another way than on a day without a fault.
 """
 
-from __future__ import annotations
-
 import errno
 from typing import Any
 
@@ -15,9 +13,9 @@ import pytest
 
 from hub.close_reasons import CloseReason
 from tests.sim.errnos import PLAUSIBLE, Fault, Faults
-from tests.sim.kernel import Epoll, error
-from tests.sim.plan import PAIRS, Plan, Step
+from tests.sim.plan import Plan, Step
 from tests.sim.world import World
+from tests.support import PAIRS
 
 Patch = pytest.MonkeyPatch
 STRIDE = 67
@@ -25,20 +23,16 @@ STRIDE = 67
 SLICES = [*((*PAIRS[1], first, 3) for first in range(3)), (*PAIRS[0], 0, 4), (*PAIRS[2], 1, 4)]
 """What the long tests share: every fault of one pair, and a quarter of those of the others."""
 WIDE = (65536, 65536, 65536)
+UNREACHABLE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN)
 EXPECTED = {
     errno.ECONNRESET: CloseReason.PEER_RESET,
     errno.EPIPE: CloseReason.PEER_CLOSED,
-    errno.ETIMEDOUT: CloseReason.PEER_TIMEOUT,
-    errno.EHOSTUNREACH: CloseReason.PEER_TIMEOUT,
-    errno.ENETUNREACH: CloseReason.PEER_TIMEOUT,
-    errno.ENETDOWN: CloseReason.PEER_TIMEOUT,
+    **dict.fromkeys(UNREACHABLE, CloseReason.PEER_TIMEOUT),
 }
 """As which reason a failed read or write counts; all others are `io_error`."""
 
 
 class Day:
-    """Steps of a plan, with peers by their number in order of coming."""
-
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._peers = 0
@@ -59,7 +53,6 @@ class Day:
 
 
 def day() -> list[Step]:
-    """Join, line, broadcast, slow consumer, WebSocket, idle, history, every kind of end."""
     made = Day()
     ann, bob = made.connect(0), made.connect(0)
     web, viewer = made.connect(1), made.connect(2)
@@ -97,30 +90,19 @@ def day() -> list[Step]:
     return made.steps
 
 
-def plan_of(trigger: str, read: str, **changes: Any) -> Plan:
+def plan_of(trigger: str, read: str) -> Plan:
     settings: dict[str, Any] = {
-        "max_lag_bytes": 16_000,
-        "max_line_bytes": 600,
-        "idle_timeout_s": 6.0,
-        "idle_warning_s": 2.0,
-        "idle_counts": "rx",
-        "history": 3,
-        "drain_s": 5.0,
-        "telnet": True,
-        "notices": True,
-    }
+        "max_lag_bytes": 16_000, "max_line_bytes": 600, "idle_timeout_s": 6.0, "idle_warning_s": 2.0,
+        "idle_counts": "rx", "history": 3, "drain_s": 5.0, "telnet": True, "notices": True,
+    }  # fmt: skip
     return Plan(
         seed=0, mode="chat", trigger=trigger, read=read, slow="disconnect", self_echo=True, mix="viewers",
-        settings=settings | changes, steps=day(),
+        settings=settings, steps=day(),
     )  # fmt: skip
 
 
 def ends_of(world: World) -> dict[str, str]:
     return {str(fields["peer"]): str(fields["reason"]) for event, fields in world.log if event == "closed"}
-
-
-def faults_of(calls: list[str]) -> list[Fault]:
-    return [Fault(at, number) for at, name in enumerate(calls) for number in PLAUSIBLE[name]]
 
 
 @pytest.fixture
@@ -136,7 +118,6 @@ def begin(faults: Faults, plan: Plan, fault: Fault | None) -> World:
 
 
 def usual(faults: Faults, plan: Plan) -> tuple[list[str], dict[str, str]]:
-    """The calls of a day without a fault, and how everybody ended."""
     world = begin(faults, plan, None)
     world.run()
     return faults.calls, ends_of(world)
@@ -166,7 +147,8 @@ def allowed(name: str, number: int) -> set[str | None]:
 
 def run_all(faults: Faults, plan: Plan, stride: int, first: int = 0) -> int:
     calls, before = usual(faults, plan)
-    chosen = faults_of(calls)[first::stride]
+    all_ = [Fault(at, number) for at, name in enumerate(calls) for number in PLAUSIBLE[name]]
+    chosen = all_[first::stride]
     wrong = []
     for fault in chosen:
         name = calls[fault.call]
@@ -217,28 +199,3 @@ def test_acceptor_that_the_system_lets_accept_nobody_rests(monkeypatch: Patch) -
     while not world.hub.connections.clients:
         world.turn()
     assert world.kernel.now < 1003
-
-
-@pytest.mark.promise("calls-fatal")
-@pytest.mark.parametrize("number", [errno.EBADF, errno.EINVAL])
-def test_a_broken_epoll_is_the_end_and_says_so(number: int, monkeypatch: Patch) -> None:
-    """Nothing can be waited for any more: run() raises, and the command line ends with 70."""
-    world = World(plan_of("level", "drain"))
-
-    def broken(*_: object) -> None:
-        raise error(number)
-
-    monkeypatch.setattr(Epoll, "poll", broken)
-    with pytest.raises(OSError) as raised:  # noqa: PT011
-        world.loop.run()
-    assert raised.value.errno == number
-
-
-@pytest.mark.promise("calls-fatal")
-def test_an_epoll_without_memory_at_the_start_is_told(monkeypatch: Patch) -> None:
-    def full(*_: object) -> None:
-        raise error(errno.ENOSPC)
-
-    monkeypatch.setattr(Epoll, "register", full)
-    with pytest.raises(OSError, match="No space left"):
-        World(plan_of("level", "drain"))

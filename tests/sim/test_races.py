@@ -3,22 +3,14 @@ die, arrive and take over numbers. Each is arranged many thousand times; FUZZ_SE
 again (tests/conftest.py).
 """
 
-from __future__ import annotations
-
 import math
 from random import Random
 from typing import Any
 
 import pytest
 
-from hub.control.mailbox import WantClient, WantRows
-from hub.control.snapshots import ClientRow
 from hub.session.client import Phase
-from tests.conftest import SEED
-from tests.fuzz.examples import QUICK_SEED
-from tests.sim.stage import MUCH, PAIRS, Actor, Stage
-
-each_pair = pytest.mark.parametrize(("trigger", "read"), PAIRS)
+from tests.sim.stage import Actor, Stage, each_pair, quick_and_long
 
 
 class Meanwhile:
@@ -30,7 +22,6 @@ class Meanwhile:
         stage.kernel.on_call = self._look
 
     def after(self, calls: int, do: Any) -> None:
-        """Let it happen before that call."""
         self._due.append((self._kernel.calls + calls, do))
 
     def _look(self) -> None:
@@ -89,7 +80,13 @@ def broadcast_round(stage: Stage, meanwhile: Meanwhile, rng: Random, number: int
     stage.log.clear()
 
 
-def broadcast_rounds(seed: int, rounds: int, mode: str, strategy: str, trigger: str, read: str) -> None:
+@pytest.mark.promise("order-amid-broadcast")
+@quick_and_long(30, 1700)  # 10,200 in all.
+@pytest.mark.parametrize(("mode", "strategy"), [("broadcast", "sweep"), ("chat", "deadline")])
+@each_pair
+def test_broadcast_amid_deaths_reaches_all_others(
+    seed: int, rounds: int, mode: str, strategy: str, trigger: str, read: str
+) -> None:
     print(f"seed {seed}")
     rng = Random(seed)
     stage = Stage(
@@ -103,43 +100,6 @@ def broadcast_rounds(seed: int, rounds: int, mode: str, strategy: str, trigger: 
     stage.stop()
     assert stage.balances()
     assert not stage.hub.connections.by_fd
-
-
-@pytest.mark.promise("order-amid-broadcast")
-@pytest.mark.parametrize(("mode", "strategy"), [("broadcast", "sweep"), ("chat", "deadline")])
-@each_pair
-def test_broadcast_amid_deaths_reaches_all_others(mode: str, strategy: str, trigger: str, read: str) -> None:
-    broadcast_rounds(QUICK_SEED, 30, mode, strategy, trigger, read)
-
-
-@pytest.mark.promise("order-amid-broadcast")
-@pytest.mark.long
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("mode", "strategy"), [("broadcast", "sweep"), ("chat", "deadline")])
-@each_pair
-def test_ten_thousand_broadcasts_amid_deaths_reach_all_others(
-    mode: str, strategy: str, trigger: str, read: str
-) -> None:
-    broadcast_rounds(SEED, 1700, mode, strategy, trigger, read)
-
-
-@pytest.mark.promise("order-amid-broadcast")
-@pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
-def test_mass_expiry_while_others_leave_and_come_goes_on(strategy: str) -> None:
-    """The table is walked in slices: between two, people on it end by themselves, and new ones enter."""
-    stage = Stage(idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=1.0, idle_counts="rx")
-    idle = stage.join(600)
-    stage.kernel.now += 61.0
-    meanwhile = Meanwhile(stage)
-    for number, actor in enumerate(idle[::5]):
-        meanwhile.after(5 * number, actor.reset)
-    late = stage.arrive(40)
-    stage.rest()
-    assert {end["reason"] for end in stage.ends} <= {"idle", "peer_reset", "peer_closed"}
-    assert not any(stage.settled(actor) for actor in late)
-    if strategy != "poll":  # Events of others keep all alive there.
-        assert all(stage.settled(actor) for actor in idle)
-    assert stage.balances()
 
 
 # A number that is free is taken at once.
@@ -168,7 +128,6 @@ class Echoes:
             self.say(actor)
 
     def go(self, actor: Actor) -> None:
-        """End this client in one of the ways, and have another one waiting for its number."""
         self.finished.add(actor.name)
         self.rng.choice([actor.reset, actor.close, actor.half_close])()
         self.come(1)
@@ -209,7 +168,12 @@ class Echoes:
         assert self.stage.balances()
 
 
-def reuse_rounds(seed: int, rounds: int, trigger: str, read: str) -> None:
+@pytest.mark.promise("order-reused-descriptor")
+@quick_and_long(40, 1700)  # 5,100 in all.
+@each_pair
+def test_descriptor_reused_in_a_batch_brings_nothing_old(
+    seed: int, rounds: int, trigger: str, read: str
+) -> None:
     print(f"seed {seed}")
     echoes = Echoes(seed, trigger, read)
     echoes.come(64)
@@ -224,72 +188,15 @@ def reuse_rounds(seed: int, rounds: int, trigger: str, read: str) -> None:
     assert max(echoes.numbers) < 400  # Numbers were used again and again.
 
 
-@pytest.mark.promise("order-reused-descriptor")
-@each_pair
-def test_descriptor_reused_in_a_batch_brings_nothing_old(trigger: str, read: str) -> None:
-    reuse_rounds(QUICK_SEED, 40, trigger, read)
-
-
-@pytest.mark.promise("order-reused-descriptor")
-@pytest.mark.long
-@pytest.mark.timeout(600)
-@each_pair
-def test_descriptors_reused_in_5000_batches_bring_nothing_old(trigger: str, read: str) -> None:
-    reuse_rounds(SEED, 1700, trigger, read)  # 5,100 in all.
-
-
-@pytest.mark.promise("order-reused-descriptor")
-def test_question_by_id_never_meets_another_client() -> None:
-    """Hundreds of times somebody goes and another comes at once, by the same descriptor, and is asked for."""
-    stage = Stage(mode="echo")
-    [actor] = stage.join()
-    peers: dict[int, str] = {}
-    descriptors = set()
-    for _ in range(300):
-        client = stage.client(actor)
-        descriptors.add(client.fd)
-        assert peers.setdefault(client.id, actor.name) == actor.name
-        answers: list[ClientRow | None] = []
-        tables: list[ClientRow] = []
-        stage.mailbox.post(WantClient(client.id, answers.append))
-        stage.mailbox.post(WantRows(tables.extend))
-        actor.reset()
-        stage.rest()
-        [actor] = stage.join()
-        stage.mailbox.post(WantClient(client.id, answers.append))
-        stage.mailbox.post(WantRows(tables.extend))
-        stage.rest()
-        assert answers[-1] is None
-        for row in [*answers[:-1], *tables]:
-            assert row is None or peers.setdefault(row.id, row.peer) == row.peer
-    assert len(descriptors) <= 2
-    assert len(peers) == len(set(peers.values())) == 301
-
-
 # A line at the last moment.
 
 
-each_moment = pytest.mark.parametrize("moment", ["at the end of the wait", "after the events were told"])
-
-
 @pytest.mark.promise("idle-unread")
+@pytest.mark.parametrize("rounds", [3, pytest.param(80, marks=pytest.mark.long)])
 @pytest.mark.parametrize("strategy", ["deadline", "sweep"])
-@each_moment
-def test_a_byte_in_the_very_turn_of_its_end_saves_a_client(strategy: str, moment: str) -> None:
-    """What came before the decision counts, whether epoll told of it or not."""
-    saved_at_the_last_moment(strategy, moment, rounds=6)
-
-
-@pytest.mark.promise("idle-unread")
-@pytest.mark.long
-@pytest.mark.parametrize("strategy", ["deadline", "sweep"])
-@each_moment
-def test_byte_in_the_turn_of_its_close_saves_10000_clients(strategy: str, moment: str) -> None:
-    saved_at_the_last_moment(strategy, moment, rounds=80)
-
-
-def saved_at_the_last_moment(strategy: str, moment: str, rounds: int) -> None:
-    """125 clients whose time is over in one turn, in each round."""
+@pytest.mark.parametrize("moment", ["at the end of the wait", "after the events were told"])
+def test_a_byte_in_the_very_turn_of_its_end_saves_a_client(rounds: int, strategy: str, moment: str) -> None:
+    """125 clients whose time is over in one turn, in each round: what came before the decision counts."""
     stage = Stage(mode="echo", idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=0.5)
     actors = stage.join(125)
     due, saved = math.inf, list[Actor]()
@@ -313,16 +220,3 @@ def saved_at_the_last_moment(strategy: str, moment: str, rounds: int) -> None:
     assert all(actor.got == b"still here\n" * rounds for actor in actors)
     stage.pass_time(61.0)
     assert stage.hub.counters.closed == {"idle": 125}
-
-
-@pytest.mark.promise("lines-trickle")
-@pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_line_sent_byte_by_byte_costs_one_read_a_byte(trigger: str) -> None:
-    """A read for each, of one byte, however long the line has become."""
-    stage = Stage(mode="echo", trigger=trigger, max_line_bytes=1 << 16)
-    [actor] = stage.join(into=MUCH)
-    for number in range(1024):
-        actor.send(b"x" if number < 1023 else b"\n")
-        turns = stage.rest()
-        assert [(turn.count("recv"), turn.bytes("recv")) for turn in turns if turn.calls] == [(1, 1)]
-    assert actor.got == b"x" * 1023 + b"\n"

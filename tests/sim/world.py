@@ -6,20 +6,16 @@ of a turn, just before the hub's n-th system call from then on. When the plan is
 links move and time passes until everybody has what it is owed; then the hub is asked to stop.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 from hub.control.mailbox import Stop, WantClient, WantRows
-from hub.control.snapshots import Summary
-from hub.loop.assembly import intake_of
+from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from tests.sim.checks import Checks
-from tests.sim.closing import watch_the_closes
+from tests.sim.client_invariants import watch_the_closes
 from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, watch_the_closer
 from tests.sim.journal import Journal, JournaledRoom
 from tests.sim.kernel import Kernel, Violation
@@ -29,6 +25,9 @@ from tests.sim.plan import Plan, Step
 
 SETTLING_TURNS = 6000
 """So many turns after the plan is over everybody has what it is owed."""
+
+
+_SAID = ("command", "control", "telnet", "blank", "spoil", "unfinished")
 
 
 class World:
@@ -42,45 +41,36 @@ class World:
         self.peers: list[Peer] = []
         self._living: dict[Peer, None] = {}
         self.log: list[tuple[str, dict[str, object]]] = []
-        self.summaries: list[Summary] = []
         self.jumps: list[tuple[float, float]] = []
         """When time went on by itself, as after a suspend, and by how many seconds."""
         self.turns = 0
-        self.settling = False
         self.steps: deque[Step] = deque(plan.steps)
         self._meanwhile: list[tuple[int, Step]] = []
         self.quiet_s = 0.0
         self.journal, self.rows_asked = Journal(), 0
         settings = plan.of_hub()
-        self.loop = EventLoop(
-            settings,
-            self.sockets,
-            SimPoller(plan.trigger, self.kernel),
-            self.kernel.clock,
-            self.mailbox,
-            lambda event, **fields: self.log.append((event, fields)),
-            self.summaries.append,
-            wall_clock=lambda: 0.0,
-            budgets=plan.of_turns(),
-            intake=replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
+        self.hub = Hub(
+            settings, limits_of(settings), replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
+            self.sockets, SimPoller(plan.trigger, self.kernel), self.kernel.clock,
+            lambda event, **fields: self.log.append((event, fields)), lambda summary: None,
+            wall_clock=lambda: 0.0, budgets=plan.of_turns(),
             make_room=partial(JournaledRoom, journal=self.journal),
-        )
-        self.hub = self.loop.hub
+        )  # fmt: skip
+        self.loop = EventLoop(self.hub, self.mailbox)
         watch_the_closer(self.loop, self.kernel)
         watch_the_closes(self)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
 
-    @property
-    def steps_left(self) -> int:
-        """How many steps of the plan have not happened yet."""
-        return len(self.steps)
-
     def run(self) -> str:
-        """The whole of it."""
         while self.steps and not self.loop.is_drained:
             self.turn()
+        self.end()
+        return self.kernel.trace
+
+    def end(self) -> None:
+        """Everybody gets what it is owed, then the hub is asked to stop."""
         self.settle()
         self.outcome.when_settled()
         self.mailbox.post(Stop())
@@ -89,10 +79,8 @@ class World:
                 break
             self.turn()
         self.outcome.when_drained()
-        return self.kernel.trace
 
     def turn(self) -> None:
-        """Make one turn, and look at everything."""
         self.turns += 1
         self.kernel.calls_before = self.kernel.calls
         self.checks.before_turn()
@@ -102,7 +90,6 @@ class World:
 
     def settle(self) -> None:
         """From here on nothing is scarce, and time is short: what is left over has to go."""
-        self.settling = True
         self._meanwhile.clear()
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
@@ -176,15 +163,16 @@ class World:
     def do(self, step: Step) -> None:
         self.kernel.note(*map(str, step))
         name, *numbers = step
-        if name == "meanwhile":
-            self._meanwhile.append((self.kernel.calls + numbers[0], numbers[1]))
-            self.kernel.on_call = self._during_a_call
-        elif name in _DEEDS:
-            _DEEDS[name](self, *numbers)
+        if deed := getattr(self, f"_do_{name}", None):
+            deed(*numbers)
         elif self.peers:
             self._peer_does(self.peers[-1 - numbers[0] % len(self.peers)], name, numbers[1:])
 
-    def _connect(self, which: int, greedy: int, out: int, into: int, its: int, host: int) -> None:
+    def _do_meanwhile(self, calls: int, step: Step) -> None:
+        self._meanwhile.append((self.kernel.calls + calls, step))
+        self.kernel.on_call = self._during_a_call
+
+    def _do_connect(self, which: int, greedy: int, out: int, into: int, its: int, host: int) -> None:
         listener = self.sockets.listeners[which]
         if self.hub.status.draining:
             return
@@ -199,15 +187,15 @@ class World:
         self._living[peer] = None
         peer.push()
 
-    def _wait_for(self, seconds: float) -> None:
+    def _do_wait(self, seconds: float) -> None:
         self.quiet_s = seconds
 
-    def _jump(self, seconds: float) -> None:
+    def _do_jump(self, seconds: float) -> None:
         self.jumps.append((self.kernel.now, seconds))
         self.kernel.now += seconds
         self._time_passed()
 
-    def _ask(self, which: int) -> None:
+    def _do_ask(self, which: int) -> None:
         if which % 2:
             self.rows_asked += 1
             self.mailbox.post(WantRows(self._got_rows))
@@ -217,32 +205,38 @@ class World:
     def _got_rows(self, rows: object) -> None:
         self.rows_asked -= 1
 
-    def _errno(self, number: int) -> None:
+    def _do_errno(self, number: int) -> None:
         self.kernel.accept_errors.append(number)
 
-    def _limit(self, count: int) -> None:
+    def _do_limit(self, count: int) -> None:
         self.kernel.most_descriptors = count
 
-    def _stop(self) -> None:
+    def _do_stop(self) -> None:
         self.mailbox.post(Stop())
 
     def _peer_does(self, peer: Peer, name: str, numbers: list[int]) -> None:
         if not self._makes_sense(name):
             return
         if name == "say":
-            peer.say(numbers[0], numbers[1])
-            peer.push(numbers[2])
+            *numbers, keep = numbers
+            peer.say(*numbers)
+            peer.push(keep)
         elif name == "command":
             peer.command(numbers[0], history=self.plan.settings["notices"])
-            peer.push()
         elif name == "control":
             peer.control(numbers[0] % (3 if self.plan.mode == "echo" else 5))
-            peer.push()
-        elif name in ("telnet", "blank", "spoil", "unfinished"):
-            getattr(peer, name)(*numbers)
-            peer.push()
+        elif name in ("stall", "go"):
+            peer.stall(name == "stall")
+        elif name == "half":
+            peer.half_close()
+        elif name == "greedy":
+            peer.greedy = bool(numbers[0])
+        elif name == "crlf":
+            peer.crlf = True
         else:
-            self._peer_moves(peer, name, numbers)
+            getattr(peer, name)(*numbers)
+        if name in _SAID:
+            peer.push()
 
     def _makes_sense(self, name: str) -> bool:
         """Whether what is said can be told apart in what is heard."""
@@ -253,26 +247,3 @@ class World:
         return name not in ("blank", "spoil", "unfinished") or (
             self.hub.settings.hears_itself and self.plan.mode != "echo"
         )
-
-    def _peer_moves(self, peer: Peer, name: str, numbers: list[int]) -> None:
-        if name in ("stall", "go"):
-            peer.stall(name == "stall")
-        elif name == "half":
-            peer.half_close()
-        elif name == "greedy":
-            peer.greedy = bool(numbers[0])
-        elif name == "crlf":
-            peer.crlf = True
-        else:
-            getattr(peer, name)(*numbers)
-
-
-_DEEDS: dict[str, Callable[..., None]] = {
-    "wait": World._wait_for,
-    "jump": World._jump,
-    "ask": World._ask,
-    "errno": World._errno,
-    "limit": World._limit,
-    "stop": World._stop,
-    "connect": World._connect,
-}

@@ -1,14 +1,11 @@
 """What the unit tests share: outboxes, rooms and clients without a socket, and a hub without a loop."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import cast
 
 from hub.config.settings import Settings
-from hub.loop.assembly import Hub
-from hub.loop.limits import Budgets
+from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.net.poller import Poller
 from hub.net.sockets import Socket, Sockets
 from hub.protocol.encoding import Encoding
@@ -85,16 +82,9 @@ def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
     log: list[str] = []
     settings = settings or Settings(mode="broadcast", web=False)
     yield Hub(
-        settings,
-        Sockets(),
-        poller,
-        lambda event, **_: log.append(event),
-        lambda: 0.0,
-        0.0,
-        lambda summary: None,
-        lambda: 0,
-        Budgets(),
-    )
+        settings, limits_of(settings), intake_of(settings), Sockets(), poller, lambda: 0.0,
+        lambda event, **_: log.append(event), lambda summary: None, wall_clock=lambda: 0.0,
+    )  # fmt: skip
     poller.close()
     assert not log
 

@@ -4,8 +4,6 @@ That a limit does what is said of it is tried where it is kept, mostly in terms 
 tests would pass with any figure. Here the figures are held.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import fields
 from typing import get_args, get_type_hints
@@ -17,11 +15,12 @@ from hub.cli.logs import LIKE_RECORDS, QUEUE_RECORDS
 from hub.config.settings import DESCRIPTOR_RESERVE, PAGE_CONNECTIONS, Settings
 from hub.config.values import show_size
 from hub.loop.acceptor import MOST_VANISHED, PAUSE_S
-from hub.loop.assembly import HISTORY_LINES_A_TURN, ROOM_SHARE, WAIT_PROGRESS_S
-from hub.loop.client_factory import MESSAGE_BYTES
+from hub.loop.admission import MESSAGE_BYTES
+from hub.loop.assembly import ROOM_SHARE, WAIT_PROGRESS_S
 from hub.loop.close_log import KEPT
+from hub.loop.core import HISTORY_LINES_A_TURN
 from hub.loop.limits import Budgets, Limits
-from hub.loop.line_rate import CHAT_RATE, STEP_S
+from hub.loop.timer_set import CHAT_RATE, STEP_S
 from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, ROOMS_SHOWN
 from hub.net.sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
 from hub.protocol import ws_connection as websocket

@@ -4,8 +4,6 @@ The first argument is the name of a check in tests/fuzz/checks.py, the others ar
 at for coverage is ours, and the library that reads frames; the checks themselves are not.
 """
 
-from __future__ import annotations
-
 import sys
 
 import atheris  # type: ignore[import-not-found]  # installed by `make fuzz` only

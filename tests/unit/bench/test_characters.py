@@ -1,7 +1,5 @@
 """Each part, played once against a real hub: it ends with the reason that it is there to show."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
@@ -35,7 +33,6 @@ def play(part: Awaitable[None]) -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (lambda to: characters.idler(to), "idle"),
         (lambda to: characters.idler(to, "/nick dozy", "/join attic"), "idle"),
         (lambda to: characters.quitter(to, DICE, "/nick bo"), "quit"),
         (lambda to: characters.leaver(to, DICE, "/nick bo"), "peer_closed"),

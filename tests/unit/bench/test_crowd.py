@@ -1,13 +1,9 @@
 """The crowd, as the program that it is."""
 
-from __future__ import annotations
-
 import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -15,25 +11,18 @@ from bench import crowd
 from tests.support import ROOT, ThreadHub, until
 
 
-@contextmanager
-def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "bench.crowd", *arguments]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_ready_crowd_is_connected_and_each_gets_its_lines_back() -> None:
     with ThreadHub(mode="echo") as hub:
-        to = ["--lines", f"127.0.0.1:{hub.port}", "--clients", "120", "--talk-every", "0.5"]
-        with running(*to) as process:
+        lines = ["--lines", f"127.0.0.1:{hub.port}", "--clients", "120", "--talk-every", "0.5"]
+        browsers = ["--ws", f"127.0.0.1:{hub.ws_port}", "--ws-clients", "5"]
+        command = [sys.executable, "-m", "bench.crowd", *lines, *browsers]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
             assert process.stdin is not None and process.stdout is not None
-            assert process.stdout.readline() == "ready 120\n"
-            until(lambda: len(hub.loop.hub.connections.clients) == 120)
+            assert process.stdout.readline() == "ready 125\n"
+            until(lambda: len(hub.loop.hub.connections.clients) == 125)
+            transports = [client.transport for client in hub.loop.hub.connections.clients.values()]
+            assert transports.count("websocket") == 5
             until(lambda: hub.loop.hub.counters.lines_in > 400)
             process.stdin.close()
             report = json.loads(process.stdout.readline())
@@ -41,18 +30,6 @@ def test_a_ready_crowd_is_connected_and_each_gets_its_lines_back() -> None:
             # What was under way at the end is not back: on a busy machine that may be half a second of it.
             assert report["lines_out"] - 120 <= report["lines_in"] <= report["lines_out"]
             assert report["lost"] == 0
-            assert process.wait(20) == 0
-
-
-def test_browsers_may_be_among_them() -> None:
-    with ThreadHub(mode="broadcast") as hub:
-        to = ["--lines", f"127.0.0.1:{hub.port}", "--clients", "5"]
-        with running(*to, "--ws", f"127.0.0.1:{hub.ws_port}", "--ws-clients", "5") as process:
-            assert process.stdin is not None and process.stdout is not None
-            assert process.stdout.readline() == "ready 10\n"
-            transports = [client.transport for client in hub.loop.hub.connections.clients.values()]
-            assert transports.count("websocket") == 5
-            process.stdin.close()
             assert process.wait(20) == 0
 
 

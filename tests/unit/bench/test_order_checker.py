@@ -1,7 +1,5 @@
 """What a room said and who heard it otherwise: each way in which a hub can go wrong is noticed."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 
@@ -92,9 +90,7 @@ def test_a_newcomer_that_reads_first_is_compared_later() -> None:
         newcomer.hear((1, 3))
 
 
-def test_a_room_drops_its_oldest_lines_and_compares_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_room_drops_its_oldest_lines_and_compares_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_checker, "KEPT_LINES", 10)
     room, dice = RoomLines(), random.Random(1)
     resident, late = OrderChecker(room, begins=True), OrderChecker(room, begins=True)

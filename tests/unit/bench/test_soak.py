@@ -1,7 +1,5 @@
 """The soak's verdict on records that pass or fail, its rude clients, and a short edition of the whole."""
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -35,9 +33,9 @@ def a_sample(at_s: float, **changes: Any) -> Sample:
     return replace(sample, **changes)
 
 
-def a_record() -> Record:
-    """One with which nothing is wrong."""
-    return Record(
+def a_record(**changes: Any) -> Record:
+    """One with which nothing is wrong but what is changed."""
+    record = Record(
         seconds=SECONDS,
         samples=[a_sample(float(second)) for second in range(SECONDS)],
         echoes=[(float(second), [0.001] * 50) for second in range(SECONDS)],
@@ -50,6 +48,22 @@ def a_record() -> Record:
         pages={"updates": 100, "errors": 0, "ended": 0},
         exit_code=0,
     )
+    return replace(record, **changes)
+
+
+def samples(*seconds: int, **changes: Any) -> list[Sample]:
+    """Those of a run in which something is another in these seconds."""
+    return [a_sample(float(at), **(changes if at in seconds else {})) for at in range(SECONDS)]
+
+
+def growing(rss_bytes: Callable[[float], float]) -> list[Sample]:
+    """Those of a run whose memory is a function of time."""
+    return [a_sample(float(at), rss_bytes=60 * MIB + round(rss_bytes(at))) for at in range(SECONDS)]
+
+
+def echoes(time_s: float) -> list[tuple[float, list[float]]]:
+    """Those of a run with half a minute of others."""
+    return [(float(at), [time_s if 1000 <= at < 1030 else 0.001] * 50) for at in range(SECONDS)]
 
 
 def failed(record: Record) -> list[str]:
@@ -61,6 +75,18 @@ def totals(**changes: Any) -> dict[str, Any]:
     return {**a_sample(0).totals, **changes}
 
 
+def quiet(**changes: Any) -> Sample:
+    """The look after a run, with other totals."""
+    return a_sample(SECONDS, totals=totals(**changes))
+
+
+LEAK = growing(lambda at_s: at_s / 3600 * 1.2 * MIB)
+STAIRS = growing(lambda at_s: at_s // 200 * 0.1 * MIB)
+STILL = samples(1000, 1500, totals=totals(loop={"turn_max_ms": 300.0}))
+MISCOUNT = samples(7, totals=totals(clients={"accepted": 1011, "open": 0}))
+KEPT = quiet(clients={"accepted": 1010, "open": 1}, closed={"quit": 1009})
+
+
 def test_a_record_with_nothing_wrong_passes_in_everything() -> None:
     assert {criterion.passed for criterion in judge(a_record())} == {True}
 
@@ -70,95 +96,30 @@ def test_a_run_that_saw_nothing_passes_only_in_exceptions() -> None:
     assert passed == ["unexpected exceptions"]
 
 
-def grows(record: Record) -> None:
-    record.samples = [
-        replace(s, rss_bytes=60 * MIB + round(s.at_s / 3600 * 1.2 * MIB)) for s in record.samples
-    ]
-
-
-def leaks_a_descriptor(record: Record) -> None:
-    record.quiet_after = a_sample(SECONDS, descriptors=21)
-
-
-def starts_a_thread(record: Record) -> None:
-    record.samples[2000] = a_sample(2000.0, threads=4)
-
-
-def answers_late(record: Record) -> None:
-    record.echoes[1000:1030] = [(float(second), [0.06] * 50) for second in range(1000, 1030)]
-
-
-def never_answers(record: Record) -> None:
-    record.echoes[1000:1030] = [(float(second), [math.inf] * 50) for second in range(1000, 1030)]
-
-
-def stands_still(record: Record) -> None:
-    for second in (1000, 1500):
-        record.samples[second] = a_sample(float(second), totals=totals(loop={"turn_max_ms": 300.0}))
-
-
-def raises(record: Record) -> None:
-    record.fault_count = 1
-
-
-def ends_one_by_a_fault(record: Record) -> None:
-    record.quiet_after = a_sample(SECONDS, totals=totals(closed={"quit": 1009, "internal_error": 1}))
-
-
-def miscounts_for_a_moment(record: Record) -> None:
-    record.samples[7] = a_sample(7.0, totals=totals(clients={"accepted": 1011, "open": 0}))
-
-
-def forgets_a_connection(record: Record) -> None:
-    record.connected += 1
-
-
-def keeps_a_connection(record: Record) -> None:
-    changed = totals(clients={"accepted": 1010, "open": 1}, closed={"quit": 1009})
-    record.quiet_after = a_sample(SECONDS, totals=changed)
-
-
-def lets_one_hear_wrong(record: Record) -> None:
-    record.wrongs = 1
-
-
-def is_deaf(record: Record) -> None:
-    record.heard = 0
-
-
-def ends_a_page(record: Record) -> None:
-    record.pages["ended"] = 1
-
-
-def dies(record: Record) -> None:
-    record.exit_code = -9
-
-
 @pytest.mark.promise("soak-red")
 @pytest.mark.parametrize(
-    ("spoil", "names"),
+    ("changes", "name"),
     [
-        (grows, ["memory"]),
-        (leaks_a_descriptor, ["descriptors"]),
-        (starts_a_thread, ["threads"]),
-        (answers_late, ["echo"]),
-        (never_answers, ["echo"]),
-        (stands_still, ["loop lag"]),
-        (raises, ["unexpected exceptions"]),
-        (ends_one_by_a_fault, ["unexpected exceptions"]),
-        (miscounts_for_a_moment, ["the books"]),
-        (forgets_a_connection, ["to the unit"]),
-        (keeps_a_connection, ["to the unit"]),
-        (lets_one_hear_wrong, ["order, gaps, doubles"]),
-        (is_deaf, ["order, gaps, doubles"]),
-        (ends_a_page, ["open pages"]),
-        (dies, ["the hub ended in order"]),
+        ({"samples": LEAK}, "memory"),
+        ({"samples": STAIRS}, "memory"),
+        ({"quiet_after": a_sample(SECONDS, descriptors=21)}, "descriptors"),
+        ({"samples": samples(2000, threads=4)}, "threads"),
+        ({"echoes": echoes(0.06)}, "echo"),
+        ({"echoes": echoes(math.inf)}, "echo"),
+        ({"samples": STILL}, "loop lag"),
+        ({"fault_count": 1}, "unexpected exceptions"),
+        ({"quiet_after": quiet(closed={"quit": 1009, "internal_error": 1})}, "unexpected exceptions"),
+        ({"samples": MISCOUNT}, "the books"),
+        ({"connected": 771}, "to the unit"),
+        ({"quiet_after": KEPT}, "to the unit"),
+        ({"wrongs": 1}, "order, gaps, doubles"),
+        ({"heard": 0}, "order, gaps, doubles"),
+        ({"pages": {"updates": 100, "errors": 0, "ended": 1}}, "open pages"),
+        ({"exit_code": -9}, "the hub ended in order"),
     ],
 )
-def test_whatever_goes_wrong_fails_by_its_name(spoil: Callable[[Record], None], names: list[str]) -> None:
-    record = a_record()
-    spoil(record)
-    assert failed(record) == names
+def test_whatever_goes_wrong_fails_by_its_name(changes: dict[str, Any], name: str) -> None:
+    assert failed(a_record(**changes)) == [name]
 
 
 def test_what_is_slow_or_grows_during_the_warm_up_is_forgiven() -> None:
@@ -170,11 +131,12 @@ def test_what_is_slow_or_grows_during_the_warm_up_is_forgiven() -> None:
 
 
 def test_a_short_run_is_not_judged_by_its_slope() -> None:
-    record = a_record()
-    grows(record)
-    record.seconds = SLOPE_FROM_S - 1
-    (memory,) = (criterion for criterion in judge(record) if criterion.name == "memory")
+    memory = judge(a_record(samples=LEAK, seconds=SLOPE_FROM_S - 1))[0]
     assert memory.passed is None and "not judged" in memory.figure and str(memory).startswith("----")
+
+
+def test_a_burst_whose_memory_is_kept_is_no_leak() -> None:
+    assert failed(a_record(samples=growing(lambda at_s: MIB * (at_s > 1000)))) == []
 
 
 def test_a_slope_is_that_of_the_line_through_the_points() -> None:
@@ -183,19 +145,6 @@ def test_a_slope_is_that_of_the_line_through_the_points() -> None:
     assert slope(points) == pytest.approx(0.25, abs=1e-3)
     assert slope([(0, 1), (2, 5)]) == 2
     assert math.isnan(slope([(1, 1)])) and math.isnan(slope([(1, 1), (1, 2)]))
-
-
-def test_a_burst_whose_memory_is_kept_is_no_leak_but_stairs_are() -> None:
-    record = a_record()
-    record.samples = [
-        replace(sample, rss_bytes=60 * MIB + (MIB if sample.at_s > 1000 else 0)) for sample in record.samples
-    ]
-    assert failed(record) == []
-    record.samples = [
-        replace(sample, rss_bytes=60 * MIB + round(sample.at_s // 200 * 0.1 * MIB))
-        for sample in record.samples
-    ]
-    assert failed(record) == ["memory"]
 
 
 @pytest.mark.parametrize(
@@ -251,9 +200,7 @@ def test_an_interrupt_ends_a_soak_with_the_verdict_so_far() -> None:
 @pytest.mark.promise("soak-long")
 @pytest.mark.long
 @pytest.mark.timeout(420)
-def test_three_minutes_with_rude_clients_pass_without_a_fault(
-    record_property: RecordProperty,
-) -> None:
+def test_three_minutes_with_rude_clients_pass_without_a_fault(record_property: RecordProperty) -> None:
     minutes = os.environ.get("SOAK_MINUTES", "3")
     with soak("--minutes", minutes) as process:
         try:

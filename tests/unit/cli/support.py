@@ -1,10 +1,7 @@
-"""What the tests of `hubbub client` share: a server in a thread, the client as a process, and its screen."""
-
-from __future__ import annotations
+"""What the tests of `hubbub client` share: a server in a thread, the client, and its screen."""
 
 import contextlib
 import os
-import re
 import select
 import socket
 import struct
@@ -12,8 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
+
+import psutil
+
+from hub.cli import terminal
 
 Script = Callable[[socket.socket], None]
 Program = subprocess.Popen[bytes]
@@ -35,43 +37,37 @@ sys.exit(run(sys.argv[1], int(sys.argv[2])))
 PROGRAM_ON_A_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)" + PROGRAM
 
 
-class Server(threading.Thread):
-    """Accepts one client on loopback and plays `script` with it; what the script raises fails the test."""
+@contextlib.contextmanager
+def serving(script: Script, *, receive_bytes: int = 0) -> Iterator[int]:
+    """The port of a server that plays `script` with a client; what the script raises fails the test.
 
-    def __init__(self, script: Script, receive_bytes: int) -> None:
-        super().__init__(daemon=True)
-        self._script = script
-        self._failure: BaseException | None = None
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    A small `receive_bytes` makes its buffer full early.
+    """
+
+    def accept_and_play() -> None:
+        with listener.accept()[0] as peer:
+            peer.settimeout(PATIENCE_S)
+            script(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as side:
         if receive_bytes:
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self._listener.settimeout(PATIENCE_S)
-        self.port: int = self._listener.getsockname()[1]
-
-    def run(self) -> None:
-        try:
-            with self._listener.accept()[0] as peer:
-                peer.settimeout(PATIENCE_S)
-                self._script(peer)
-        except BaseException as failure:
-            self._failure = failure
-
-    def finish(self) -> None:
-        """Wait for the script and hand on what went wrong in it."""
-        self.join(PATIENCE_S)
-        self._listener.close()
-        assert not self.is_alive()
-        if self._failure is not None:
-            raise self._failure
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        listener.settimeout(PATIENCE_S)
+        played = side.submit(accept_and_play)
+        yield listener.getsockname()[1]
+        played.result(PATIENCE_S)
 
 
 @contextlib.contextmanager
-def serving(script: Script, *, receive_bytes: int = 0) -> Iterator[int]:
-    """The port of a server that plays `script`; a small `receive_bytes` makes its buffer full early."""
-    server = Server(script, receive_bytes)
-    server.start()
-    yield server.port
-    server.finish()
+def full_door() -> Iterator[tuple[str, int]]:
+    """An address that answers nobody: once its queue is full, Linux leaves a SYN alone, as firewalls do."""
+    with contextlib.ExitStack() as stack:
+        door = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(door.getsockname())
+        yield door.getsockname()
 
 
 def echo(peer: socket.socket) -> None:
@@ -108,31 +104,32 @@ def wait_for(event: threading.Event) -> None:
     assert event.wait(PATIENCE_S)
 
 
-def arguments(port: int, host: str = "127.0.0.1") -> list[str]:
-    return [sys.executable, "-c", PROGRAM, host, str(port)]
-
-
 @contextlib.contextmanager
-def client(port: int, stdin: int | IO[bytes] = subprocess.PIPE) -> Iterator[Program]:
+def client(port: int, stdin: int = subprocess.PIPE) -> Iterator[Program]:
+    """A client as a process, on pipes."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(arguments(port), stdin=stdin, stdout=pipe, stderr=pipe) as program:
+    command = [sys.executable, "-c", PROGRAM, "127.0.0.1", str(port)]
+    with subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=pipe) as program:
         try:
             yield program
         finally:
             program.kill()
 
 
-def play(port: int, typed: bytes = b"", host: str = "127.0.0.1") -> tuple[int, bytes, bytes]:
-    """Exit code, output and error output of a client whose whole input is `typed`, from a pipe."""
-    done = subprocess.run(arguments(port, host), input=typed, capture_output=True, timeout=PATIENCE_S)
-    return done.returncode, done.stdout, done.stderr
+def play(port: int, typed: bytes = b"", *, host: str = "127.0.0.1", **fds: int) -> tuple[int, bytes, bytes]:
+    """Exit code, output and error output of a client in this process, whose whole input is `typed`.
 
-
-def in_shell(port: int, line: str) -> tuple[int, bytes, bytes]:
-    """The same for a shell line in which "$@" stands for the client."""
-    shell = ["bash", "-c", line, "bash", *arguments(port)]
-    done = subprocess.run(shell, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S)
-    return done.returncode, done.stdout, done.stderr
+    What has no descriptor of the test's is a pipe.
+    """
+    (stdin_fd, typist_fd), (reader_fd, stdout_fd), (errors_fd, stderr_fd) = os.pipe(), os.pipe(), os.pipe()
+    with open(typist_fd, "wb") as typist:
+        typist.write(typed)
+    pipes = {"stdin_fd": stdin_fd, "stdout_fd": stdout_fd, "stderr_fd": stderr_fd}
+    code = terminal.run(host, port, **(pipes | fds))
+    for fd in pipes.values():
+        os.close(fd)
+    with open(reader_fd, "rb") as reader, open(errors_fd, "rb") as errors:
+        return code, reader.read(), errors.read()
 
 
 def pipe_of(file: IO[bytes] | None) -> IO[bytes]:
@@ -168,39 +165,28 @@ def write_until_it_stands_still(fd: int, data: bytes = bytes(65536), limit_bytes
     return taken
 
 
-def memory_kib(program: Program, field: str) -> int:
-    """VmRSS (now) or VmHWM (the most there ever was) of proc_pid_status(5)."""
-    status = Path(f"/proc/{program.pid}/status").read_text()
-    match = re.search(rf"{field}:\s+(\d+) kB", status)
-    assert match
-    return int(match[1])
-
-
-def processor_s(program: Program) -> float:
-    """User and system time so far (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def most_memory_kib(program: Program) -> int:
+    """The most there ever was: VmHWM of proc_pid_status(5)."""
+    return int(Path(f"/proc/{program.pid}/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 def processor_s_while_quiet(program: Program) -> float:
-    before = processor_s(program)
+    process = psutil.Process(program.pid)
+    before = process.cpu_times()
     threading.Event().wait(QUIET_S)
-    return processor_s(program) - before
+    after = process.cpu_times()
+    return after.user + after.system - before.user - before.system
 
 
 class Screen:
-    """A client on a terminal of its own: what a person types and sees."""
+    """What a person on a terminal types and sees."""
 
-    def __init__(self, port: int) -> None:
-        self.fd, slave_fd = os.openpty()
-        command = [sys.executable, "-c", PROGRAM_ON_A_TERMINAL, *arguments(port)[-2:]]
-        self.program = subprocess.Popen(
-            command, stdin=slave_fd, stdout=slave_fd, stderr=slave_fd, start_new_session=True
-        )
-        os.close(slave_fd)
+    def __init__(self, fd: int, program: Program) -> None:
+        self._fd = fd
+        self._program = program
 
     def type(self, keys: bytes) -> None:
-        os.write(self.fd, keys)
+        os.write(self._fd, keys)
 
     def read_until(self, text: bytes) -> bytes:
         """What was shown up to and with `text`."""
@@ -211,27 +197,29 @@ class Screen:
             shown += data
         return shown
 
-    def read_to_the_end(self) -> bytes:
-        """What was shown until the client had gone."""
-        return b"".join(iter(self._read, b""))
+    def ends(self) -> tuple[int, bytes]:
+        """The exit code of the client, and what was shown until it had gone."""
+        shown = b"".join(iter(self._read, b""))
+        return self._program.wait(PATIENCE_S), shown
 
     def _read(self) -> bytes:
-        assert select.select([self.fd], [], [], PATIENCE_S)[0]
+        assert select.select([self._fd], [], [], PATIENCE_S)[0]
         try:
-            return os.read(self.fd, 4096)
+            return os.read(self._fd, 4096)
         except OSError:  # EIO: nobody has the terminal open any more.
             return b""
-
-    def exit_code(self) -> int:
-        return self.program.wait(PATIENCE_S)
 
 
 @contextlib.contextmanager
 def on_screen(port: int) -> Iterator[Screen]:
-    screen = Screen(port)
-    try:
-        yield screen
-    finally:
-        screen.program.kill()
-        screen.program.wait()
-        os.close(screen.fd)
+    """A client as a process on a terminal of its own."""
+    fd, slave_fd = os.openpty()
+    command = [sys.executable, "-c", PROGRAM_ON_A_TERMINAL, "127.0.0.1", str(port)]
+    streams = {"stdin": slave_fd, "stdout": slave_fd, "stderr": slave_fd}
+    with subprocess.Popen(command, start_new_session=True, **streams) as program:  # type: ignore[call-overload]
+        os.close(slave_fd)
+        try:
+            yield Screen(fd, program)
+        finally:
+            program.kill()
+            os.close(fd)

@@ -1,7 +1,5 @@
 """The child process of `hubbub demo`, from the hub's side."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import fields
 from pathlib import Path

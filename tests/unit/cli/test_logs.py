@@ -2,11 +2,12 @@
 
 import json
 import logging
+import math
 import os
 import string
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
@@ -28,17 +29,19 @@ def pipe() -> Iterator[tuple[int, int]]:
             os.close(descriptor)
 
 
+@contextmanager
+def logging_to(descriptor: int, form: Form = "text", *, errors: int = 0) -> Iterator[LogThread]:
+    """A log that is stopped at the end, with all that was left in it written but for so many records."""
+    log = LogThread(form, descriptor)
+    log.start()
+    yield log
+    assert log.stop(WITHIN_S)
+    assert (log.dropped, log.errors) == (0, errors)
+
+
 def lines_of(reader: int) -> list[str]:
     os.set_blocking(reader, False)
     return os.read(reader, 1 << 20).decode("ascii").splitlines()
-
-
-def fill(writer: int) -> None:
-    os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x")
-    os.set_blocking(writer, True)
 
 
 def test_text_is_one_logfmt_line_with_a_utc_stamp() -> None:
@@ -86,36 +89,34 @@ def test_what_the_command_says_is_one_line_whatever_was_typed() -> None:
 @pytest.mark.promise("cli-log")
 def test_twenty_like_records_pass_and_the_rest_become_a_count() -> None:
     limiter = Limiter()
-    admitted = [limiter.admit(Entry(WALL_S + n / 100, "closed", {})) for n in range(50)]
-    assert admitted == [True] * LIKE_RECORDS + [False] * 30
+    entries = [Entry(WALL_S + n / 100, "closed", {}) for n in range(50)]
+    assert [limiter.take(entry) for entry in entries] == [[e] for e in entries[:LIKE_RECORDS]] + [[]] * 30
     assert limiter.due(WALL_S + 0.75) == []
-    assert limiter.due(WALL_S + 1.0) == [Entry(WALL_S + 1.0, "closed", {"repeated": 30})]
+    count = Entry(WALL_S + 1.0, "closed", {"repeated": 30})
+    after = Entry(WALL_S + 1.0, "closed", {})
+    assert limiter.take(after) == [count, after]
     assert limiter.due(WALL_S + 9.0) == []
-    assert limiter.admit(Entry(WALL_S + 1.0, "closed", {}))
 
 
-def test_events_are_counted_apart() -> None:
+def test_events_are_counted_apart_and_few_without_a_count() -> None:
     limiter = Limiter()
-    assert all(limiter.admit(Entry(WALL_S, event, {})) for event in ("closed", "fault") for _ in range(20))
-
-
-def test_a_second_with_few_records_ends_without_a_count() -> None:
-    limiter = Limiter()
-    assert all(limiter.admit(Entry(WALL_S, "closed", {})) for _ in range(LIKE_RECORDS))
+    for entry in [Entry(WALL_S, event, {}) for event in ("closed", "fault")] * LIKE_RECORDS:
+        assert limiter.take(entry) == [entry]
     assert limiter.due(WALL_S + 1) == []
 
 
-def test_a_clock_that_is_set_back_ends_the_second() -> None:
+@pytest.mark.parametrize("now_s", [WALL_S - 3600, math.inf])
+def test_a_clock_set_back_and_the_end_of_the_log_close_a_second(now_s: float) -> None:
     limiter = Limiter()
-    for _ in range(21):
-        limiter.admit(Entry(WALL_S, "closed", {}))
-    assert [entry.fields for entry in limiter.due(WALL_S - 3600)] == [{"repeated": 1}]
+    for _ in range(LIKE_RECORDS + 1):
+        limiter.take(Entry(WALL_S, "closed", {}))
+    assert [entry.fields for entry in limiter.due(now_s)] == [{"repeated": 1}]
 
 
 def test_the_next_count_is_awaited_no_longer_than_its_second() -> None:
     limiter = Limiter()
     assert limiter.wait_s(WALL_S) is None
-    limiter.admit(Entry(WALL_S, "closed", {}))
+    limiter.take(Entry(WALL_S, "closed", {}))
     assert limiter.wait_s(WALL_S + 0.25) == 0.75
     assert limiter.wait_s(WALL_S + 5) == 0
     assert limiter.wait_s(WALL_S - 3600) == 1
@@ -123,33 +124,32 @@ def test_the_next_count_is_awaited_no_longer_than_its_second() -> None:
 
 def test_stop_writes_what_is_queued_and_what_was_held_back(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    log = LogThread("text", writer)
-    for number in range(30):
-        log.log("closed", id=number)
-    log.start()
-    assert log.stop(WITHIN_S)
+    with logging_to(writer) as log:
+        for number in range(30):
+            log.log("closed", id=number)
     lines = lines_of(reader)
     assert sum("repeated=" not in line for line in lines) >= LIKE_RECORDS
     counts = [int(line.partition("repeated=")[2]) for line in lines if "repeated=" in line]
     assert len(lines) - len(counts) + sum(counts) == 30
-    assert (log.dropped, log.errors) == (0, 0)
 
 
 def test_a_count_is_written_when_its_second_ends(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    log = LogThread("text", writer)
-    log.start()
-    for _ in range(LIKE_RECORDS + 5):
-        log.log("closed")
-    seen = b""
-    while b"repeated=" not in seen:
-        seen += os.read(reader, 65536)  # Blocks until the thread writes; the test's time limit ends it.
-    assert log.stop(WITHIN_S)
+    with logging_to(writer) as log:
+        for _ in range(LIKE_RECORDS + 5):
+            log.log("closed")
+        seen = b""
+        while b"repeated=" not in seen:
+            seen += os.read(reader, 65536)  # Blocks until the thread writes; the test's time limit ends it.
 
 
 def test_a_pipe_that_nobody_reads_drops_records_at_once(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    fill(writer)
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x")
+    os.set_blocking(writer, True)
     log = LogThread("text", writer, capacity=100)
     log.start()
     began = time.monotonic()
@@ -164,33 +164,17 @@ def test_a_pipe_that_nobody_reads_drops_records_at_once(pipe: tuple[int, int]) -
 
 def test_a_full_disk_is_counted_and_the_thread_goes_on() -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    log = LogThread("text", full)
-    log.start()
-    for _ in range(3):
-        log.log("closed")
-    assert log.stop(WITHIN_S)
+    with logging_to(full, errors=3) as log:
+        for _ in range(3):
+            log.log("closed")
     os.close(full)
-    assert log.errors == 3
 
 
-def test_a_closed_descriptor_is_counted(pipe: tuple[int, int]) -> None:
-    _, writer = pipe
-    os.close(writer)
-    log = LogThread("json", writer)
-    log.start()
-    log.log("closed")
-    assert log.stop(WITHIN_S)
-    assert log.errors == 1
-
-
-def test_a_reader_that_left_is_counted(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    os.close(reader)
-    log = LogThread("text", writer)
-    log.start()
-    log.log("closed")
-    assert log.stop(WITHIN_S)
-    assert log.errors == 1
+@pytest.mark.parametrize("side", [0, 1], ids=["reader", "writer"])
+def test_a_descriptor_that_takes_no_more_is_counted(pipe: tuple[int, int], side: int) -> None:
+    os.close(pipe[side])
+    with logging_to(pipe[1], errors=1) as log:
+        log.log("closed")
 
 
 def test_a_field_that_cannot_be_shown_costs_its_record_only(pipe: tuple[int, int]) -> None:
@@ -199,32 +183,26 @@ def test_a_field_that_cannot_be_shown_costs_its_record_only(pipe: tuple[int, int
             raise RuntimeError("no text")
 
     reader, writer = pipe
-    log = LogThread("text", writer)
-    log.start()
-    log.log("closed", value=Broken())
-    log.log("next")
-    assert log.stop(WITHIN_S)
-    assert log.errors == 1
+    with logging_to(writer, errors=1) as log:
+        log.log("closed", value=Broken())
+        log.log("next")
     assert [line.split()[1] for line in lines_of(reader)] == ["event=next"]
 
 
 def test_a_slow_reader_gets_long_records_whole(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    log = LogThread("json", writer)
-    log.start()
-    log.log("closed", text="x" * 300_000)  # More than a pipe holds: the write comes up short.
-    seen = b""
-    while not seen.endswith(b"\n"):
-        seen += os.read(reader, 4096)
-    assert log.stop(WITHIN_S)
+    with logging_to(writer, "json") as log:
+        log.log("closed", text="x" * 300_000)  # More than a pipe holds: the write comes up short.
+        seen = b""
+        while not seen.endswith(b"\n"):
+            seen += os.read(reader, 4096)
     assert len(json.loads(seen)["text"]) == 300_000
 
 
 def test_what_libraries_report_becomes_a_page_record(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    log = LogThread("json", writer)
-    log.start()
-    Forward(log).emit(logging.makeLogRecord({"levelname": "ERROR", "msg": "bad %s", "args": ("\x1b",)}))
-    assert log.stop(WITHIN_S)
-    record = json.loads(lines_of(reader)[0])
-    assert (record["event"], record["level"], record["text"]) == ("page", "error", "bad \x1b")
+    with logging_to(writer, "json") as log:
+        record = logging.makeLogRecord({"levelname": "ERROR", "msg": "bad %s", "args": ("\x1b",)})
+        Forward(log).emit(record)
+    said = json.loads(lines_of(reader)[0])
+    assert (said["event"], said["level"], said["text"]) == ("page", "error", "bad \x1b")

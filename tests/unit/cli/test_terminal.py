@@ -4,12 +4,13 @@ import contextlib
 import fcntl
 import itertools
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ from tests.unit.cli.support import (
     echo,
     end_of,
     feed,
-    in_shell,
-    memory_kib,
+    full_door,
+    most_memory_kib,
     on_screen,
     pipe_of,
     play,
@@ -46,56 +47,35 @@ CLOSED_FIRST = b"hubbub: the server closed the connection\n"
 RESET = b"hubbub: connection lost: connection reset by peer\n"
 
 
+@pytest.fixture
+def keyboard() -> Iterator[int]:
+    """An input with an `x` in it that does not end."""
+    stdin_fd, typist_fd = os.pipe()
+    os.write(typist_fd, b"x")
+    yield stdin_fd
+    os.close(stdin_fd)
+    os.close(typist_fd)
+
+
 # Both ways
 
 
-def test_a_piped_line_is_answered_and_the_client_ends() -> None:
-    with serving(echo) as port:
-        assert play(port, b"hi\n") == (0, b"hi\n", b"")
-
-
-def test_an_unfinished_last_line_is_sent() -> None:
+def test_megabytes_pass_both_ways_in_parts() -> None:
+    question, answer = os.urandom(2_000_000), os.urandom(2_000_000)
     received: list[bytes] = []
-    with serving(lambda peer: received.append(read_all(peer))) as port:
-        assert play(port, b"one\ntwo") == (0, b"", b"")
-    assert received == [b"one\ntwo"]
-
-
-def test_after_the_end_of_the_input_the_answer_is_awaited() -> None:
-    def answer_at_eof(peer: socket.socket) -> None:
-        peer.sendall(b"you sent %d bytes\n" % len(read_all(peer)))
-
-    with serving(answer_at_eof) as port:
-        assert play(port, b"x" * 1000) == (0, b"you sent 1000 bytes\n", b"")
-
-
-def test_five_megabytes_pass_both_ways_in_parts() -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    dice = random.Random(seed)
-    question, answer = dice.randbytes(5_000_000), dice.randbytes(5_000_000)
-    received = bytearray()
-
-    def read_crumbs(peer: socket.socket) -> None:
-        crumbs = random.Random(seed + 1)
-        while data := peer.recv(crumbs.randrange(1, 20_000)):
-            received.extend(data)
 
     def converse(peer: socket.socket) -> None:
-        reader = threading.Thread(target=read_crumbs, args=[peer])
-        reader.start()
-        peer.sendall(answer)
-        reader.join()
+        with ThreadPoolExecutor(1) as side:
+            hearing = side.submit(read_all, peer)
+            peer.sendall(answer)
+            received.append(hearing.result())
 
-    shown = bytearray()
     with serving(converse, receive_bytes=4096) as port, client(port) as program:
         typist = feed(program, question)
-        while data := os.read(pipe_of(program.stdout).fileno(), dice.randrange(1, 9000)):
-            shown.extend(data)
+        assert pipe_of(program.stdout).read() == answer
         typist.join()
         assert program.wait(PATIENCE_S) == 0
-    assert shown == answer
-    assert received == question
+    assert received == [question]
 
 
 def test_ctrl_c_works_while_a_server_reads_nothing() -> None:
@@ -110,10 +90,10 @@ def test_ctrl_c_works_while_a_server_reads_nothing() -> None:
         stdin_fd = pipe_of(program.stdin).fileno()
         os.write(stdin_fd, b"x")
         wait_for(started)
-        before_kib = memory_kib(program, "VmRSS")
+        before_kib = most_memory_kib(program)
         taken = write_until_it_stands_still(stdin_fd)
         assert terminal.MAX_UNSENT_BYTES < taken < 1 << 26
-        assert memory_kib(program, "VmHWM") - before_kib < 2048
+        assert most_memory_kib(program) - before_kib < 2048
         assert processor_s_while_quiet(program) < BUSY_S
         program.send_signal(signal.SIGINT)
         assert end_of(program) == (130, b"", b"")
@@ -132,10 +112,10 @@ def test_an_output_that_nobody_reads_stops_the_server_losslessly() -> None:
 
     with serving(flood) as port, client(port, subprocess.DEVNULL) as program:
         assert os.read(pipe_of(program.stdout).fileno(), 1) == b"x"
-        before_kib = memory_kib(program, "VmRSS")
+        before_kib = most_memory_kib(program)
         wait_for(stopped)
         assert terminal.MAX_UNSHOWN_BYTES < sent[0] < 1 << 26
-        assert memory_kib(program, "VmHWM") - before_kib < 2048
+        assert most_memory_kib(program) - before_kib < 2048
         code, output, errors = end_of(program)
         assert (code, 1 + len(output), errors) == (0, sent[0], b"")
 
@@ -143,21 +123,15 @@ def test_an_output_that_nobody_reads_stops_the_server_losslessly() -> None:
 # Kinds of input and output
 
 
-def test_a_file_is_sent_from_where_the_shell_left_it(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    path.write_bytes(b"first\n" + b"and more\n" * 100_000)
-    with serving(echo) as port, path.open("rb", buffering=0) as file:
-        file.readline()
-        with client(port, file) as program:
-            assert end_of(program) == (0, b"and more\n" * 100_000, b"")
-
-
-def test_output_is_appended_to_a_file_that_has_lines_already(tmp_path: Path) -> None:
-    path = tmp_path / "copy"
-    with serving(echo) as port:
-        line = f'{{ echo before; echo hi | "$@"; echo after; }} > {path}'
-        assert in_shell(port, line) == (0, b"", b"")
-    assert path.read_bytes() == b"before\nhi\nafter\n"
+def test_a_file_goes_from_where_the_shell_left_it_into_another(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"first\n" + b"and more\n" * 100_000)
+    with serving(echo) as port, (tmp_path / "lines").open("rb", buffering=0) as lines:
+        lines.readline()
+        with (tmp_path / "copy").open("wb", buffering=0) as copy:
+            copy.write(b"before\n")
+            assert play(port, stdin_fd=lines.fileno(), stdout_fd=copy.fileno()) == (0, b"", b"")
+            copy.write(b"after\n")
+    assert (tmp_path / "copy").read_bytes() == b"before\n" + b"and more\n" * 100_000 + b"after\n"
 
 
 def test_without_input_the_client_listens_until_the_server_ends() -> None:
@@ -165,62 +139,54 @@ def test_without_input_the_client_listens_until_the_server_ends() -> None:
         assert read_all(peer) == b""
         peer.sendall(b"hello\n")
 
-    with serving(greet_at_eof) as port:
-        assert in_shell(port, '"$@" < /dev/null') == (0, b"hello\n", b"")
+    with serving(greet_at_eof) as port, open("/dev/null", "rb") as nothing:
+        assert play(port, stdin_fd=nothing.fileno()) == (0, b"hello\n", b"")
 
 
 def test_an_input_that_cannot_be_read_is_named_as_the_fault() -> None:
-    errors_fd, stderr_fd = os.pipe()
     directory_fd = os.open("/", os.O_RDONLY)
     with serving(read_until_gone) as port:
-        assert terminal.run("127.0.0.1", port, stdin_fd=directory_fd, stderr_fd=stderr_fd) == 74
-    assert os.read(errors_fd, 100) == b"hubbub: cannot read the input: is a directory\n"
-    for fd in (errors_fd, stderr_fd, directory_fd):
-        os.close(fd)
+        line = b"hubbub: cannot read the input: is a directory\n"
+        assert play(port, stdin_fd=directory_fd) == (74, b"", line)
+    os.close(directory_fd)
 
 
 @pytest.mark.promise("client-failure")
 def test_an_output_that_cannot_be_written_is_named_as_the_fault() -> None:
-    with serving(say(b"hello\n")) as port:
-        code, output, errors = in_shell(port, '"$@" > /dev/full')
-    assert (code, output) == (74, b"")
-    assert errors == b"hubbub: cannot write the output: no space left on device\n"
+    with serving(say(b"hello\n")) as port, open("/dev/full", "wb", buffering=0) as full:
+        line = b"hubbub: cannot write the output: no space left on device\n"
+        assert play(port, stdout_fd=full.fileno()) == (74, b"", line)
 
 
-def test_the_client_ends_at_once_when_its_output_has_no_reader() -> None:
-    with serving(say(b"one\n")) as port, client(port) as program:
-        stdout = pipe_of(program.stdout)
-        assert stdout.readline() == b"one\n"
-        stdout.close()
-        assert program.wait(PATIENCE_S) == 74
-        assert pipe_of(program.stderr).read() == b""
-
-
-def test_an_endless_server_is_cut_by_head() -> None:
-    def talk(peer: socket.socket) -> None:
+@pytest.mark.parametrize("talks", [False, True])
+def test_the_client_ends_at_once_when_its_output_has_no_reader(talks: bool, keyboard: int) -> None:
+    def stay(peer: socket.socket) -> None:
         with contextlib.suppress(ConnectionError):
-            while True:
+            while talks:
                 peer.sendall(b"line\n" * 1000)
+            read_all(peer)
 
-    with serving(talk) as port:
-        assert in_shell(port, '"$@" | head -1; exit ${PIPESTATUS[0]}') == (74, b"line\n", b"")
+    reader_fd, stdout_fd = os.pipe()
+    os.close(reader_fd)
+    with serving(stay) as port:
+        assert play(port, stdin_fd=keyboard, stdout_fd=stdout_fd) == (74, b"", b"")
+    os.close(stdout_fd)
 
 
-def test_standard_descriptors_keep_their_flags() -> None:
-    (stdin_fd, typist_fd), (reader_fd, stdout_fd) = os.pipe(), os.pipe()
+def test_standard_descriptors_keep_their_flags(keyboard: int) -> None:
+    reader_fd, stdout_fd = os.pipe()
     seen: list[bool] = []
 
     def look(peer: socket.socket) -> None:
-        peer.sendall(peer.recv(100))
-        seen.extend(bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (stdin_fd, stdout_fd))
+        peer.sendall(peer.recv(1))
+        seen.extend(bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK) for fd in (keyboard, stdout_fd))
 
-    os.write(typist_fd, b"hi\n")
     with serving(look) as port:
-        assert terminal.run("127.0.0.1", port, stdin_fd=stdin_fd, stdout_fd=stdout_fd) == 0
-    assert os.read(reader_fd, 100) == b"hi\n"
+        assert play(port, stdin_fd=keyboard, stdout_fd=stdout_fd) == (0, b"", CLOSED_FIRST)
+    assert os.read(reader_fd, 100) == b"x"
     assert seen == [False, False]
-    for fd in (stdin_fd, typist_fd, reader_fd, stdout_fd):
-        os.close(fd)
+    os.close(reader_fd)
+    os.close(stdout_fd)
 
 
 def test_sockets_serve_as_input_and_output() -> None:
@@ -228,21 +194,11 @@ def test_sockets_serve_as_input_and_output() -> None:
     with serving(echo) as port, ours, theirs:
         ours.sendall(b"hi\n")
         ours.shutdown(socket.SHUT_WR)
-        fd = theirs.fileno()
-        assert terminal.run("127.0.0.1", port, stdin_fd=fd, stdout_fd=fd) == 0
+        assert play(port, stdin_fd=theirs.fileno(), stdout_fd=theirs.fileno()) == (0, b"", b"")
         assert ours.recv(100) == b"hi\n"
 
 
 # How it begins and ends
-
-
-def test_a_refused_connection_is_one_clear_line() -> None:
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        port = unheard.getsockname()[1]
-        code, output, errors = play(port)
-    assert (code, output) == (69, b"")
-    assert errors == f"hubbub: cannot connect to 127.0.0.1:{port}: connection refused\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -258,14 +214,8 @@ def test_a_name_that_is_none_is_one_clear_line(host: str, text: str) -> None:
 
 def test_a_silent_address_is_given_up_after_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "CONNECT_TIMEOUT_S", 0.2)
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # Once the queue is full, Linux leaves a SYN without an answer.
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
-        with pytest.raises(terminal.Ended) as ended:
-            terminal.connect(*full.getsockname())
+    with full_door() as address, pytest.raises(terminal.Ended) as ended:
+        terminal.connect(*address)
     assert (ended.value.code, ended.value.text.rpartition(": ")[2]) == (69, "timed out")
 
 
@@ -275,18 +225,24 @@ def test_every_address_of_a_name_is_tried() -> None:
 
 
 def test_different_causes_are_each_given_once() -> None:
-    refused, unreachable = (
-        ConnectionRefusedError(111, "Connection refused"),
-        OSError(101, "Network is unreachable"),
-    )
+    refused, unreachable = OSError(111, "Connection refused"), OSError(101, "Network is unreachable")
     group = ExceptionGroup("two addresses and one of them twice", [refused, unreachable, refused])
     assert terminal._reason(group) == "connection refused, network is unreachable"
 
 
-def test_a_server_that_closes_first_is_reported_after_its_lines() -> None:
-    with serving(lambda peer: peer.sendall(b"* bye reason=kicked\n")) as port, client(port) as program:
-        assert pipe_of(program.stdout).read() == b"* bye reason=kicked\n"
-        assert (program.wait(PATIENCE_S), pipe_of(program.stderr).read()) == (0, CLOSED_FIRST)
+@pytest.mark.parametrize(("resets", "code", "line"), [(False, 0, CLOSED_FIRST), (True, 1, RESET)])
+def test_how_the_server_ended_is_told_after_its_lines(
+    keyboard: int, resets: bool, code: int, line: bytes
+) -> None:
+    def speak_and_end(peer: socket.socket) -> None:
+        # A reset before connect() has returned is a refusal; a close with unread input is a reset.
+        assert peer.recv(1) == b"x"
+        peer.sendall(b"last words\n")
+        if resets:
+            reset(peer)
+
+    with serving(speak_and_end) as port:
+        assert play(port, stdin_fd=keyboard) == (code, b"last words\n", line)
 
 
 @pytest.mark.promise("client-failure")
@@ -312,18 +268,6 @@ def test_input_that_could_not_be_sent_is_counted_and_fails() -> None:
     assert match and int(match[1]) >= terminal.MAX_UNSENT_BYTES
 
 
-def test_a_reset_shows_what_came_before_it() -> None:
-    def speak_and_reset(peer: socket.socket) -> None:
-        peer.recv(1)  # A reset that comes before connect() has returned is a refusal.
-        peer.sendall(b"last words\n")
-        reset(peer)
-
-    with serving(speak_and_reset) as port, client(port) as program:
-        os.write(pipe_of(program.stdin).fileno(), b"x")
-        assert pipe_of(program.stdout).read() == b"last words\n"
-        assert (program.wait(PATIENCE_S), pipe_of(program.stderr).read()) == (1, RESET)
-
-
 def test_a_farewell_is_shown_though_input_can_not_be_sent() -> None:
     def farewell(peer: socket.socket) -> None:
         peer.recv(1)
@@ -336,8 +280,7 @@ def test_a_farewell_is_shown_though_input_can_not_be_sent() -> None:
         typist.join()
 
 
-@pytest.mark.parametrize("stdin", [subprocess.DEVNULL, subprocess.PIPE])
-def test_waiting_for_the_server_takes_no_processor_time(stdin: int) -> None:
+def test_waiting_for_the_server_takes_no_processor_time() -> None:
     over = threading.Event()
 
     def wait_after_hello(peer: socket.socket) -> None:
@@ -345,9 +288,7 @@ def test_waiting_for_the_server_takes_no_processor_time(stdin: int) -> None:
         read_all(peer)
         wait_for(over)
 
-    with serving(wait_after_hello) as port, client(port, stdin) as program:
-        if program.stdin:
-            program.stdin.close()
+    with serving(wait_after_hello) as port, client(port, subprocess.DEVNULL) as program:
         assert pipe_of(program.stdout).readline() == b"hello\n"
         assert processor_s_while_quiet(program) < BUSY_S
         over.set()
@@ -378,8 +319,7 @@ def test_a_person_types_lines_and_ends_with_ctrl_d() -> None:
         screen.type(b"helo\x7flo\n")  # The terminal's own line editing: DEL takes the o back.
         assert screen.read_until(b"hello\r\n").endswith(b"\r\nhello\r\n")
         screen.type(b"\x04")
-        assert screen.read_to_the_end() == CLOSED_FIRST.replace(b"\n", b"\r\n")
-        assert screen.exit_code() == 0
+        assert screen.ends() == (0, CLOSED_FIRST.replace(b"\n", b"\r\n"))
 
 
 @pytest.mark.promise("client-failure")
@@ -387,8 +327,7 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback() -> None:
     with serving(say(b"welcome\n")) as port, on_screen(port) as screen:
         screen.read_until(b"welcome\r\n")
         screen.type(b"\x03")
-        assert screen.read_to_the_end() == b"^C"
-        assert screen.exit_code() == 130
+        assert screen.ends() == (130, b"^C")
 
 
 def test_a_stopped_screen_holds_up_neither_keyboard_nor_ctrl_c() -> None:
@@ -407,23 +346,16 @@ def test_a_stopped_screen_holds_up_neither_keyboard_nor_ctrl_c() -> None:
         screen.type(b"still here\n")
         wait_for(heard)
         screen.type(b"\x03")
-        assert screen.exit_code() == 130
+        assert screen.ends()[0] == 130
 
 
 @pytest.mark.promise("client-terminal")
 def test_a_terminal_shows_control_characters_and_never_obeys() -> None:
     hostile = b"\x1b]0;owned\x07 \x1b[2J\x9b31m \xc2\x9b31m \xe2\x80\xaetxt \x00\x7f caf\xc3\xa9\ttab\r\n"
-    with serving(say(hostile)) as port, on_screen(port) as screen:
-        assert screen.read_until(b"\n") == (
-            rb"^[]0;owned^G ^[[2J\x9b31m <U+009B>31m <U+202E>txt ^@^? caf" + b"\xc3\xa9\ttab\r\r\n"
-        )
-        screen.type(b"\x04")
-        screen.read_to_the_end()
-
-
-def test_a_character_cut_off_by_the_end_is_shown_as_bytes() -> None:
-    with serving(lambda peer: peer.sendall(b"caf\xc3")) as port, on_screen(port) as screen:
-        assert screen.read_to_the_end() == rb"caf\xc3" + CLOSED_FIRST.replace(b"\n", b"\r\n")
+    shown = rb"^[]0;owned^G ^[[2J\x9b31m <U+009B>31m <U+202E>txt ^@^? caf" + b"\xc3\xa9\ttab\r\r\n"
+    cut_off = b"caf\xc3"  # It waits for its rest until the end.
+    with serving(lambda peer: peer.sendall(hostile + cut_off)) as port, on_screen(port) as screen:
+        assert screen.ends() == (0, shown + rb"caf\xc3" + CLOSED_FIRST.replace(b"\n", b"\r\n"))
 
 
 @pytest.mark.promise("client-terminal")

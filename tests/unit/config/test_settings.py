@@ -3,13 +3,11 @@
 from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
-import cyclopts
 import pytest
 from cyclopts import Parameter
 
-from hub.cli.main import serve
 from hub.config.settings import Conflict, Mode, Settings, affordable, page_connections, refuse_conflicts
-from hub.config.values import NO_RATE, Kind, Rate
+from hub.config.values import Kind
 
 
 def test_every_default_is_a_value_that_a_user_may_type() -> None:
@@ -99,11 +97,3 @@ def test_max_clients_leaves_descriptors_for_the_rest(wanted: int, descriptors: i
 )
 def test_the_page_may_hold_what_the_clients_leave(clients: int, descriptors: int, left: int) -> None:
     assert page_connections(replace(Settings(), max_clients=clients), descriptors) == left
-
-
-@pytest.mark.parametrize(("text", "value"), [("30/m:5", Rate(30, "m", 5)), ("0", NO_RATE), ("auto", "auto")])
-def test_a_rate_is_one_word_of_the_command_line(text: str, value: object) -> None:
-    app = cyclopts.App(default_command=serve)
-    _, bound, _ = app.parse_args(["--line-rate", text, "--no-telnet", "--port", "1"], exit_on_error=False)
-    settings = bound.arguments["settings"]
-    assert (settings.line_rate, settings.telnet, settings.port) == (value, False, 1)

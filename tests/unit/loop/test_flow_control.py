@@ -1,7 +1,5 @@
 """The five rules of flow control, each as a function of what the congestion record knows."""
 
-from __future__ import annotations
-
 import pytest
 
 from hub.loop.congestion import Congestion

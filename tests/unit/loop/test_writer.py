@@ -1,7 +1,5 @@
 """The writer with a hub without a loop: a reader far behind gets everything in several sends."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 

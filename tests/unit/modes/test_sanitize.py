@@ -1,5 +1,6 @@
 import sys
 import unicodedata
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
+LONGEST = "\u1f82" * NAME_LENGTH
+"""Greek alpha with three marks each."""
 DIRECTIONS = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 
 
@@ -23,39 +26,22 @@ def is_forbidden(char: str) -> bool:
 
 @pytest.mark.promise("chat-clean")
 def test_forbidden_characters_become_u_fffd_and_others_pass() -> None:
-    wrong = [
-        hex(ord(char))
-        for char in EVERY_CHARACTER
-        if clean_text(char) != ("\ufffd" if is_forbidden(char) else char)
-    ]
-    assert wrong == []
+    expected = ["\ufffd" if is_forbidden(char) else char for char in EVERY_CHARACTER]
+    wrong = [char for char, shown in zip(EVERY_CHARACTER, expected, strict=True) if clean_text(char) != shown]
+    assert list(map(ascii, wrong)) == []
 
 
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
-        (b"\x1b[31mred\x1b[0m", "�[31mred�[0m"),
-        (b"\x1b]0;new title\x07", "�]0;new title�"),
         (b"\x1b]52;c;aGk=\x1b\\", "�]52;c;aGk=�\\"),
-        (b"\x1bP1$r0m\x1b\\", "�P1$r0m�\\"),
         (b"\xc2\x9b2J", "�2J"),
         (b"\x9b2J", "�2J"),
         (b"back\x08\x08\x7f", "back���"),
         (b"\r<root> hello", "�<root> hello"),
         (b"one\ntwo", "one�two"),
-        (b"nul\x00", "nul�"),
-        ("one\u0085two\u2028three\u2029".encode(), "one�two�three�"),
-        ("\u202egnp.exe\u2066".encode(), "�gnp.exe�"),
         ("hi\U000e0068\U000e0069".encode(), "hi��"),
-    ],
-)
-def test_bytes_that_a_terminal_obeys_are_replaced(line: bytes, shown: str) -> None:
-    assert clean(line).decode() == shown
-
-
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
+        # Invalid UTF-8.
         (b"\xff", "�"),
         (b"\xc3", "�"),
         (b"\xc0\xaf", "��"),  # overlong
@@ -65,32 +51,25 @@ def test_bytes_that_a_terminal_obeys_are_replaced(line: bytes, shown: str) -> No
         (b"a\xe2\x82b", "a�b"),
     ],
 )
-def test_invalid_utf8_becomes_u_fffd_and_the_rest_is_kept(line: bytes, shown: str) -> None:
+def test_bytes_that_a_terminal_obeys_or_no_text_has_are_replaced(line: bytes, shown: str) -> None:
     assert clean(line).decode() == shown
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "hello\tworld ~!",
-        "Zoë naïve façade",
-        "日本語のテキスト",
-        "안녕하세요",
-        "שָׁלוֹם",
+        "",
+        "Zoë naïve façade e\u0301\u0323",
+        "안녕하세요 שָׁלוֹם",
         "نامه‌ای",  # Persian with ZWNJ
         "abc\u200e\u200f\u061c",  # direction marks
-        "क्‍ष",  # Devanagari with ZWJ
-        "สวัสดีน้ำ",
+        "क्‍ष สวัสดีน้ำ",  # Devanagari with ZWJ
         "👩‍👩‍👧‍👦 👍🏽 ❤️ 🇯🇵",
         "葛\U000e0100",  # ideographic variation sequence
-        "e\u0301\u0323",
-        "\U0001d54f\U00020000",
-        "�",
     ],
 )
 def test_ordinary_text_of_any_script_passes_unchanged(text: str) -> None:
-    assert clean_text(text) == text
-    assert clean(text.encode()) == text.encode()
+    assert clean(text.encode()).decode() == clean_text(text) == text
 
 
 def test_printable_ascii_and_tab_come_back_as_the_same_object() -> None:
@@ -98,15 +77,8 @@ def test_printable_ascii_and_tab_come_back_as_the_same_object() -> None:
     assert clean(line) is line
 
 
-def test_an_empty_line_stays_empty() -> None:
-    assert clean(b"") == b""
-    assert clean_text("") == ""
-
-
 @given(st.binary())
-def test_cleaned_bytes_are_allowed_utf8_at_most_thrice_as_long(
-    line: bytes,
-) -> None:
+def test_cleaned_bytes_are_allowed_utf8_at_most_thrice_as_long(line: bytes) -> None:
     cleaned = clean(line)
     assert not any(map(is_forbidden, cleaned.decode()))
     assert len(cleaned) <= 3 * len(line)
@@ -118,48 +90,31 @@ def test_text_and_its_bytes_are_cleaned_alike(text: str) -> None:
     assert clean(text.encode()) == clean_text(text).encode()
 
 
-def test_lone_surrogate_is_replaced() -> None:
-    assert clean_text("a\ud800\udcffb").encode() == "a��b".encode()
-
-
 @pytest.mark.promise("chat-names")
 @pytest.mark.parametrize(
     "name",
     [
-        "ann",
-        "a",
-        "x" * 32,
-        "guest-17",
-        "R2.D2_",
-        "7of9",
-        "Zoë",
-        "Ελένη",
-        "Алёна",
-        "山田太郎",
-        "김민수",
-        "محمد",
-        "שרה",
-        "สมชาย",
-        "सीता",
-        "e\u0323\u0302m",
+        *("ann", "a", "x" * 32, "guest-17", "R2.D2_", "7of9", "Zoë", "Ελένη", "Алёна", "山田太郎", "김민수"),
+        *("محمد", "שרה", "สมชาย", "सीता", "山田Taro", "e\u0323\u0302m"),
         "q\u0323\u0301x\u0323\u0301",  # two marks in a row that no letter takes in, and two once more
         "क\u093e\u093e\u093e",  # marks that stand beside their letter do not pile up
-        "山田Taro",
     ],
 )
 def test_names_of_any_script_are_allowed(name: str) -> None:
     assert check_name(name, "nick") == unicodedata.normalize("NFKC", name)
 
 
-def test_a_name_comes_back_composed_and_in_its_plain_form() -> None:
-    assert check_name("Zoe\u0308", "nick") == "Zoë"
-    assert check_name("Ａｎｎ²", "nick") == "Ann2"
-    assert check_name("ﬁn", "nick") == "fin"
-
-
-def test_decomposed_name_may_have_as_many_characters() -> None:
-    longest = "\u1f82" * NAME_LENGTH  # Greek alpha with three marks each
-    assert check_name(unicodedata.normalize("NFD", longest), "nick") == longest
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Zoe\u0308", "Zoë"),
+        ("Ａｎｎ²", "Ann2"),
+        ("ﬁn", "fin"),
+        (normalize("NFD", LONGEST), LONGEST),  # as many characters, however they are spelled
+    ],
+)
+def test_a_name_comes_back_composed_and_in_its_plain_form(text: str, name: str) -> None:
+    assert check_name(text, "nick") == name
 
 
 @pytest.mark.promise("chat-names")
@@ -218,12 +173,10 @@ def test_name_with_an_invisible_character_is_refused(invisible: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("Ann", "aNN"),
         ("Zoë", "ZOE\u0308"),
         ("Straße", "STRASSE"),
         ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
-        ("Ａｎｎ", "ann"),
-        ("АЛЁНА", "алёна"),
+        ("Ａｎｎ", "aNN"),
         ("\u212bngstrom", "Ångstrom"),
         ("\u0390", "\u03aa\u0301"),  # folding takes the first apart
     ],

@@ -1,86 +1,76 @@
 """The poller on real sockets: when each trigger reports, and what an epoll_ctl is spent on."""
 
-from __future__ import annotations
-
+import math
 import os
-import select
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 
 import pytest
 
 from hub.net.poller import ERR, HUP, IN, OUT, RDHUP, Poller
+from tests.support import PATIENCE_S, Peer
 
 AT_ONCE = 0.0
-PATIENCE_S = 20.0
-"""For events that loopback delivers in no time; only a failing test waits so long."""
 
 
-@dataclass
 class Wire:
     """A TCP connection over loopback, and a poller for our end of it."""
 
-    poller: Poller
-    ours: socket.socket
-    peer: socket.socket
+    def __init__(self, trigger: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.peer = Peer(listener.getsockname()[1])
+            self.ours, _ = listener.accept()
+        self.ours.settimeout(PATIENCE_S)
+        self.fd = self.ours.fileno()
+        self.poller = Poller(trigger)
 
-    @property
-    def fd(self) -> int:
-        return self.ours.fileno()
+    def close(self) -> None:
+        self.poller.close()
+        self.ours.close()
+        self.peer.close()
+
+    def want(self, reading: bool = True, writing: bool = False) -> None:
+        self.poller.want(self.fd, reading=reading, writing=writing)
 
     def events(self, timeout_s: float = AT_ONCE) -> dict[int, int]:
         return dict(self.poller.wait(timeout_s))
 
-    def mask(self, timeout_s: float = PATIENCE_S) -> int:
+    def mask(self) -> int:
         """What is reported of our end; it must be."""
-        return self.events(timeout_s)[self.fd]
+        return self.events(PATIENCE_S)[self.fd]
 
     def send(self, data: bytes) -> None:
         """From the peer, and something of it has arrived when this returns."""
-        self.peer.sendall(data)
-        assert select.select([self.ours], [], [], PATIENCE_S)[0]
-
-    def reset(self) -> None:
-        """RST from the peer."""
-        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.peer.close()
-
-
-def make_wire(trigger: str) -> Iterator[Wire]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        peer = socket.create_connection(listener.getsockname())
-        ours, _ = listener.accept()
-    poller = Poller(trigger)
-    with ours, peer:
-        yield Wire(poller, ours, peer)
-    poller.close()
+        self.peer.send(data)
+        assert self.ours.recv(1, socket.MSG_PEEK)
 
 
 @pytest.fixture
 def level() -> Iterator[Wire]:
-    yield from make_wire("level")
+    with closing(Wire("level")) as made:
+        yield made
 
 
 @pytest.fixture
 def edge() -> Iterator[Wire]:
-    yield from make_wire("edge")
+    with closing(Wire("edge")) as made:
+        yield made
 
 
 @pytest.fixture(params=["level", "edge"])
 def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
-    yield from make_wire(request.param)
+    with closing(Wire(request.param)) as made:
+        yield made
 
 
 # Triggers.
 
 
 def test_level_reports_again_while_bytes_wait(level: Wire) -> None:
-    level.poller.want(level.fd, reading=True, writing=False)
+    level.want()
     level.send(b"x" * 1000)
     for left in (1000, 500):
         assert level.mask() == IN
@@ -90,7 +80,7 @@ def test_level_reports_again_while_bytes_wait(level: Wire) -> None:
 
 
 def test_edge_reports_once_and_is_silent_until_more_arrives(edge: Wire) -> None:
-    edge.poller.want(edge.fd, reading=True, writing=False)
+    edge.want()
     edge.send(b"x" * 1000)
     assert edge.mask() == IN
     assert len(edge.ours.recv(500)) == 500
@@ -98,60 +88,56 @@ def test_edge_reports_once_and_is_silent_until_more_arrives(edge: Wire) -> None:
     edge.send(b"y")
     assert edge.mask() == IN
     assert edge.events() == {}
-
-
-@pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_listener_and_doorbell_are_level_triggered_in_both(trigger: str) -> None:
-    poller = Poller(trigger)
-    doorbell = os.eventfd(1, os.EFD_NONBLOCK)
-    try:
-        poller.watch(doorbell)
-        for _ in range(3):
-            assert poller.wait(AT_ONCE) == [(doorbell, IN)]
-        os.eventfd_read(doorbell)
-        assert poller.wait(AT_ONCE) == []
-    finally:
-        os.close(doorbell)
-        poller.close()
-
-
-def test_room_for_output_is_reported_only_where_it_is_wanted(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    assert wire.events() == {}
-    wire.poller.want(wire.fd, reading=True, writing=True)
-    assert wire.mask() == OUT
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    assert wire.events() == {}
-
-
-def test_edge_says_once_that_there_is_room(edge: Wire) -> None:
-    edge.poller.want(edge.fd, reading=False, writing=True)
+    edge.want(reading=False, writing=True)
     assert edge.mask() == OUT
     assert edge.events() == {}
 
 
-def test_input_is_not_reported_until_it_is_wanted_again(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=False, writing=False)
+@pytest.mark.parametrize("trigger", ["level", "edge"])
+def test_listener_and_doorbell_are_level_triggered_in_both(trigger: str) -> None:
+    doorbell = os.eventfd(1, os.EFD_NONBLOCK)
+    try:
+        with closing(Poller(trigger)) as poller:
+            poller.watch(doorbell)
+            for _ in range(3):
+                assert poller.wait(AT_ONCE) == [(doorbell, IN)]
+            os.eventfd_read(doorbell)
+            assert poller.wait(AT_ONCE) == []
+    finally:
+        os.close(doorbell)
+
+
+def test_input_and_room_are_reported_only_where_they_are_wanted(wire: Wire) -> None:
+    wire.want()
+    assert wire.events() == {}
+    wire.want(writing=True)
+    assert wire.mask() == OUT
+    wire.want(reading=False)
     wire.send(b"x")
     assert wire.events() == {}
-    wire.poller.want(wire.fd, reading=True, writing=False)
+    wire.want()
     assert wire.mask() == IN
+    wire.poller.forget(wire.fd)
+    assert wire.events() == {}
+    wire.want()
+    assert wire.poller.wait(math.inf) == [(wire.fd, IN)]
 
 
 # Ends of a connection.
 
 
-def test_a_half_close_is_reported_as_rdhup_with_input(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    wire.peer.shutdown(socket.SHUT_WR)
+def test_a_half_close_is_told_unless_the_client_is_paused(wire: Wire) -> None:
+    wire.want(reading=False)
+    wire.peer.half_close()
+    assert wire.events(0.05) == {}
+    wire.want()
     assert wire.mask() == IN | RDHUP
 
 
 def test_data_and_the_end_behind_it_can_come_as_one_event(edge: Wire) -> None:
     edge.send(b"last")
-    edge.peer.shutdown(socket.SHUT_WR)
-    edge.ours.setblocking(False)
-    edge.poller.want(edge.fd, reading=True, writing=False)
+    edge.peer.half_close()
+    edge.want()
     mask = edge.mask()
     while not mask & RDHUP:  # the FIN may be a moment behind
         mask = edge.mask()
@@ -161,78 +147,40 @@ def test_data_and_the_end_behind_it_can_come_as_one_event(edge: Wire) -> None:
     assert edge.ours.recv(100) == b""
 
 
-def test_a_half_close_of_a_paused_client_is_not_reported(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=False, writing=False)
-    wire.peer.shutdown(socket.SHUT_WR)
-    assert wire.events(0.05) == {}
-
-
-def test_a_reset_is_reported_whatever_the_mask_says(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=False, writing=False)
-    wire.reset()
-    assert wire.mask() & (HUP | ERR) == HUP | ERR
-
-
 def test_a_dead_peer_with_mask_0_spins_a_level_triggered_loop(level: Wire) -> None:
-    level.poller.want(level.fd, reading=False, writing=False)
-    level.reset()
+    level.want(reading=False)
+    level.peer.reset()
     assert [level.mask() & HUP for _ in range(5)] == [HUP] * 5
 
 
 def test_quiet_reports_a_dead_peer_once_more_at_most(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=False, writing=False)
-    wire.reset()
-    assert wire.mask() & HUP
+    wire.want(reading=False)
+    wire.peer.reset()
+    assert wire.mask() & (HUP | ERR) == HUP | ERR
     wire.poller.quiet(wire.fd)
-    reports = sum(bool(wire.events()) for _ in range(10))
-    assert reports <= 1
+    assert sum(bool(wire.events()) for _ in range(10)) <= 1
     assert wire.events(0.05) == {}
 
 
 # What it costs.
 
 
-def test_a_mask_that_does_not_change_costs_no_system_call(wire: Wire) -> None:
+def test_calls_are_counted_and_an_unchanged_mask_costs_none(wire: Wire) -> None:
+    calls = wire.poller.calls
     for _ in range(3):
-        wire.poller.want(wire.fd, reading=True, writing=False)
-    assert wire.poller.calls["epoll_ctl"] == 1
-    wire.poller.want(wire.fd, reading=True, writing=True)
-    wire.poller.want(wire.fd, reading=True, writing=True)
-    assert wire.poller.calls["epoll_ctl"] == 2
-    wire.poller.forget(wire.fd)
-    wire.poller.forget(wire.fd)
-    assert wire.poller.calls["epoll_ctl"] == 3
-
-
-def test_each_wait_is_counted(wire: Wire) -> None:
-    for _ in range(4):
-        wire.poller.wait(AT_ONCE)
-    assert wire.poller.calls["epoll_wait"] == 4
-
-
-def test_the_length_is_how_many_descriptors_are_watched(wire: Wire) -> None:
-    assert len(wire.poller) == 0
-    wire.poller.want(wire.fd, reading=True, writing=False)
+        wire.want()
+    assert calls["epoll_ctl"] == 1
+    wire.want(writing=True)
+    wire.want(writing=True)
+    assert calls["epoll_ctl"] == 2
     wire.poller.watch(wire.peer.fileno())
     assert len(wire.poller) == 2
     wire.poller.forget(wire.fd)
-    assert len(wire.poller) == 1
-
-
-def test_a_forgotten_descriptor_is_not_reported_and_may_return(wire: Wire) -> None:
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    wire.send(b"x")
     wire.poller.forget(wire.fd)
-    assert wire.events() == {}
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    assert wire.mask() == IN
-
-
-@pytest.mark.parametrize("timeout_s", [None, float("inf")])
-def test_no_timeout_waits_until_something_happens(wire: Wire, timeout_s: float | None) -> None:
-    wire.poller.want(wire.fd, reading=True, writing=False)
-    wire.send(b"x")
-    assert wire.poller.wait(timeout_s) == [(wire.fd, IN)]
+    assert (calls["epoll_ctl"], len(wire.poller)) == (4, 1)
+    for _ in range(4):
+        wire.poller.wait(AT_ONCE)
+    assert calls["epoll_wait"] == 4
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
@@ -240,13 +188,11 @@ def test_full_batches_make_a_round_that_reports_everybody(
     trigger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
-    poller = Poller(trigger)
-    with ExitStack() as stack, closing(poller):
+    with ExitStack() as stack, closing(Poller(trigger)) as poller:
         told: set[int] = set()
-        pairs = [socket.socketpair() for _ in range(5)]
-        for ours, peer in pairs:
-            stack.enter_context(ours)
-            stack.enter_context(peer).send(b"x")
+        for _ in range(5):
+            ours, peer = (stack.enter_context(sock) for sock in socket.socketpair())
+            peer.send(b"x")
             poller.want(ours.fileno(), reading=True, writing=False)
         for wait in range(9):
             told.update(fd for fd, _ in poller.wait(AT_ONCE))
@@ -259,13 +205,12 @@ def test_full_batches_make_a_round_that_reports_everybody(
 @pytest.mark.parametrize("trigger", ["level", "edge"])
 def test_a_close_meanwhile_ends_no_round_early(trigger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
-    poller = Poller(trigger)
-    with ExitStack() as stack, closing(poller):
+    with ExitStack() as stack, closing(Poller(trigger)) as poller:
         waiting: dict[int, socket.socket] = {}
         for _ in range(6):
-            ours, peer = socket.socketpair()
-            stack.enter_context(peer).send(b"x")
-            waiting[ours.fileno()] = stack.enter_context(ours)
+            ours, peer = (stack.enter_context(sock) for sock in socket.socketpair())
+            peer.send(b"x")
+            waiting[ours.fileno()] = ours
             poller.want(ours.fileno(), reading=True, writing=False)
         while waiting:
             for fd, _ in poller.wait(AT_ONCE):
@@ -277,7 +222,7 @@ def test_a_close_meanwhile_ends_no_round_early(trigger: str, monkeypatch: pytest
 @pytest.mark.promise("pause-active")
 def test_a_wait_ended_late_by_a_signal_looks_once_more(wire: Wire) -> None:
     """What SIGCONT does to a process that was stopped for longer than it would have waited."""
-    wire.poller.want(wire.fd, reading=True, writing=False)
+    wire.want()
 
     def happen_late(*_: object) -> None:
         while time.monotonic() < over_at:

@@ -1,11 +1,9 @@
-"""What the tests of the WebSocket layer share: requests, a client's frames, and one that is let in."""
-
-from __future__ import annotations
+"""What the tests of the protocols share: ways to cut, requests, a client's frames, an open WebSocket."""
 
 import struct
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.client import ClientProtocol
 from websockets.frames import Opcode
@@ -14,12 +12,13 @@ from websockets.uri import parse_uri
 
 from hub.config.allowed_hosts import Hosts
 from hub.protocol.ws_connection import WebSocket
-from hub.protocol.ws_handshake import Handshake, Terms
+from hub.protocol.ws_handshake import Terms
 
+T = TypeVar("T")
 PORT = 9001
-PAGE_PORT = 8080
 HINT = "The page is at http://127.0.0.1:8080/"
-HOSTS = Hosts("localhost", ["chat.example"])
+_HOSTS = Hosts("localhost", ["chat.example"])
+TERMS = Terms(_HOSTS, PORT, page_hosts=_HOSTS, page_port=8080, hint=HINT)
 
 HEADERS: dict[str, str | None] = {
     "Host": f"localhost:{PORT}",
@@ -43,22 +42,8 @@ def request_to(port: int) -> bytes:
     return request(Host=f"localhost:{port}")
 
 
-def handshake(**terms: Any) -> Handshake:
-    usual = Terms(hosts=HOSTS, port=PORT, page_hosts=HOSTS, page_port=PAGE_PORT, hint=HINT)
-    return Handshake(replace(usual, **terms), max_frame_bytes=8192)
-
-
 def websocket(**arguments: Any) -> WebSocket:
-    given: dict[str, Any] = {
-        "max_message_bytes": 8192,
-        "whole": False,
-        "hosts": HOSTS,
-        "page_hosts": HOSTS,
-        "port": PORT,
-        "page_port": PAGE_PORT,
-        "hint": HINT,
-    }
-    return WebSocket(**(given | arguments))
+    return WebSocket(TERMS, **({"max_message_bytes": 8192, "whole": False} | arguments))
 
 
 def let_in(**arguments: Any) -> WebSocket:
@@ -113,11 +98,12 @@ def close(code: int | None = None, reason: bytes = b"") -> bytes:
     return masked(Opcode.CLOSE, payload)
 
 
-def one_by_one(data: bytes) -> list[bytes]:
-    return [data[i : i + 1] for i in range(len(data))]
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The pieces of `data` between these places (taken modulo its length); some may be empty."""
-    borders = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(borders)]
+def however_cut(told: Callable[[list[bytes]], T], data: bytes, places: Sequence[int] | None = None) -> T:
+    """What is told about `data`: the same whole, byte by byte, and cut at these places or anywhere in two."""
+    whole = told([data])
+    anywhere = [[place] for place in range(len(data) + 1)]
+    for cuts in [range(len(data)), *(anywhere if places is None else [places])]:
+        # The places are taken modulo the length of the data; some pieces may be empty.
+        borders = [0, *sorted(place % (len(data) + 1) for place in cuts), len(data)]
+        assert told([data[start:end] for start, end in pairwise(borders)]) == whole, borders
+    return whole

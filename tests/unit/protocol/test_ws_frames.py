@@ -1,7 +1,5 @@
 """Frames: made here, read back by the `websockets` library; and the borders of a chunk's lines in them."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,24 +51,14 @@ def test_the_header_is_as_short_as_the_size_allows(size: int) -> None:
 
 
 @given(CONTENTS, st.data())
-def test_a_part_between_two_borders_is_the_frames_of_those_lines(
-    contents: list[bytes], data: st.DataObject
-) -> None:
+def test_the_table_of_a_chunk_finds_what_walking_finds(contents: list[bytes], data: st.DataObject) -> None:
     first = data.draw(st.integers(0, len(contents) - 1))
     stop = data.draw(st.integers(first + 1, len(contents)))
     start, end = len(canonical(contents[:first])), len(canonical(contents[:stop]))
-    assert Framed(canonical(contents)).part(start, end) == frames(canonical(contents[first:stop]))
-
-
-@given(CONTENTS, st.data())
-def test_the_table_of_a_chunk_finds_the_cut_that_walking_finds(
-    contents: list[bytes], data: st.DataObject
-) -> None:
-    first = data.draw(st.integers(0, len(contents) - 1))
-    part = frames(canonical(contents[first:]))
+    framed, part = Framed(canonical(contents)), frames(canonical(contents[first:stop]))
+    assert framed.part(start, end) == part
     taken = data.draw(st.integers(1, len(part)))
-    framed = Framed(canonical(contents))
-    assert framed.cut(len(canonical(contents[:first])), taken) == cut_frames(part, taken)
+    assert framed.cut(start, taken) == cut_frames(part, taken)
 
 
 def test_long_lines_have_borders_behind_their_longer_headers() -> None:

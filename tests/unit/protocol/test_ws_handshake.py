@@ -1,10 +1,7 @@
 """A request opens a WebSocket or is refused in words, and only our own names and pages come in."""
 
-from __future__ import annotations
-
 import http.client
 import socket
-from http import HTTPStatus
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,33 +9,30 @@ from hypothesis import strategies as st
 
 from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
-from hub.protocol.ws_handshake import MAX_REQUEST_BYTES, Opened, Refused
-from tests.unit.protocol.support import HINT, cut, handshake, one_by_one, request
-
-Outcome = tuple[str, object, bytes] | None
+from hub.protocol.ws_handshake import MAX_REQUEST_BYTES, Handshake, Opened, Refused
+from tests.unit.protocol.support import HEADERS, HINT, TERMS, however_cut, request
 
 
-def outcome(pieces: list[bytes]) -> Outcome:
-    """The verdict on these pieces, comparable: what kind, what it says, and what came behind the request."""
-    shaking = handshake()
+def outcome(pieces: list[bytes]) -> Refused | tuple[bytes, str, bytes] | None:
+    """The verdict on these pieces; of an opening the answer, the tag, and what came behind the request."""
+    shaking = Handshake(TERMS, 8192)
     for count, piece in enumerate(pieces):
         verdict = shaking.feed(piece)
-        if isinstance(verdict, Refused):
-            return "refused", verdict, b""
         if isinstance(verdict, Opened):
-            rest = b"".join([verdict.rest, *pieces[count + 1 :]])
-            return "opened", (verdict.response, verdict.tag), rest
+            return verdict.response, verdict.tag, b"".join([verdict.rest, *pieces[count + 1 :]])
+        if verdict is not None:
+            return verdict
     return None
 
 
 def refused(data: bytes, **terms: object) -> Refused:
-    verdict = handshake(**terms).feed(data)
+    verdict = Handshake(TERMS._replace(**terms), 8192).feed(data)  # type: ignore[arg-type]
     assert isinstance(verdict, Refused)
     return verdict
 
 
 def opened(data: bytes, **terms: object) -> Opened:
-    verdict = handshake(**terms).feed(data)
+    verdict = Handshake(TERMS._replace(**terms), 8192).feed(data)  # type: ignore[arg-type]
     assert isinstance(verdict, Opened), verdict
     return verdict
 
@@ -67,8 +61,22 @@ FIRST_WORDS = [
 ]
 
 
-def test_the_answer_is_the_one_of_the_rfc_and_names_no_software() -> None:
-    assert opened(request()).response == (
+@pytest.mark.promise("websocket-handshake")
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {
+            "Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits",
+            "Sec_WebSocket_Protocol": "chat, irc",
+        },
+    ],
+)
+def test_the_answer_names_no_software_extension_or_subprotocol(headers: dict[str, str]) -> None:
+    verdict = opened(request(**headers) + b"\x81\x80abcd")
+    assert verdict.rest == b"\x81\x80abcd"
+    assert verdict.protocol.extensions == []
+    assert verdict.response == (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"Upgrade: websocket\r\n"
         b"Connection: Upgrade\r\n"
@@ -102,75 +110,33 @@ def test_any_target_is_taken_and_a_clean_tag_is_read_from_it(target: str, tag: s
     assert opened(request(f"GET {target} HTTP/1.1")).tag == tag
 
 
-@pytest.mark.promise("websocket-handshake")
-def test_no_extension_and_no_subprotocol_is_agreed_to() -> None:
-    asked = request(
-        Sec_WebSocket_Extensions="permessage-deflate; client_max_window_bits",
-        Sec_WebSocket_Protocol="chat, irc",
-    )
-    assert opened(asked).response == opened(request()).response
-    assert opened(asked).protocol.extensions == []
+def test_our_names_and_our_pages_come_in() -> None:
+    for host in "localhost:9001", "127.0.0.1:9001", "[::1]:9001", "LOCALHOST:9001":
+        assert opened(request(Host=host))
+    for name in "localhost:8080", "127.0.0.1:8080", "chat.example":
+        assert opened(request(Origin=f"http://{name}"))
+    assert opened(request(Origin="https://chat.example"))
 
 
-def test_what_comes_behind_the_request_is_handed_on() -> None:
-    assert opened(request() + b"\x81\x80abcd").rest == b"\x81\x80abcd"
-
-
-@pytest.mark.parametrize("host", ["localhost:9001", "127.0.0.1:9001", "[::1]:9001", "LOCALHOST:9001"])
-def test_our_names_are_known_with_our_port(host: str) -> None:
-    assert opened(request(Host=host))
+OURS = "http://localhost:8080"
+STRANGERS = [
+    *((request(Host=host), 421, f"host={host}") for host in
+      ("localhost", "localhost:8080", "evil.example:9001", "", "localhost:9001:1")),
+    (request(Host=None), 400, "hosts=0"),
+    (request("GET / HTTP/1.1", "Host: localhost:9001"), 400, "hosts=2"),
+    *((request(Origin=origin), 403, f"origin={origin}") for origin in
+      ("http://evil.example", "http://localhost:3000", "http://localhost", "null", "", "file://",
+       "localhost:8080")),
+    (request("GET / HTTP/1.1", f"Origin: {OURS}", Origin=OURS), 403, "origins=2"),
+]  # fmt: skip
 
 
 @pytest.mark.promise("websocket-origin")
-@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "evil.example:9001", "", "localhost:9001:1"])
-def test_another_name_is_misdirected(host: str) -> None:
-    verdict = refused(request(Host=host))
-    assert verdict.reason is CloseReason.ORIGIN_REFUSED
-    assert verdict.detail == f"host={host}"
-    assert verdict.response.startswith(b"HTTP/1.1 421 ")
-
-
-@pytest.mark.parametrize(
-    ("data", "detail"),
-    [(request(Host=None), "hosts=0"), (request("GET / HTTP/1.1", "Host: localhost:9001"), "hosts=2")],
-)
-def test_a_request_names_exactly_one_host(data: bytes, detail: str) -> None:
+@pytest.mark.parametrize(("data", "status", "detail"), STRANGERS)
+def test_another_name_and_another_page_are_refused(data: bytes, status: int, detail: str) -> None:
     verdict = refused(data)
     assert (verdict.reason, verdict.detail) == (CloseReason.ORIGIN_REFUSED, detail)
-    assert verdict.response.startswith(b"HTTP/1.1 400 ")
-
-
-@pytest.mark.parametrize(
-    "origin",
-    ["http://localhost:8080", "http://127.0.0.1:8080", "http://chat.example", "https://chat.example"],
-)
-def test_pages_of_ours_come_in(origin: str) -> None:
-    assert opened(request(Origin=origin))
-
-
-@pytest.mark.promise("websocket-origin")
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "http://evil.example",
-        "http://localhost:3000",
-        "http://localhost",
-        "null",
-        "",
-        "file://",
-        "localhost:8080",
-    ],
-)
-def test_a_foreign_page_is_forbidden(origin: str) -> None:
-    verdict = refused(request(Origin=origin))
-    assert (verdict.reason, verdict.detail) == (CloseReason.ORIGIN_REFUSED, f"origin={origin}")
-    assert verdict.response.startswith(b"HTTP/1.1 403 ")
-
-
-def test_two_origins_are_one_too_many() -> None:
-    fine = "http://localhost:8080"
-    verdict = refused(request("GET / HTTP/1.1", f"Origin: {fine}", Origin=fine))
-    assert (verdict.reason, verdict.detail) == (CloseReason.ORIGIN_REFUSED, "origins=2")
+    assert parsed(verdict.response)[0].status == status
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:8080", "http://localhost:0", "http://localhost"])
@@ -187,40 +153,28 @@ def test_what_a_client_sent_is_shown_clean_and_cut() -> None:
     assert len(refused(request(Host="x" * 5000)).detail) == len("host=") + 100
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        request(Upgrade=None, Connection=None),
-        request(Upgrade="h2c"),
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.0\r\n\r\n",
-        b"GET / HTTP/1.1\nHost: x\n\n",
-        b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
-    ],
-)
-def test_plain_http_is_told_where_to_go(data: bytes) -> None:
-    verdict = refused(data)
-    assert (verdict.reason, verdict.detail) == (CloseReason.WRONG_PROTOCOL, "protocol=http")
-    response, body = parsed(verdict.response)
-    assert response.status == HTTPStatus.UPGRADE_REQUIRED
-    assert response.getheader("Upgrade") == "websocket"
-    assert b"WebSocket port" in body
-    assert body.endswith(f"\n{HINT}\n".encode())
+PLAIN_HTTP = [
+    request(Upgrade=None, Connection=None),
+    request(Upgrade="h2c"),
+    request().replace(b"\r\n", b"\n"),
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: x\n\n",
+    b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+]
 
 
-@pytest.mark.parametrize(("data", "protocol"), FIRST_WORDS)
-def test_what_is_no_http_is_answered_in_words(data: bytes, protocol: str) -> None:
+@pytest.mark.parametrize(("data", "protocol"), [*((data, "http") for data in PLAIN_HTTP), *FIRST_WORDS])
+def test_another_protocol_is_told_where_to_go(data: bytes, protocol: str) -> None:
     verdict = refused(data)
     assert (verdict.reason, verdict.detail) == (CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
     response, body = parsed(verdict.response)
-    assert response.status == HTTPStatus.BAD_REQUEST
+    assert response.status == (426 if protocol == "http" else 400)
+    assert response.getheader("Upgrade") == ("websocket" if protocol == "http" else None)
     assert b"WebSocket port" in body
-    assert HINT.encode() in body
-
-
-def test_without_a_hint_the_text_ends_after_its_first_line() -> None:
-    assert parsed(refused(b"x", hint="").response)[1].count(b"\n") == 1
+    assert body.endswith(f"\n{HINT}\n".encode())
+    assert parsed(refused(data, hint="").response)[1].count(b"\n") == 1
 
 
 def test_a_tls_hello_gets_an_alert() -> None:
@@ -246,7 +200,12 @@ def test_a_tls_hello_gets_an_alert() -> None:
         (request("GET /\xe9 HTTP/1.1"), 400, ""),
         (request("GET /" + "x" * 9000 + " HTTP/1.1"), 414, ""),
         (request(Cookie="x" * 9000), 431, ""),
-        (request("GET / HTTP/1.1", *["X: y"] * 200), 431, ""),
+        (request("GET / HTTP/1.1", "X: " + "y" * (8193 - 3)), 431, ""),
+        (request("GET / HTTP/1.1", *["X: y"] * (129 - 5)), 431, ""),
+        (request("GET / HTTP/1.1", "X: y", " folded"), 400, ""),
+        (request("GET / HTTP/1.1", ": y"), 400, ""),
+        (request("GET / HTTP/1.1", "X: a\0b"), 400, ""),
+        (request("GET / HTTP/1.1", f"Sec-WebSocket-Key: {HEADERS['Sec-WebSocket-Key']}"), 400, ""),
     ],
 )
 def test_a_request_that_breaks_the_rules_says_which(data: bytes, status: int, detail: str) -> None:
@@ -261,6 +220,11 @@ def test_who_asks_for_another_version_learns_which_there_is() -> None:
     assert response.getheader("Sec-WebSocket-Version") == "13"
 
 
+def test_a_header_may_have_8_kib_and_a_request_128_headers() -> None:
+    assert opened(request("GET / HTTP/1.1", "X: " + "y" * (8192 - 5)))
+    assert opened(request("GET / HTTP/1.1", *["X: y"] * (128 - 5)))
+
+
 def test_a_request_may_have_16_kib_and_no_more() -> None:
     assert MAX_REQUEST_BYTES == 16 * 1024
     padding = [f"X-{count}: {'y' * 4000}" for count in range(3)]
@@ -269,10 +233,10 @@ def test_a_request_may_have_16_kib_and_no_more() -> None:
     assert len(fits) == MAX_REQUEST_BYTES
     assert opened(fits)
     for too_large in (fits[:-4] + b"z" + fits[-4:], b"A" * MAX_REQUEST_BYTES, fits[:-1] + b"x" * 9999):
-        verdict = refused(too_large)
+        verdict = however_cut(outcome, too_large, [])
+        assert isinstance(verdict, Refused)
         assert (verdict.reason, verdict.detail) == (CloseReason.PROTOCOL_ERROR, "handshake=too large")
         assert verdict.response.startswith(b"HTTP/1.1 431 ")
-        assert outcome(one_by_one(too_large)) == ("refused", verdict, b"")
 
 
 ALL_REFUSED = [
@@ -308,53 +272,34 @@ VERDICTS = [
     *[words + b"and more\r\n" for words, _ in FIRST_WORDS],
     *ALL_REFUSED,
 ]
+PIECES = [
+    b"GET / HTTP/1.1", b"\r\n", b"\r", b"\n", b"Host: localhost:9001", b"Upgrade: websocket", b"\x16",
+    b"\x03", b" ",
+]  # fmt: skip
+hostile = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join))
 
 
 @pytest.mark.parametrize("data", VERDICTS)
-def test_byte_by_byte_tells_the_same(data: bytes) -> None:
-    assert outcome([data]) is not None
-    assert outcome(one_by_one(data)) == outcome([data])
-
-
-@settings(deadline=None, max_examples=200)
-@given(data=st.sampled_from(VERDICTS), places=st.lists(st.integers(0, 20_000), max_size=8))
-def test_any_cut_tells_the_same(data: bytes, places: list[int]) -> None:
-    assert outcome(cut(data, places)) == outcome([data])
-
-
-pieces = st.sampled_from(
-    [
-        b"GET / HTTP/1.1",
-        b"\r\n",
-        b"\r",
-        b"\n",
-        b"Host: localhost:9001",
-        b"Upgrade: websocket",
-        b"\x16",
-        b"\x03",
-        b" ",
-    ]
-)
-hostile = st.one_of(st.binary(max_size=300), st.lists(pieces, max_size=30).map(b"".join))
-REQUESTS = [request(), request(Origin="http://localhost:8080")]
+def test_any_cut_tells_the_same(data: bytes) -> None:
+    assert however_cut(outcome, data, [7, 30, 31, 100, len(data) - 1]) is not None
 
 
 @pytest.mark.promise("websocket-breach")
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(data=hostile, places=st.lists(st.integers(0, 300), max_size=5))
 @example(data=b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\n", places=[])
 @example(data=b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nA: b\n\r\n", places=[])
 def test_no_bytes_raise_and_any_bytes_cut_anywhere_tell_the_same(data: bytes, places: list[int]) -> None:
-    assert outcome(one_by_one(data)) == outcome(cut(data, places)) == outcome([data])
+    however_cut(outcome, data, places)
 
 
-@settings(deadline=None, max_examples=500)
-@given(whole=st.sampled_from(REQUESTS), at=st.integers(0, 400), change=st.binary(min_size=1, max_size=3))
-def test_a_request_with_a_fault_in_it_never_raises(whole: bytes, at: int, change: bytes) -> None:
+@settings(max_examples=500)
+@given(at=st.integers(0, 400), change=st.binary(min_size=1, max_size=3))
+def test_a_request_with_a_fault_in_it_never_raises(at: int, change: bytes) -> None:
+    whole = request(Origin=OURS)
     at %= len(whole)
-    data = whole[:at] + change + whole[at + len(change) :]
-    assert outcome(one_by_one(data)) == outcome([data])
-    if (verdict := handshake().feed(data)) is not None and isinstance(verdict, Refused):
+    verdict = however_cut(outcome, whole[:at] + change + whole[at + len(change) :], [at])
+    if isinstance(verdict, Refused):
         assert verdict.detail.isascii() and verdict.detail.isprintable()
 
 

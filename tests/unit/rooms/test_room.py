@@ -1,13 +1,13 @@
 """A room: who is owed what is said, what a join brings, and who holds the log back."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.rooms.accounting import Account
+from hub.rooms.log import Log
 from hub.rooms.room import Room
+from hub.rooms.subscriber import LOGS_REMEMBERED, Subscriber
 from tests.unit.support import MUCH, SPEAKER, a_room, an_outbox, receive_all, wire
 
 
@@ -42,6 +42,9 @@ def test_each_line_is_owed_to_every_subscriber_of_its_moment() -> None:
     room.unsubscribe(first)
     room.append(b"", SPEAKER)
     assert account.owed == 4 + 2 * 6 + 1
+    room.log.seal()
+    assert wire(second) == b"defgh\n\n", "a joiner is owed what comes from then on"
+    assert account.replayed == 0
 
 
 @pytest.mark.promise("self-echo-off")
@@ -58,19 +61,15 @@ def test_own_line_is_owed_to_its_sender_under_self_echo_only(self_echo: bool, ow
     assert account.delivered == owed
 
 
+def test_chunk_has_the_sender_runs_of_its_own_turn_only() -> None:
+    room = a_room(an_outbox(1), an_outbox(2), self_echo=False)
+    for sender in (1, 2, SPEAKER):
+        room.append(b"abc", sender)
+        room.log.seal()
+    assert [chunk.runs for chunk in room.log.chunks] == [{1: [(0, 4)]}, {2: [(4, 8)]}, None]
+
+
 # Coming and going.
-
-
-def test_joiner_is_owed_what_comes_from_then_on() -> None:
-    account = Account()
-    room, outbox = a_room(account=account), an_outbox(account=account)
-    talk(room, 2)
-    room.append(b"said in this very turn, before", SPEAKER)
-    room.join(outbox, history=0, most_bytes=MUCH)
-    room.append(b"after", SPEAKER)
-    room.log.seal()
-    assert wire(outbox) == b"after\n"
-    assert account.replayed == 0
 
 
 @pytest.mark.promise("chat-history")
@@ -103,15 +102,17 @@ def test_history_never_shows_a_line_twice() -> None:
     assert wire(outbox) == b""
 
 
-def test_history_of_another_room_is_shown_whole() -> None:
-    outbox = an_outbox()
-    room, other = a_room(outbox), a_room(number=2)
-    talk(room, 5)
-    receive_all(outbox)
-    room.leave(outbox)
-    talk(other, 3)
-    other.join(outbox, history=10, most_bytes=MUCH)
-    assert wire(outbox) == numbered(0, 3)
+@pytest.mark.promise("chat-rooms")
+def test_places_in_the_last_logs_that_were_left_are_kept() -> None:
+    subscriber = Subscriber(1, None)
+    logs = [Log(number, self_echo=True) for number in range(1, LOGS_REMEMBERED + 2)]
+    for log in logs:
+        log.extend([b"line"], 5, 9)
+    for log in (*logs[:-1], logs[0], logs[-1]):
+        subscriber.enter(log)
+        subscriber.exit(log)
+    assert subscriber.left_at(logs[1]) == 0, "the one that was left longest ago"
+    assert {subscriber.left_at(log) for log in (logs[0], *logs[2:])} == {5}
 
 
 @pytest.mark.promise("self-echo-off")
@@ -122,9 +123,8 @@ def test_history_is_without_own_lines() -> None:
     room.append(b"yours", SPEAKER)
     room.leave(outbox)
     receive_all(outbox)
-    for number in range(2, 70):  # After so many other rooms this one is forgotten.
-        other = a_room(outbox, number=number)
-        other.leave(outbox)
+    for number in range(2, LOGS_REMEMBERED + 6):  # After so many other rooms this one is forgotten.
+        a_room(outbox, number=number).leave(outbox)
     room.join(outbox, history=10, most_bytes=MUCH)
     assert wire(outbox) == b"yours\n"
 
@@ -135,28 +135,23 @@ def test_write_only_client_becomes_a_member_that_is_owed_nothing() -> None:
     talk(room, 3)
     room.join(outbox, history=10, most_bytes=MUCH)
     talk(room, 1)
+    outbox.put(b"* welcome\n")
     assert (room.members, room.subscribers) == ({outbox.id: outbox}, {})
-    assert (account.owed, account.replayed) == (0, 0)
+    assert (outbox.segments(), outbox.is_empty, outbox.lag_bytes) == ([], True, 0)
+    assert (account.owed, account.replayed, outbox.unsent_bytes, outbox.unsent_item_bytes) == (0, 0, 0, 0)
     room.leave(outbox)
     assert not room.members
-    assert outbox.is_empty
 
 
-def test_leaving_takes_a_subscriber_out_of_every_table() -> None:
-    first, second = an_outbox(1), an_outbox(2)
-    room = a_room(first, second)
-    room.trailing = {1: first, 2: second}
+def test_leaving_takes_out_of_all_tables_unsubscribing_of_two() -> None:
+    first, second, third = an_outbox(1), an_outbox(2), an_outbox(3)
+    room = a_room(first, second, third)
+    room.trailing = {1: first, 2: second, 3: third}
     room.leave(first)
-    assert room.members == room.subscribers == room.trailing == {2: second}
+    room.unsubscribe(second)
+    assert room.members == {2: second, 3: third}
+    assert room.subscribers == room.trailing == {3: third}
     assert first.log is None
-
-
-def test_unsubscribed_client_stays_a_member() -> None:
-    outbox = an_outbox()
-    room = a_room(outbox)
-    room.trailing = {1: outbox}
-    room.unsubscribe(outbox)
-    assert (room.members, room.subscribers, room.trailing) == ({1: outbox}, {}, {})
 
 
 def test_changes_rise_whenever_a_member_comes_or_goes() -> None:

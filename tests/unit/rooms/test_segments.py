@@ -1,7 +1,5 @@
 """Segments: what is offered to the kernel at once, and which of it is talk."""
 
-from __future__ import annotations
-
 import pytest
 
 from hub.rooms.segments import BATCH_BYTES, BATCH_SEGMENTS
@@ -40,13 +38,13 @@ def test_offset_inside_a_chunk_gives_only_what_is_behind() -> None:
 
 def test_only_what_clients_said_is_talk() -> None:
     outbox = an_outbox()
-    room = a_room(outbox)
-    for line, sender in ((b"* ann joined", 0), (b"<ann> hello", SPEAKER)):
+    room = a_room(outbox, self_echo=False)
+    for line, sender in ((b"* ann joined", 0), (b"<ann> hello", SPEAKER), (b"<bob> its own", outbox.id)):
         room.append(line, sender)
         room.log.seal()
     outbox.put(b"* answer\n")
     outbox.put(b"echo\n", owed=True)
-    assert [segment.is_talk for segment in outbox.segments()] == [False, True, False, True]
+    assert [segment.is_talk for segment in outbox.segments()] == [False, True, False, False, True]
 
 
 @pytest.mark.parametrize("owed", [False, True])

@@ -1,7 +1,5 @@
 """A client as data: when it is read, and what it costs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -15,25 +13,14 @@ from hub.session.read_gate import ENDED, OUTBOX
 from tests.unit.support import NoSocket, a_client, a_room
 
 
-def test_new_client_is_read_and_owed_nothing() -> None:
-    client = a_client()
-    assert client.is_reading and client.is_alive
-    assert client.outbox.is_empty
-    assert not client.inbox.has_lines
-
-
-@pytest.mark.parametrize("reason", [OUTBOX, ENDED])
-def test_client_with_a_pause_reason_is_alive_and_not_read(reason: int) -> None:
-    client = a_client()
-    client.gate.add(reason)
-    assert client.is_alive and not client.is_reading
-
-
 @pytest.mark.parametrize("phase", Phase)
-def test_client_is_read_while_opening_or_open(phase: Phase) -> None:
+@pytest.mark.parametrize("reason", [0, OUTBOX, ENDED])
+def test_client_is_read_while_it_is_alive_and_not_paused(phase: Phase, reason: int) -> None:
     client = a_client()
     client.phase = phase
-    assert client.is_reading is client.is_alive is (phase in (Phase.OPENING, Phase.OPEN))
+    client.gate.add(reason)
+    assert client.is_alive is (phase in (Phase.OPENING, Phase.OPEN))
+    assert client.is_reading is (client.is_alive and not reason)
 
 
 def slots(kind: type) -> list[str]:

@@ -1,31 +1,19 @@
 """The inbox: parsed lines wait in order until a turn takes them, and are taken once."""
 
-from __future__ import annotations
-
 from collections import deque
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.protocol.line_transport import LineTransport
 from hub.session.inbox import FIRST_READ_BYTES, MOST_READ_BYTES, Inbox
 from tests.unit.protocol.support import websocket
 from tests.unit.support import a_client
 
 
-def an_inbox() -> Inbox:
-    return Inbox(LineTransport(8192, telnet=False), now=5.0)
-
-
-def test_new_inbox_is_empty_and_was_heard_now() -> None:
-    inbox = an_inbox()
-    assert (inbox.has_lines, inbox.waiting, inbox.eof, inbox.heard_at) == (False, 0, False, 5.0)
-
-
 @given(st.lists(st.one_of(st.lists(st.binary(max_size=3), max_size=5), st.integers(0, 6)), max_size=12))
 def test_lines_are_taken_once_and_in_order(steps: list[list[bytes] | int]) -> None:
     """A list of lines is added; a number is how many are taken at most."""
-    inbox, expected, added = an_inbox(), deque[bytes](), 0
+    inbox, expected, added = a_client().inbox, deque[bytes](), 0
     for step in steps:
         if isinstance(step, int):
             assert inbox.take(step) == [expected.popleft() for _ in range(min(step, len(expected)))]

@@ -1,7 +1,5 @@
 """The ready sets: which clients the next steps look at, in the order in which they were marked."""
 
-from __future__ import annotations
-
 from hub.close_reasons import CloseReason
 from hub.rooms.segments import Item
 from hub.session.read_gate import ENDED

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import select
 import socket
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox, WantClient, WantClosed, WantRooms, WantRows
 from hub.control.snapshots import (
     Account,
@@ -28,88 +30,44 @@ from hub.control.snapshots import (
     RoomRow,
     Summary,
 )
-
-
-class SummaryWithSelfEcho(Summary, frozen=True, kw_only=True):
-    """Totals of a hub that says whether it sends a client's own lines back to it."""
-
-    self_echo: bool = True
+from web.thread import WebThread
 
 
 def make_summary(**changed: Any) -> Summary:
-    summary = SummaryWithSelfEcho(
-        version="0.0.test",
-        uptime_s=3725.5,
-        started_wall_s=1_700_000_000.0,
-        taken_s=12.5,
-        mode="chat",
-        trigger="level",
-        read="drain",
-        idle_strategy="deadline",
-        idle_timeout_s=300.0,
-        draining=False,
-        listeners=("127.0.0.1:9000", "[::1]:9000"),
-        max_clients=10_000,
-        clients=ClientCounts(open=3, accepted=1234567, peak=40),
-        rooms=2,
-        lines=InOut(in_=100, out=300),
-        bytes=InOut(in_=5_000, out=15_000),
+    summary = Summary(
+        version="0.0.test", uptime_s=3725.5, started_wall_s=1_700_000_000.0, taken_s=12.5, mode="chat",
+        trigger="level", read="drain", idle_strategy="deadline", idle_timeout_s=300.0, draining=False,
+        listeners=("127.0.0.1:9000", "[::1]:9000"), max_clients=10_000, rooms=2, turns=7, refused=2,
+        clients=ClientCounts(open=3, accepted=1234567, peak=40), lingering=1, log_dropped=0,
+        lines=InOut(in_=100, out=300), bytes=InOut(in_=5_000, out=15_000),
         events=EventCounts(in_=101, out=11, rdhup=5, hup=4, err=1, accept=9),
-        syscalls={"epoll_wait": 900, "recv": 210, "send": 320},
-        turns=7,
+        syscalls={"epoll_wait": 900, "recv": 210, "send": 320}, closed={"idle": 3, "quit": 8},
         loop=LoopTimes(busy_s=2.5, turn_p99_ms=0.4, turn_max_ms=1.2),
-        refused=2,
-        lingering=1,
         account=Account(owed=15_000, replayed=20, delivered=14_000, skipped=0, unsent=1_020),
-        closed={"idle": 3, "quit": 8},
-        log_dropped=0,
-    )
+    )  # fmt: skip
     return msgspec.structs.replace(summary, **changed)
 
 
+COUNTED = dict.fromkeys(("lines_in", "lines_out", "bytes_in", "bytes_out"), 0)
+
+
 def make_row(client_id: int, **changed: Any) -> ClientRow:
-    values: dict[str, Any] = {
-        "id": client_id,
-        "peer": f"127.0.0.1:{40_000 + client_id % 20_000}",
-        "transport": "tcp",
-        "nick": f"guest-{client_id}",
-        "room": "lobby",
-        "age_s": 10.0,
-        "idle_s": 1.0,
-        "lines_in": 0,
-        "lines_out": 0,
-        "bytes_in": 0,
-        "bytes_out": 0,
-        "lag_bytes": 0,
-        "outbox_bytes": 0,
-        "state": "reading",
-    }
-    return ClientRow(**(values | changed))
+    names = {"transport": "tcp", "nick": f"guest-{client_id}", "room": "lobby", "state": "reading"}
+    figures = {"age_s": 10.0, "idle_s": 1.0, "lag_bytes": 0, "outbox_bytes": 0}
+    peer = f"127.0.0.1:{40_000 + client_id % 20_000}"
+    return ClientRow(**{"id": client_id, "peer": peer, **COUNTED, **names, **figures, **changed})
 
 
 def make_closed(client_id: int, **changed: Any) -> ClosedClient:
-    values: dict[str, Any] = {
-        "id": client_id,
-        "peer": "127.0.0.1:50000",
-        "transport": "tcp",
-        "nick": f"guest-{client_id}",
-        "room": "lobby",
-        "reason": "idle",
-        "detail": "after=300s",
+    names = {"peer": "127.0.0.1:50000", "transport": "tcp", "nick": f"guest-{client_id}", "room": "lobby"}
+    why = {"reason": "idle", "detail": "after=300s", "due_s": 300.0, "decided_s": 300.004, "lateness_ms": 4.2}
+    ended = {
         "closed_wall_s": 1_700_000_000.0 + client_id,
         "age_s": 312.0,
-        "due_s": 300.0,
-        "decided_s": 300.004,
-        "lateness_ms": 4.2,
-        "lines_in": 1,
-        "lines_out": 2,
-        "bytes_in": 3,
-        "bytes_out": 4,
         "unsent_bytes": 0,
-        "unsent_outbox_bytes": 0,
         "farewell": True,
     }
-    return ClosedClient(**(values | changed))
+    return ClosedClient(**{"id": client_id, **names, **why, **ended, **COUNTED, **changed})
 
 
 def make_room(name: str, clients: int) -> RoomRow:
@@ -138,7 +96,7 @@ class StandInHub:
 
     def _run(self) -> None:
         poller = select.poll()
-        poller.register(self._mailbox.fileno(), select.POLLIN)
+        poller.register(self._mailbox.bells[0], select.POLLIN)
         poller.register(self._stop_event, select.POLLIN)
         while all(fd != self._stop_event for fd, _ in poller.poll()):
             self.answer_all()
@@ -157,6 +115,17 @@ class StandInHub:
                     rooms_reply((self.rooms[offset : offset + limit], len(self.rooms)))
 
 
+class Records(logging.Handler):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
 class Clock:
     """Time as a number that the test moves."""
 
@@ -165,6 +134,37 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+class Served:
+    """The real page over a stand-in hub, which says what no real one would. The test moves its time."""
+
+    def __init__(self, port: int = 0, **options: Any) -> None:
+        self.mailbox = Mailbox()
+        self.hub = StandInHub(self.mailbox)
+        self.clock = Clock()
+        settings = Settings(web_port=port, allowed_hosts=("Hub.Example", "one.example:7777"))
+        self.page = WebThread(settings, self.mailbox, clock=self.clock, **options)
+        self.url = ""
+
+    def __enter__(self) -> "Served":
+        self.hub.start()
+        self.url = self.page.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.page.stop()
+        self.hub.stop()
+        self.mailbox.close()
+
+    def publish(self, **changed: Any) -> None:
+        self.page.gateway.publish(make_summary(**changed))
+
+    def reset(self) -> None:
+        """Nobody is there, and what the page knows of the rows is old."""
+        self.hub.rows, self.hub.closed, self.hub.rooms = (), (), ()
+        self.clock.now_s += 1.0
+        self.publish()
 
 
 @dataclass(frozen=True)
@@ -185,29 +185,26 @@ def port_of(url: str) -> int:
 
 def ask(url: str, path: str, method: str = "GET") -> Answer:
     """One request over a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(url), timeout=10)
-    try:
-        connection.request(method, path)
-        response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
-    finally:
-        connection.close()
+    host = f"localhost:{port_of(url)}"
+    return ask_raw(url, f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+
+def handshake(url: str, lines: str, host: str = "") -> bytes:
+    """RFC 6455, 1.2; `lines` are those about where it comes from."""
+    return (
+        f"GET /live HTTP/1.1\r\nHost: {host or f'localhost:{port_of(url)}'}\r\n{lines}"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
 
 class LiveTab:
-    """A tab of the live page, as far as the wire goes. `origin` None sends none."""
+    """A tab of the live page, as far as the wire goes."""
 
-    def __init__(self, url: str, *, origin: str | None = "", **headers: str) -> None:
-        own = url.rstrip("/") if origin == "" else origin
-        self._connecting = connect(
-            url.replace("http", "ws", 1) + "live",
-            origin=Origin(own) if own is not None else None,
-            additional_headers={name.replace("_", "-"): value for name, value in headers.items()},
-            proxy=None,
-            max_size=None,
-            max_queue=None,
-        )
-        self.ws = self._connecting.__enter__()
+    def __init__(self, url: str) -> None:
+        address, own = url.replace("http", "ws", 1) + "live", Origin(url.rstrip("/"))
+        connecting = connect(address, origin=own, proxy=None, max_size=None, max_queue=None)
+        self.ws = connecting.__enter__()
         self.hello = self.next("hello")
 
     def __enter__(self) -> "LiveTab":

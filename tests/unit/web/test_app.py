@@ -7,14 +7,8 @@ import jinja2
 import pytest
 
 from hub.config.settings import Settings
-from hub.control.mailbox import Mailbox
 from web.app import build_app, files_version, find_files, read_assets, templates
 from web.hub_gateway import HubGateway
-
-
-def test_files_are_found_in_a_checkout() -> None:
-    assert (find_files("static") / "hubbub.css").is_file()
-    assert (find_files("templates") / "base.html").is_file()
 
 
 def test_files_inside_the_package_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,11 +21,11 @@ def test_files_inside_the_package_come_first(tmp_path: Path, monkeypatch: pytest
 
 
 def test_missing_files_are_an_error_that_names_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateway: HubGateway
 ) -> None:
     monkeypatch.setattr("web.app.__file__", str(tmp_path / "web" / "app.py"))
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
-        build_app(Settings(), HubGateway(mailbox, lambda: 0.0))
+        build_app(Settings(), gateway)
 
 
 def test_assets_are_files_with_their_types(tmp_path: Path) -> None:
@@ -45,9 +39,12 @@ def test_assets_are_files_with_their_types(tmp_path: Path) -> None:
     }
 
 
-def test_a_misspelt_name_in_a_template_is_an_error() -> None:
-    with pytest.raises(jinja2.UndefinedError):
-        templates({}).from_string("{{ sumary }}").render()
+@pytest.mark.parametrize(
+    ("template", "error"), [("{{ sumary }}", jinja2.UndefinedError), ("{{ asset('none.js') }}", KeyError)]
+)
+def test_a_misspelt_name_in_a_template_is_an_error(template: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        templates({}).from_string(template).render()
 
 
 def test_templates_escape() -> None:
@@ -55,34 +52,28 @@ def test_templates_escape() -> None:
 
 
 def test_the_address_of_an_asset_changes_with_its_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a.js").write_bytes(b"1")
-    first = templates(read_assets(tmp_path)).from_string("{{ asset('a.js') }}").render()
-    (tmp_path / "a.js").write_bytes(b"2")
-    second = templates(read_assets(tmp_path)).from_string("{{ asset('a.js') }}").render()
-    assert first.startswith("/static/a.js?v=") and second.startswith("/static/a.js?v=")
-    assert first != second
+    seen = set()
+    for content in (b"1", b"2"):
+        (tmp_path / "a.js").write_bytes(content)
+        seen.add(templates(read_assets(tmp_path)).from_string("{{ asset('a.js') }}").render())
+    assert len(seen) == 2 and all(address.startswith("/static/a.js?v=") for address in seen)
 
 
 def test_the_version_of_all_files_changes_with_any_of_them(tmp_path: Path) -> None:
     static, made = tmp_path / "static", tmp_path / "templates"
-    for path, text in ((static / "a.js", "1"), (static / "b.js", "2"), (made / "page.html", "3")):
+    seen = []
+
+    def write(path: Path, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
+        seen.append(files_version(read_assets(static), made))
 
-    def version() -> str:
-        return files_version(read_assets(static), made)
-
-    seen = [version(), version()]
-    assert seen[0] == seen[1]
-    (static / "b.js").write_text("other")
-    seen.append(version())
+    made.mkdir()
+    write(static / "a.js", "1")
+    write(static / "a.js", "1")
+    write(static / "b.js", "2")
+    write(static / "b.js", "other")
+    write(made / "page.html", "3")
     (static / "b.js").rename(static / "c.js")
-    seen.append(version())
-    (made / "page.html").write_text("other")
-    seen.append(version())
-    assert len(set(seen)) == 4
-
-
-def test_an_asset_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(KeyError):
-        templates({}).from_string("{{ asset('none.js') }}").render()
+    write(made / "page.html", "3")
+    assert seen[0] == seen[1] and len(set(seen)) == 5

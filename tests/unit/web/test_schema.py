@@ -11,11 +11,10 @@ from multidict import MultiDict
 from hub.control.snapshots import ClientRow
 from tests.unit.web.support import make_row
 from web.schema import (
-    CLIENTS_PARAMETERS,
-    LIMIT_MAX,
     RUN_ROWS,
     SORT_FIELDS,
     BadValue,
+    View,
     clients_page,
     into_runs,
     read_clients_query,
@@ -27,7 +26,8 @@ from web.schema import (
 
 def pick(rows: list[ClientRow], **parameters: str) -> Any:
     """The page for these parameters, as a reader of the JSON gets it."""
-    return json.loads(msgspec.json.encode(clients_page(into_runs(rows), read_clients_query(parameters))))
+    view = read_clients_query(MultiDict(parameters))
+    return json.loads(msgspec.json.encode(clients_page(into_runs(rows), view)))
 
 
 def ids(rows: list[ClientRow], **parameters: str) -> list[int]:
@@ -51,10 +51,10 @@ def random_rows(count: int) -> list[ClientRow]:
     ]
 
 
-@pytest.mark.parametrize("field", SORT_FIELDS)
 @pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("field", SORT_FIELDS)
 def test_any_field_sorts_like_one_stable_sort_over_everything(field: str, order: str) -> None:
-    rows = random_rows(2 * RUN_ROWS + 17)
+    rows = random_rows(RUN_ROWS + 17)
     expected = sorted(rows, key=lambda row: getattr(row, field), reverse=order == "desc")
     assert ids(rows, sort=field, order=order, limit="1000") == [row.id for row in expected][:1000]
 
@@ -67,13 +67,11 @@ def test_pages_put_together_are_the_whole_and_nothing_twice() -> None:
     assert seen == [row.id for row in sorted(rows, key=lambda row: row.lag_bytes)]
 
 
-def test_an_offset_past_the_end_is_an_empty_page_with_counts() -> None:
-    page = pick([make_row(1), make_row(2)], offset="5")
-    assert page == {"total": 2, "matched": 2, "offset": 5, "limit": 100, "clients": []}
-
-
-def test_no_rows_at_all_is_an_empty_page() -> None:
-    assert pick([]) == {"total": 0, "matched": 0, "offset": 0, "limit": 100, "clients": []}
+@pytest.mark.parametrize(("rows", "offset"), [([make_row(1), make_row(2)], 5), ([], 0)])
+def test_past_the_end_is_an_empty_page_with_counts(rows: list[ClientRow], offset: int) -> None:
+    total = len(rows)
+    page = pick(rows, offset=str(offset))
+    assert page == {"total": total, "matched": total, "offset": offset, "limit": 100, "clients": []}
 
 
 def test_the_default_is_a_hundred_in_the_order_of_ids() -> None:
@@ -94,17 +92,9 @@ def test_q_finds_in_each_of_its_fields_in_any_case(q: str) -> None:
     assert (page["total"], page["matched"]) == (5, 1)
 
 
-def test_q_does_not_look_into_other_fields() -> None:
-    assert pick([make_row(1, state="paused")], q="paused")["matched"] == 0
-
-
-def test_q_does_not_reach_across_two_fields() -> None:
-    assert pick([make_row(1, nick="ab", room="cd")], q="bc")["matched"] == 0
-
-
-def test_no_run_is_longer_than_one_call_may_take() -> None:
-    runs = into_runs([make_row(number) for number in range(RUN_ROWS * 2 + 1)])
-    assert [len(run) for run in runs] == [RUN_ROWS, RUN_ROWS, 1]
+@pytest.mark.parametrize("q", ["paused", "bc"])
+def test_q_neither_looks_into_other_fields_nor_across_two(q: str) -> None:
+    assert pick([make_row(1, nick="ab", room="cd", state="paused")], q=q)["matched"] == 0
 
 
 def test_every_field_of_a_row_is_in_the_json() -> None:
@@ -117,72 +107,52 @@ def test_every_field_of_a_row_is_in_the_json() -> None:
 )
 def test_a_bad_limit_is_named_with_what_is_allowed(limit: str) -> None:
     with pytest.raises(BadValue, match=r"^limit=.* allowed is a whole number from 1 to 1000$"):
-        read_window({"limit": limit})
+        read_window(MultiDict(limit=limit))
 
 
 @pytest.mark.parametrize("limit", ["1", "1000", "007"])
 def test_the_limits_of_limit_are_allowed_themselves(limit: str) -> None:
-    assert 1 <= read_window({"limit": limit}).limit <= LIMIT_MAX
-
-
-@pytest.mark.parametrize("offset", ["-1", "x", "", "1" * 16])
-def test_a_bad_offset_is_refused(offset: str) -> None:
-    with pytest.raises(BadValue, match=r"^offset="):
-        read_window({"offset": offset})
+    assert read_window(MultiDict(limit=limit)) == (0, int(limit))
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"sort": "fd"}, r"^sort='fd': allowed is one of id, peer, .*outbox_bytes"),
-        ({"sort": "__class__"}, r"^sort='__class__'"),
-        ({"sort": ""}, r"^sort=''"),
-        ({"order": "up"}, r"^order='up': allowed is asc or desc$"),
-        ({"order": "ASC"}, r"^order='ASC'"),
+        ([("sort", "fd")], r"^sort='fd': allowed is one of id, peer, .*outbox_bytes"),
+        ([("sort", "__class__")], r"^sort='__class__'"),
+        ([("sort", "")], r"^sort=''"),
+        ([("sort", "x" * 100_000)], r"^.{100,500}$"),
+        ([("order", "up")], r"^order='up': allowed is asc or desc$"),
+        ([("order", "ASC")], r"^order='ASC'"),
+        *[([("offset", offset)], r"^offset=") for offset in ("-1", "x", "", "1" * 16)],
+        ([("limits", "5")], r"^limits='5': .*sort, order, q, limit, offset$"),
+        ([("limit", "1"), ("limit", "2")], r"^limit='2': allowed is one value"),
     ],
 )
-def test_a_bad_sort_or_order_is_named_with_what_is_allowed(parameters: dict[str, str], message: str) -> None:
+def test_a_bad_parameter_is_named_with_what_is_allowed(
+    parameters: list[tuple[str, str]], message: str
+) -> None:
     with pytest.raises(BadValue, match=message):
-        read_clients_query(parameters)
-
-
-def test_an_unknown_parameter_is_refused_and_known_ones_named() -> None:
-    with pytest.raises(BadValue, match=r"^limits='5': .*sort, order, q, limit, offset$"):
-        read_parameters(MultiDict(limits="5"), CLIENTS_PARAMETERS)
+        read_clients_query(MultiDict(parameters))
 
 
 def test_where_nothing_is_known_the_message_says_none() -> None:
     with pytest.raises(BadValue, match=r"known are: none$"):
-        read_parameters(MultiDict(x="1"), ())
-
-
-def test_a_parameter_given_twice_is_refused() -> None:
-    with pytest.raises(BadValue, match=r"^limit='2'"):
-        read_parameters(MultiDict([("limit", "1"), ("limit", "2")]), CLIENTS_PARAMETERS)
-
-
-def test_a_long_bad_value_is_not_repeated_whole() -> None:
-    with pytest.raises(BadValue) as caught:
-        read_clients_query({"sort": "x" * 100_000})
-    assert len(str(caught.value)) < 500
+        read_parameters(MultiDict(x="1"))
 
 
 # Views.
 
 
 def test_a_view_is_the_same_query_as_that_of_the_address() -> None:
-    view = read_view('{"sort":"lag_bytes","order":"desc","q":"x","offset":7,"limit":3,"paused":true}')
-    assert view.paused
-    assert view.query == read_clients_query(
-        {"sort": "lag_bytes", "order": "desc", "q": "x", "offset": "7", "limit": "3"}
-    )
+    view = read_view('{"sort":"lag_bytes","order":"desc","q":"x","offset":7,"limit":3}')
+    parameters = MultiDict(sort="lag_bytes", order="desc", q="x", offset="7", limit="3")
+    assert view == read_clients_query(parameters)
+    assert read_view('{"paused":true}') == View(paused=True)
 
 
 def test_what_a_view_leaves_out_has_its_default() -> None:
-    view = read_view("{}")
-    assert (view.sort, view.order, view.q, view.offset, view.limit, view.paused) == (
-        "id", "asc", "", 0, 50, False
-    )  # fmt: skip
+    assert read_view("{}") == View(sort="id", order="asc", q="", offset=0, limit=50, paused=False)
 
 
 BAD_VIEWS = [
@@ -197,7 +167,7 @@ BAD_VIEWS = [
 
 @pytest.mark.parametrize("text", BAD_VIEWS)
 def test_a_bad_view_is_refused(text: str) -> None:
-    with pytest.raises((BadValue, msgspec.DecodeError)):
+    with pytest.raises(msgspec.DecodeError):
         read_view(text)
 
 
