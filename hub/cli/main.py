@@ -161,10 +161,10 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
 
         most = page_connections(settings, descriptors)
         page = WebThread(settings, mailbox, connections=most, log=Forward(log))
-    publish = page.gateway.publish if page else lambda summary: None
     hub = Hub(
-        settings, limits_of(settings), intake_of(settings), Sockets(), Poller(settings.trigger),
-        time.monotonic, log.log, publish, log_dropped=log.lost,
+        settings, limits=limits_of(settings), intake=intake_of(settings), sockets=Sockets(),
+        poller=Poller(settings.trigger), clock=time.monotonic, log=log.log, log_dropped=log.lost,
+        on_summary=page.gateway.publish if page else lambda summary: None,
     )  # fmt: skip
     loop = EventLoop(hub, mailbox)
     _handle_signals(mailbox)

@@ -66,9 +66,9 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._commands: deque[Command] = deque()
-        doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        signalled, self.signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.bells: tuple[int, ...] = (doorbell, signalled)
+        self._doorbell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._signalled, self.signal_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.bells: tuple[int, ...] = (self._doorbell, self._signalled)
 
     @property
     def has_commands(self) -> bool:
@@ -96,10 +96,10 @@ class Mailbox:
 
     def _ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # Where the counter is full, the bell is ringing already.
-            os.eventfd_write(self.bells[0], 1)
+            os.eventfd_write(self._doorbell, 1)
 
     def _silence(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.bells[0])
+            os.eventfd_read(self._doorbell)
         with contextlib.suppress(BlockingIOError):
-            os.read(self.bells[1], 4096)
+            os.read(self._signalled, 4096)

@@ -107,12 +107,12 @@ class Core:
 
 
 class Step:
-    """A step of a turn, with the core at hand."""
+    """A step of a turn, or what several steps share, with the core at hand."""
 
     def __init__(self, core: Core) -> None:
         self._settings, self._limits, self._budgets = core.settings, core.limits, core.budgets
         self._sockets, self._poller, self._connections = core.sockets, core.poller, core.connections
-        self._ready, self._timers, self._budget = core.ready, core.timers, core.budget
+        self._ready, self._timers, self._turn_budget = core.ready, core.timers, core.budget
         self._counters, self._status = core.counters, core.status
         self._log, self._close_log = core.log, core.close_log
 

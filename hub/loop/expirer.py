@@ -57,7 +57,7 @@ class Expirer(Step):
     def _end_idle(self, client: Client, due: float, now: float) -> None:
         """Idle, unless something the client sent is waiting to be read: that counts."""
         outbox = client.outbox
-        if self._is_spared(client, self._timers.idle, now):
+        if self._look_again_if_unread(client, self._timers.idle, now):
             return
         if outbox.blocked and not outbox.is_empty:
             reason, detail = CloseReason.SLOW_CONSUMER, f"lag={outbox.lag_bytes}"
@@ -65,9 +65,11 @@ class Expirer(Step):
             reason, detail = CloseReason.IDLE, f"after={self._settings.idle_timeout_s:g}s"
         self._ready.end(client, reason, detail, due=due, decided=now)
 
-    def _is_spared(self, client: Client, timer: Expiry, now: float) -> bool:
-        """Whether something the client sent waits, in the kernel or here, because the hub has not come to it:
-        then its time starts again."""
+    def _look_again_if_unread(self, client: Client, timer: Expiry, now: float) -> bool:
+        """Whether something the client sent waits, in the kernel or here, because the hub has not come to it.
+
+        Then the hub looks at the client again, and its time starts again.
+        """
         inbox, is_marked = client.inbox, client.id in self._ready.readable
         if not (is_marked or inbox.has_lines or (not inbox.eof and self._has_input(client))):
             return False
@@ -92,13 +94,13 @@ class Expirer(Step):
         """A line client that has said nothing is taken for a person, unless what it sent waits to be read."""
         if self._starts_left <= 0:
             self._timers.opening.touch(client.id, due - self._limits.opening_s)  # Its turn comes.
-        elif not self._is_spared(client, self._timers.opening, now):
+        elif not self._look_again_if_unread(client, self._timers.opening, now):
             self._starts_left -= 1
             self._admission.open(client)
 
     def _end_handshake(self, client: Client, due: float, now: float) -> None:
         """The client's request is late, unless it waits to be read: then the hub is."""
-        if not self._is_spared(client, self._timers.handshake, now):
+        if not self._look_again_if_unread(client, self._timers.handshake, now):
             after = f"after={self._limits.handshake_s:g}s"
             self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
 

@@ -113,13 +113,13 @@ class InputEvents(Step):
     # Both.
 
     def _open(self, client: Client) -> None:
-        self._budget.left -= self._start_bytes
+        self._turn_budget.left -= self._start_bytes
         self._admission.open(client)
 
     def _charge(self, client: Client, size: int, cost: int) -> None:
         """Charge work beyond the bytes. Read more the next time, or little where this was more work than
         bytes."""
-        self._budget.left -= max(0, cost - size)
+        self._turn_budget.left -= max(0, cost - size)
         more = min(2 * client.inbox.read_bytes, DENSE_READ_MOST_BYTES)
         client.inbox.read_bytes = more if cost < size else DENSE_READ_BYTES
 

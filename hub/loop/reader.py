@@ -27,7 +27,7 @@ class Reader(Step):
 
     def step(self, now: float) -> None:
         """Look once at each client that has something, until the turn has brought its share."""
-        budget, look = self._budget, self._budgets.look_bytes
+        budget, look = self._turn_budget, self._budgets.look_bytes
         budget.left = self._budgets.turn_bytes
         for client in list(self._ready.readable.values()):
             before = budget.left
@@ -67,7 +67,7 @@ class Reader(Step):
 
     def _receive(self, client: Client, now: float) -> bool:
         """Read until nothing is left or the client has had its share; whether the kernel has no more."""
-        inbox, peer_error, total = client.inbox, client.close.peer_error, 0
+        inbox, budget, peer_error, total = client.inbox, self._turn_budget, client.close.peer_error, 0
         while client.close.pending is None:
             size = min(inbox.read_bytes, self._budgets.read_bytes)
             try:
@@ -82,9 +82,9 @@ class Reader(Step):
             if not data:
                 self._end_of_input(client, peer_error or CloseReason.PEER_CLOSED)
                 break
-            left = self._budget.left
+            left = budget.left
             self._input(client, data, now)
-            total += left - self._budget.left  # Frames and telnet commands cost more than their bytes.
+            total += left - budget.left  # Frames and telnet commands cost more than their bytes.
             if (self._once and peer_error is None) or (len(data) < size and not inbox.read_until_eagain):
                 break
             if total >= self._budgets.client_bytes:
@@ -96,7 +96,7 @@ class Reader(Step):
         size = len(data)
         client.inbox.bytes_in += size
         self._counters.bytes_in += size
-        self._budget.left -= size
+        self._turn_budget.left -= size
         transport = client.inbox.transport
         lines = transport.feed(data)
         if transport.has_events or client.phase is Phase.OPENING:
@@ -147,4 +147,4 @@ class Reader(Step):
             self._ready.finished[client.id] = client
         if not data or (len(data) < size and not inbox.read_until_eagain):
             readable.pop(client.id, None)
-        self._budget.left -= len(data or b"")
+        self._turn_budget.left -= len(data or b"")

@@ -30,7 +30,7 @@ class Pass:
     def __init__(self, room: Room) -> None:
         self.subscribers = list(room.subscribers.values())
         self.reached = room.log.head
-        self.at = room.log.intake = 0
+        self.at = 0
 
 
 class Writer(Step):
@@ -98,6 +98,7 @@ class Writer(Step):
         """Go on with this room's pass; a look costs as much of the budget as a send."""
         if room not in self.passes:
             self.passes[room] = Pass(room)
+            room.log.intake = 0
         pass_, log = self.passes[room], room.log
         newest = log.chunks[-1] if log.chunks else None
         start, runs = (newest.start, newest.runs) if newest else (-1, None)

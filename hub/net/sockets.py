@@ -142,6 +142,7 @@ class Sockets:
 
         An error is: the kernel tells it once, so who only looks has to pass it on (tcp(7), SO_ERROR).
         """
+        # A subclass that watches what is received does not see this, as nothing is taken.
         return bool(Sockets.receive(self, sock, 1, socket.MSG_PEEK))
 
     def shutdown_write(self, sock: socket.socket) -> None:
@@ -202,12 +203,12 @@ def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]
 
 
 def _usable(family: socket.AddressFamily, address: Address) -> bool:
-    """Whether this machine has the address at all (containers often lack IPv6). Raises OSError."""
+    """Whether we may have the address: containers often lack IPv6, and a sandbox may deny it. Raises OSError."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((address[0], 0))
     except OSError as error:
-        if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        if error.errno in _NO_RESOURCES:  # Then an address that is there would be left out.
             told = f"cannot listen on {show_address(address)}: {error.strerror}"
             raise OSError(error.errno, told) from None
         return False

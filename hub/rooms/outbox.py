@@ -104,13 +104,12 @@ class Outbox(Subscriber):
         log.seal()
         if self._unreported_skips:  # The gap is before the lines that become items now.
             self._report_skips()
-        at, found = self.offset, list[Item]()
-        for item in (*self.items, Item(log.head, b"")):
-            if item.at > at:
-                found += (Item(-1, data, owed=True) for data in log.lines_between(at, item.at, self.id))
-                at = item.at
-            found.append(item._replace(at=-1))
-        self.items = found[:-1]
+        at, items = self.offset, list[Item]()
+        for item in self.items:
+            items += self._owed_between(log, at, item.at)
+            items.append(item._replace(at=-1))
+            at = max(at, item.at)
+        self.items = items + self._owed_between(log, at, log.head)
         self.item_bytes = sum(len(item.data) for item in self.items)
         self.exit(log)
 
@@ -206,6 +205,11 @@ class Outbox(Subscriber):
 
     # Inside.
 
+    def _owed_between(self, log: Log, start: int, end: int) -> list[Item]:
+        """Others' lines between two offsets of the log, as items; none unless `start` is before `end`."""
+        lines = log.lines_between(start, end, self.id) if start < end else ()
+        return [Item(-1, data, owed=True) for data in lines]
+
     def _report_skips(self) -> None:
         """Put the notice where the gap is, or bring the one that waits there up to date.
 
@@ -253,27 +257,31 @@ class Outbox(Subscriber):
             left = canonical_left(wire[taken:], source.encoding, source.owed)
             self._account.delivered += source.owed - left
             self.partial = source._replace(wire=wire[taken:], owed=left)
-            return
-        encoding, lines, is_owed, farewell = self.encoding, 1, True, False
-        if isinstance(source, Chunk):
-            place = source.cut(encoding, self.offset - source.start, wire, taken)
+        elif isinstance(source, Item):
+            self._take_some_of_item(source, wire, index, taken)
+        else:
+            place = source.cut(self.encoding, self.offset - source.start, wire, taken)
+            self.lines_out += place.lines - (place.left > 0)
             self.next_line += place.lines
             self.offset += place.size
-        elif source.raw:  # Raw bytes have no lines: the rest of them is one thing.
-            encoding, lines = Encoding.FRAMES, source.messages
-            place = Cut(len(wire), 1, len(source.data), len(wire) - taken)
+            self._account.delivered += place.size - place.left
+            rest = wire[taken : place.border]
+            self.partial = Partial(rest, place.left, 1, self.encoding, False) if rest else None
+
+    def _take_some_of_item(self, item: Item, wire: bytes, index: int, taken: int) -> None:
+        """The same for an item. Raw bytes have no lines: the rest of them is one thing."""
+        if item.raw:
+            place, encoding = Cut(len(wire), 1, len(item.data), len(wire) - taken), Encoding.FRAMES
         else:
-            encoding = source.encoding or encoding
+            encoding = item.encoding or self.encoding
             place = cut(wire, taken, encoding)
-        if isinstance(source, Item):
-            is_owed = source.owed
-            self.item_bytes -= place.size
-            if place.size == len(source.data):
-                farewell = source.farewell
-                del self.items[index]
-            else:
-                self.items[index] = source._replace(data=source.data[place.size :])
+        is_last, owed = place.size == len(item.data), place.left if item.owed else 0
         self.lines_out += place.lines - (place.left > 0)
-        self._account.delivered += place.size - place.left if is_owed else 0
-        rest, owed = wire[taken : place.border], place.left if is_owed else 0
-        self.partial = Partial(rest, owed, lines, encoding, farewell) if rest else None
+        self.item_bytes -= place.size
+        self._account.delivered += place.size - place.left if item.owed else 0
+        rest, lines = wire[taken : place.border], item.messages if item.raw else 1
+        self.partial = Partial(rest, owed, lines, encoding, item.farewell and is_last) if rest else None
+        if is_last:
+            del self.items[index]
+        else:
+            self.items[index] = item._replace(data=item.data[place.size :])

@@ -66,7 +66,9 @@ class Segment(NamedTuple):
     def is_talk(self) -> bool:
         """Whether a client said these bytes: only they are activity, the hub's own words are not."""
         source = self.source
-        return source.talk and self.wire != b"" if isinstance(source, Chunk) else source.owed > 0
+        if isinstance(source, Chunk):
+            return source.talk and self.wire != b""
+        return source.owed > 0
 
 
 def batch(segments: Iterator[Segment]) -> list[Segment]:

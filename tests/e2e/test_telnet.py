@@ -102,7 +102,8 @@ def test_two_windows_chat_and_one_survives_ctrl_c() -> None:
         ben.wait_for("* bye reason=quit\r\n")
         ben.wait_for_end()
         ann.wait_for("* guest-2 left\r\n")
-        assert hub.get("/api/closed")["closed"][0]["reason"] == "quit"
+        closed = until(lambda: hub.get("/api/closed")["closed"])  # Once the hub has seen telnet's end.
+        assert closed[0]["reason"] == "quit"
 
 
 @pytest.mark.promise("telnet-interrupt")

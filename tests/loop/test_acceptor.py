@@ -10,7 +10,7 @@ from hub.loop.acceptor import PAUSE_S
 from hub.loop.admission import network_of
 from hub.net.sockets import Sockets
 from tests.loop.support import FromAfar, SteppedHub, no_descriptor_left
-from tests.sim.stage import BROWSERS, LINES, Stage
+from tests.sim.stage import BROWSERS, LINES, SENDERS, Stage
 from tests.support import Peer, closing
 
 # Who comes in.
@@ -59,6 +59,33 @@ def test_closing_client_counts_until_its_descriptor_closes() -> None:
     stage.rest()
     [next_one] = stage.join()
     assert next_one.got.startswith(b"* welcome")
+
+
+def test_refused_program_that_never_reads_is_told_nothing() -> None:
+    stage = Stage(max_clients=1, write_only_port=0)
+    stage.join()
+    [late] = stage.join(listener=SENDERS)
+    [end] = stage.ends
+    assert (late.got, end["reason"], end["farewell"]) == (b"", "server_full", False)
+
+
+def test_what_a_refused_peer_sent_does_not_make_its_end_a_reset() -> None:
+    stage = Stage(mode="echo", max_clients=1)
+    stage.join()
+    [late] = stage.arrive()
+    late.send(b"hello, is there room for me?\n" * 100)
+    stage.rest()
+    assert stage.hub.counters.refused == 1
+    assert not late.remote.got_reset
+
+
+def test_peak_is_the_most_that_were_open_at_a_time() -> None:
+    stage = Stage(mode="echo")
+    for actor in stage.join(3):
+        actor.close()
+    stage.rest()
+    stage.join()
+    assert (stage.hub.counters.accepted, stage.hub.counters.peak) == (4, 3)
 
 
 def test_peer_reset_before_its_refusal_is_refused() -> None:

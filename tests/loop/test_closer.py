@@ -239,6 +239,19 @@ def test_a_drain_is_given_up_at_its_limit_and_not_before() -> None:
     assert end is not None and end["unsent_bytes"] > 0
 
 
+@pytest.mark.promise("close-drain")
+def test_drain_without_a_limit_waits_for_a_stalled_reader() -> None:
+    scene = owed(drain_s=0.0)
+    scene.stage.mailbox.post(Stop())
+    for _ in range(20):
+        scene.stage.kernel.now += 60
+        scene.stage.turn()
+    assert not scene.stage.loop.is_drained
+    scene.slow.reads = True
+    scene.stage.stop()
+    assert {end["unsent_bytes"] for end in scene.stage.ends} == {0}
+
+
 # Descriptors, and objects.
 
 

@@ -11,7 +11,7 @@ from hub.session.read_gate import OUTBOX
 from tests.loop.support import SteppedHub
 from tests.sim.stage import BROWSERS, MUCH, Actor, Stage
 from tests.support import PATIENCE_S, closing
-from tests.unit.protocol.support import close, request, text
+from tests.unit.protocol.support import close, more, request, text
 
 REQUEST = request()
 MASKED_PONG = b"\x8a\x80\0\0\0\0"
@@ -120,10 +120,12 @@ def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
 
 @pytest.mark.promise("idle-activity")
 @pytest.mark.parametrize("frame", [MASKED_PING, MASKED_PONG], ids=["ping", "pong"])
-@pytest.mark.parametrize("strategy", ["deadline", "sweep"])
+@pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
 def test_pings_and_pongs_are_no_activity(strategy: str, frame: bytes) -> None:
     stage = Stage(idle_timeout_s=50, sweep_interval_s=1, idle_strategy=strategy)
     actor, client = knock(stage)
+    actor.send(text("a line does not make the ping behind it one"))
+    stage.rest()
     for _ in range(2):
         stage.pass_time(20.1)
         assert client.inbox.pinged
@@ -144,6 +146,16 @@ def test_an_empty_message_is_an_empty_line_and_so_is_activity(mode: str) -> None
         actor.send(text(b""))
     stage.rest()
     assert client.close.reason is None and client.inbox.lines_in == 2
+
+
+def test_a_fragment_of_a_message_is_activity() -> None:
+    stage = Stage(idle_timeout_s=30)
+    actor, client = knock(stage)
+    for frame in (text(b"a long", fin=False), more(b" message", fin=False), b""):
+        stage.pass_time(19)
+        actor.send(frame)
+    stage.rest()
+    assert client.close.reason is None and client.inbox.lines_in == 0
 
 
 @pytest.mark.promise("websocket-ping")

@@ -193,6 +193,24 @@ def test_client_with_a_full_outbox_ends_when_its_peer_dies(trigger: str, read: s
     assert [end["reason"] for end in stage.ends] == ["peer_reset"]
 
 
+@pytest.mark.promise("limits-unread-answers")
+def test_client_that_leaves_its_full_outbox_unread_is_closed() -> None:
+    stage = Stage(mode="echo", intake={"outbox_bytes": 4096})
+    [actor] = stage.join(reads=False, out=640)
+    for _ in range(2):
+        actor.send(LINE * 100)
+        stage.rest()
+    client = stage.client(actor)
+    assert client.gate.names() == ["outbox"]
+    stage.pass_time(6.0)
+    actor.takes(320)  # Which puts it off.
+    stage.rest()
+    stage.pass_time(9.9)
+    assert client.gate.names() == ["outbox"] and client.close.reason is None
+    stage.pass_time(0.2)
+    assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=10s")
+
+
 # Patience: a broadcast waits for one that is near the limit and moves.
 
 

@@ -42,6 +42,17 @@ def test_only_poll_lets_a_busy_client_keep_an_idle_one(strategy: str) -> None:
 
 
 @pytest.mark.promise("idle-tx")
+def test_question_of_the_page_keeps_nobody_under_poll() -> None:
+    with hub_with("poll", mode="echo") as hub, closing(hub.join(1)) as (peer,):
+        client = hub.client(peer)
+        for _ in range(5):
+            assert client.close.reason is None
+            hub.now_s += 2.1
+            hub.turns()
+        assert client.close.reason == "idle"
+
+
+@pytest.mark.promise("idle-tx")
 @pytest.mark.parametrize("counts", ["rx+tx", "rx"])
 @each_exact_strategy
 def test_lines_of_others_keep_a_client_where_tx_counts(strategy: str, counts: str) -> None:

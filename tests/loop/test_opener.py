@@ -54,6 +54,18 @@ def test_foreign_protocol_in_chat_gets_its_answer_only(protocol: str, notices: b
     assert witness.got == heard
 
 
+@pytest.mark.parametrize(("opener", "protocol"), [(b"GET / HTTP/1.1", "http"), (b"SSH-2.0-x", "ssh")])
+def test_foreign_line_that_ends_with_the_stream_is_answered(opener: bytes, protocol: str) -> None:
+    stage = Stage(mode="chat")
+    [peer] = stage.arrive()
+    peer.send(opener)
+    peer.half_close()
+    stage.rest()
+    assert peer.got == reply_to(protocol, stage.hub.status.hint)
+    [end] = stage.ends
+    assert (end["reason"], end["detail"]) == ("wrong_protocol", f"protocol={protocol}")
+
+
 @pytest.mark.parametrize("way", ["half_close", "close"])
 def test_end_of_stream_without_a_byte_closes_silently(way: str) -> None:
     stage = Stage(mode="chat")

@@ -10,6 +10,7 @@ from functools import partial
 from typing import cast
 
 import pytest
+from pytest import MonkeyPatch
 
 from hub.close_reasons import CloseReason
 from hub.net.sockets import (
@@ -126,6 +127,23 @@ def test_localhost_is_both_loopback_addresses_on_one_free_port(door: Door) -> No
     assert (host, second) == ("127.0.0.1", f"[::1]:{port}")
     for address in "127.0.0.1", "::1":
         Peer(int(port), address).close()
+
+
+@pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EMFILE])
+def test_localhost_is_ipv4_where_ipv6_is_denied(door: Door, error: int, monkeypatch: MonkeyPatch) -> None:
+    class Denied(socket.socket):
+        def bind(self, address: tuple[str, int]) -> None:  # type: ignore[override]
+            if self.family == socket.AF_INET6:
+                raise OSError(error, os.strerror(error))
+            super().bind(address)
+
+    monkeypatch.setattr("socket.socket", Denied)
+    if error == errno.EMFILE:  # No denial: the next time it may be there.
+        with pytest.raises(OSError, match=r"cannot listen on \[::1\]:0: Too many open files"):
+            door.open("localhost")
+    else:
+        (address,) = door.open("localhost")
+        assert address.startswith("127.0.0.1:")
 
 
 @needs_ipv6
