@@ -203,7 +203,7 @@ def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]
 
 
 def _usable(family: socket.AddressFamily, address: Address) -> bool:
-    """Whether we may have the address: containers often lack IPv6, and a sandbox may deny it. Raises OSError."""
+    """Whether the address is to be had: containers often lack IPv6 or deny it. Raises OSError."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((address[0], 0))

@@ -10,7 +10,6 @@ from functools import partial
 from typing import cast
 
 import pytest
-from pytest import MonkeyPatch
 
 from hub.close_reasons import CloseReason
 from hub.net.sockets import (
@@ -129,8 +128,20 @@ def test_localhost_is_both_loopback_addresses_on_one_free_port(door: Door) -> No
         Peer(int(port), address).close()
 
 
+@needs_ipv6
+def test_addresses_of_a_name_are_listened_on_once_ipv4_first(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))
+    four = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [six, four, six, four])
+    assert [address.rpartition(":")[0] for address in door.open("hub.example")] == ["127.0.0.1", "[::1]"]
+
+
 @pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EMFILE])
-def test_localhost_is_ipv4_where_ipv6_is_denied(door: Door, error: int, monkeypatch: MonkeyPatch) -> None:
+def test_localhost_is_ipv4_where_ipv6_is_denied(
+    door: Door, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Denied(socket.socket):
         def bind(self, address: tuple[str, int]) -> None:  # type: ignore[override]
             if self.family == socket.AF_INET6:
