@@ -244,7 +244,7 @@ def test_room_without_patience_waits_for_nobody(changes: dict[str, Any]) -> None
     assert not scene.waits
 
 
-def test_patience_comes_back_at_half_speed() -> None:
+def test_patience_comes_back_four_times_as_fast() -> None:
     scene = near_the_limit()
     (record,) = scene.hub.flow.records.values()
     scene.pass_s(1.0, signs=True)
@@ -253,10 +253,10 @@ def test_patience_comes_back_at_half_speed() -> None:
     assert scene.waits
     scene.pass_s(3.0, signs=True)
     assert record.patience_s == pytest.approx(1.5, abs=0.01), "as of its last sign"
-    scene.pass_s(3.5)
+    scene.pass_s(1.5)
     scene.takes()
-    assert record.patience_s == pytest.approx(2.5 / 2, abs=0.01)
-    scene.pass_s(6.0)
+    assert record.patience_s == pytest.approx(0.5 * 4, abs=0.04)
+    scene.pass_s(3.0)
     assert record.patience_s == 4.0
 
 
