@@ -69,7 +69,7 @@ def test_refused_program_that_never_reads_is_told_nothing() -> None:
     assert (late.got, end["reason"], end["farewell"]) == (b"", "server_full", False)
 
 
-def test_what_a_refused_peer_sent_does_not_make_its_end_a_reset() -> None:
+def test_peer_that_spoke_is_refused_without_a_reset() -> None:
     stage = Stage(mode="echo", max_clients=1)
     stage.join()
     [late] = stage.arrive()

@@ -106,6 +106,19 @@ def test_a_websocket_that_answers_its_pings_stays_for_ever() -> None:
     assert client.close.reason is None
 
 
+@pytest.mark.promise("pause-active")
+def test_pong_unread_when_its_time_is_over_keeps_its_browser() -> None:
+    stage = Stage(budgets=Budgets(turn_bytes=1))
+    knocked = [knock(stage) for _ in range(2)]
+    stage.pass_time(20.1)
+    for actor, client in knocked:
+        assert client.inbox.pinged
+        actor.send(MASKED_PONG)
+    stage.kernel.now += 3600  # A turn reads one of the two.
+    stage.rest()
+    assert [client.close.reason for _, client in knocked] == [None, None]
+
+
 def test_a_websocket_that_talks_is_not_asked_whether_it_is_there() -> None:
     stage = Stage()
     actor, client = knock(stage)

@@ -1,5 +1,6 @@
 """Faults of the hub's own cost one client; and small deeds that several steps share."""
 
+import errno
 import math
 
 import pytest
@@ -8,6 +9,7 @@ from hub.loop.limits import Limits
 from hub.session.client import Client
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub
+from tests.sim.stage import Stage
 from tests.support import closing
 
 # Faults.
@@ -39,6 +41,22 @@ def test_fault_of_the_mode_costs_its_client_only(step: str, monkeypatch: pytest.
         (fault,) = (record for record in hub.log if record[0] == "fault")
         assert fault[1]["id"] == 3 and "ZeroDivisionError: a fault" in str(fault[1]["trace"])
         hub.log.remove(fault)  # This one was expected.
+
+
+def test_client_that_cannot_be_watched_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "")
+
+    stage = Stage()
+    [inside] = stage.join()
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.poller, "want", no_memory)
+        stage.join()
+        [end] = stage.ends
+    assert (end["id"], end["reason"], end["detail"]) == (2, "io_error", "epoll=ENOMEM")
+    inside.send(b"still here\n")
+    stage.rest()
+    assert inside.got == b"still here\n"
 
 
 # What a client may cost.

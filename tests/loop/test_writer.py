@@ -61,6 +61,24 @@ def test_small_slices_bring_everyone_every_line_in_order(mode: str, sends: int, 
         assert sorted(re.findall(rb"line (\d\d)", heard.pop())) == [b"%02d" % number for number in range(40)]
 
 
+@pytest.mark.parametrize("busy", [b"/who\n", b"to many\n"])
+def test_room_of_two_does_not_wait_for_a_busy_crowd(busy: bytes) -> None:
+    """Answers to many, or the lines of a large room, that take all sends of a turn and more."""
+    few = Budgets(sends=4, sends_between_clock_readings=2)
+    stage = Stage(mode="chat", announce=0, budgets=few)
+    *crowd, ann, bob = stage.join(32)
+    for actor in (ann, bob):
+        actor.send(b"/join den\n")
+    stage.rest()
+    for turn in range(6):
+        for actor in crowd if busy == b"/who\n" else crowd[:1]:
+            actor.send(busy)
+        if turn == 0:
+            ann.send(b"hello\n")
+        stage.turn()
+    assert bob.got.endswith(b"> hello\n")
+
+
 def test_join_amid_a_pass_has_no_hole_behind_its_history() -> None:
     one_at_a_time = Budgets(sends=1, sends_between_clock_readings=1)
     with (

@@ -187,6 +187,7 @@ def test_a_field_that_cannot_be_shown_costs_its_record_only(pipe: tuple[int, int
         log.log("closed", value=Broken())
         log.log("next")
     assert [line.split()[1] for line in lines_of(reader)] == ["event=next"]
+    assert log.lost() == 1
 
 
 def test_a_slow_reader_gets_long_records_whole(pipe: tuple[int, int]) -> None:

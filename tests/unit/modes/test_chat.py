@@ -478,3 +478,12 @@ def test_lines_behind_a_quit_are_not_taken() -> None:
     talk.say(ann, "before", "/quit", "after")
     assert ann.close.reason is CloseReason.QUIT
     assert talk.heard(bob) == ["<ann> before"]
+
+
+def test_lines_of_a_dead_client_are_said_its_commands_ignored() -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    ann.close.peer_error = CloseReason.PEER_RESET
+    talk.say(ann, "before", "/quit", "after")
+    assert ann.close.reason is None
+    assert talk.heard(bob) == ["<ann> before", "<ann> after"]

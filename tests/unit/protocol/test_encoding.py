@@ -55,3 +55,18 @@ def test_the_rest_of_a_line_counts_down_to_one_at_any_cut(content: bytes, encodi
     assert all(0 <= before - after <= 1 for before, after in pairwise(left))
     # What was cut before counts on.
     assert left[1:-1] == [canonical_left(wire[taken:], encoding, size) for taken in range(1, len(wire))]
+
+
+@pytest.mark.parametrize(
+    ("rest", "encoding", "left"),
+    [
+        (b"b\n", Encoding.LF, 2),
+        (b"b\r\n", Encoding.CRLF, 2),
+        (b"\r\n", Encoding.CRLF, 1),
+        (b"\n", Encoding.CRLF, 1),
+        (b"\xff\xff\r\n", Encoding.TELNET, 2),
+        (b"\xff\r\n", Encoding.TELNET, 2),
+    ],
+)
+def test_rest_of_a_line_counts_without_cr_and_escapes(rest: bytes, encoding: Encoding, left: int) -> None:
+    assert canonical_left(rest, encoding, most=9) == left
