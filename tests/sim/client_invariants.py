@@ -142,6 +142,18 @@ def watch_the_closes(world: World) -> None:
     closer.close = watched  # type: ignore[method-assign]
 
 
+def watch_the_stuck(world: World) -> None:
+    """From now on a look at each client that is to end because it took nothing in time."""
+    flow = world.hub.flow
+    stuck = flow.stuck
+
+    def watched(client: Client, due: float, now: float) -> None:
+        not client.outbox.is_empty or fail(f"{client.peer} ended as stuck, and had taken everything")
+        stuck(client, due, now)
+
+    flow.stuck = watched  # type: ignore[method-assign]
+
+
 def _was_given_time(world: World, client: Client) -> None:
     """The peer's end came; or it was waited for; or the drain is over, or too many linger already."""
     tcp: Tcp = client.sock  # type: ignore[assignment]

@@ -24,6 +24,8 @@ class Outcome:
             return "somebody waits at the door"
         if world.kernel.epoll.has_events():
             return "an event waits"
+        if hub.ready.readable:
+            return "somebody is to be read"
         for client in hub.connections.clients.values():
             tcp = client.sock
             if tcp.lost:  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from hub.control.mailbox import Stop, WantClient, WantRows
 from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from tests.sim.checks import Checks
-from tests.sim.client_invariants import watch_the_closes
+from tests.sim.client_invariants import watch_the_closes, watch_the_stuck
 from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, watch_the_closer
 from tests.sim.journal import Journal, JournaledRoom
 from tests.sim.kernel import Kernel, Violation
@@ -59,6 +59,7 @@ class World:
         self.loop = EventLoop(self.hub, self.mailbox)
         watch_the_closer(self.loop, self.kernel)
         watch_the_closes(self)
+        watch_the_stuck(self)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
