@@ -100,6 +100,6 @@ def test_trigger_read_and_strategy_change_nothing_seen(seed: int, stuck: bool, m
     runs = {how: play(seed, stuck, *how[0], how[1], mode) for how in product(PAIRS, STRATEGIES)}
     streams, ends = first = runs[PAIRS[0], "deadline"]
     assert len(streams) > 15 and any(streams)
-    assert {"idle", "peer_reset", "peer_closed"} <= set(ends.values()), ends
+    assert "idle" in ends.values() and len(set(ends.values())) > 2, ends
     for how, seen in runs.items():
         assert seen == first, how
