@@ -105,7 +105,10 @@ def read_view(text: str) -> View:
 
 
 def read_clients_query(query: MultiMapping[str]) -> View:
-    """All that /api/clients takes, checked; raises BadValue."""
+    """All that /api/clients takes, checked; raises BadValue.
+
+    The bounds of View's fields are for messages, where msgspec reads them; this list may be longer.
+    """
     fields: dict[str, Any] = read_parameters(query, "sort", "order", "q", "limit", "offset")
     fields["offset"], fields["limit"] = window_of(fields)
     return View(**fields)

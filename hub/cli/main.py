@@ -257,6 +257,7 @@ def _app(sources: Sources, console: Console) -> cyclopts.App:
     )
     app.command(serve)
     app.command(demo)
+    # The epilogue tells of the variables and exit codes of a hub.
     app.command(client, help_epilogue="")
     app.command(health, help_epilogue="")
     return app

@@ -6,9 +6,9 @@
 
 Some of it is a `Toxic`, one for each direction, which may be changed while links are up. The rest is done at
 once to all links: `reset`, and `cut`, after which nobody gets through until `restore`. A link passes on what
-happens to it: an end of stream as an end of stream, a reset as a reset. It runs on asyncio on a thread of its
-own, and keeps little: small buffers in both kernels and 32 KiB between them, so that who stops reading behind
-it is felt by the hub.
+happens to it: an end of stream as an end of stream, a reset as a reset. The proxy runs on asyncio on a thread
+of its own, and keeps little: small buffers in both kernels and 32 KiB between them, so that the hub feels it
+when a client behind the proxy stops reading.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ CLEAR = Toxic()
 
 
 class Link:
-    """One client's connection and ours to the hub. For each direction one task reads, another sends."""
+    """A client's connection and ours to the hub. For each direction one task reads, another sends."""
 
     def __init__(self, client: socket.socket, hub: socket.socket, proxy: "Proxy") -> None:
         self._socks = (client, hub)

@@ -98,7 +98,7 @@ def test_the_farewell_of_a_websocket_is_its_close_frame(
 ) -> None:
     with ThreadHub(**options) as hub, WsPeer(hub.ws_port) as browser:
         browser.say("good")
-        if isinstance(message, str):  # One of them is none.
+        if isinstance(message, str):  # The case whose text is no UTF-8.
             browser.protocol.send_text(message.encode(errors="surrogateescape"))
         else:
             browser.protocol.send_binary(message)

@@ -56,7 +56,7 @@ def test_what_one_read_leaves_is_reported_again_by_level_only(
         hub.turns(SILENT_TURNS)
         assert (client.inbox.bytes_in, waiting_bytes(client)) == (at_last, 1000 - at_last)
         assert counters.events_in - before == reports
-        if at_last == 500:  # It gets the old bytes then, and is as far behind as before, for ever.
+        if at_last == 500:  # New bytes bring the old ones; the hub stays as far behind as before, for ever.
             hub.deliver(peer, b"line 0100\n")
             hub.turns(SILENT_TURNS)
             assert (client.inbox.bytes_in, waiting_bytes(client)) == (1000, 10)

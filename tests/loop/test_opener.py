@@ -30,7 +30,7 @@ BYE_SHUTDOWN = b"* bye reason=server_shutdown\n"
 @pytest.mark.parametrize("notices", [True, False])
 @pytest.mark.parametrize("protocol", FOREIGN)
 def test_foreign_protocol_in_chat_gets_its_answer_only(protocol: str, notices: bool) -> None:
-    """It comes in two parts, and the second of one peer is unread when its pause is over."""
+    """The opener comes in two parts; one peer's second part is still unread when its 50 ms are over."""
     stage = Stage(mode="chat", history=10, notices=notices, budgets=Budgets(turn_bytes=1))
     stage.hub.status.page_port = 8123
     [witness] = stage.join()

@@ -22,7 +22,7 @@ class Scene:
         self.client: Client = self.stage.client(self.viewer)
 
     def say(self, actor: Actor, data: bytes) -> None:
-        """One of them sends this."""
+        """The talker or the viewer sends this."""
         actor.send(data)
         self.stage.rest()
 
