@@ -45,9 +45,9 @@ class Limits:
     """A subscriber that took no byte for so long is not waited for by rules 2 and 3."""
     progress_s: float = 10.0
     """How long a client that holds others up may take nothing; 60 under --slow wait."""
-    patience_gain: float = 4.0
-    """Seconds of patience that come back in a second without waiting: a room waits four fifths of the time
-    at most. Equal readers that read once a second make it wait two thirds (docs/design/flow-control.md)."""
+    patience_gain: float = 16.0
+    """Seconds of patience that come back in a second without waiting. Equal readers that read once a second
+    make a room wait up to nine tenths of the time, a slow one nearly all (docs/design/flow-control.md)."""
     kept_bytes: int = 256 * 1024
     """A room keeps so much for those who come later, and the rest of the chunk in which that begins."""
     handshake_s: float = 5.0

@@ -244,7 +244,7 @@ def test_room_without_patience_waits_for_nobody(changes: dict[str, Any]) -> None
     assert not scene.waits
 
 
-def test_patience_comes_back_four_times_as_fast() -> None:
+def test_patience_comes_back_sixteen_times_as_fast() -> None:
     scene = near_the_limit()
     (record,) = scene.hub.flow.records.values()
     scene.pass_s(1.0, signs=True)
@@ -253,9 +253,10 @@ def test_patience_comes_back_four_times_as_fast() -> None:
     assert scene.waits
     scene.pass_s(3.0, signs=True)
     assert record.patience_s == pytest.approx(1.5, abs=0.01), "as of its last sign"
-    scene.pass_s(1.5)
+    scene.pass_s(1.0)
+    scene.stage.pass_time(0.125)
     scene.takes()
-    assert record.patience_s == pytest.approx(0.5 * 4, abs=0.04)
+    assert record.patience_s == pytest.approx(0.125 * 16, abs=0.1)
     scene.pass_s(3.0)
     assert record.patience_s == 4.0
 
