@@ -131,7 +131,7 @@ async def serve(flags: Sequence[str]) -> Hub:
     ports = ["--host", "127.0.0.1", "--port", "0", "--ws-port", "0", "--web-port", "0"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HUBBUB_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hub", "serve", *ports, "--log", "json", *flags),
+        *(sys.executable, "-m", "hubbub", "serve", *ports, "--log", "json", *flags),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,

@@ -22,7 +22,7 @@ COLOURS = 256
 TALK_S = 15
 """How long somebody is in the chat before the picture."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-DEMO = [sys.executable, "-m", "hub", "demo", "--port", "0", "--ws-port", "0", "--web-port", "0"]
+DEMO = [sys.executable, "-m", "hubbub", "demo", "--port", "0", "--ws-port", "0", "--web-port", "0"]
 
 
 def main(path: str = "docs/page.png", seconds: str = "240") -> None:

@@ -1,9 +1,9 @@
 """`hubbub demo`: the settings that it differs in, and the child process with its made-up clients.
 
-The clients are a program of their own, bench/demo.py, which is started and never imported: the hub
-meets them over sockets, as anybody. The child's stdin is a pipe that only the hub holds, so the child ends
-with the hub, whatever ends that: at its `stop`, at a crash, at kill -9. A child that ends by itself does
-not end the hub.
+The clients are a program of their own, bench/demo.py, which the launcher starts and the hub never imports:
+the hub meets them over sockets, as anybody. The child's stdin is a pipe that only the hub holds, so the child
+ends with the hub, whatever ends that: at its `stop`, at a crash, at kill -9. A child that ends by itself
+does not end the hub.
 """
 
 import subprocess
@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from hub.cli.logs import own_line, say
-from hub.config.allowed_hosts import WILDCARD_ADDRESSES
+from hub.config.allowed_hosts import WILDCARD_ADDRESSES, in_url, reachable
 from hub.config.settings import Settings, idle
 from hub.config.values import TIMEOUT
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
-"""Where hub and bench stand side by side, in a checkout and in an installed wheel."""
-MODULE: Final = "bench.demo"
+ROOT: Final = Path(__file__).absolute().parents[2]
+"""Where hub and bench stand side by side: the top of a checkout, `_app` in an installed wheel."""
+LAUNCHER: Final = (ROOT.parent if ROOT.name == "_app" else ROOT / "hubbub") / "__main__.py"
+CLIENTS: Final = "made-up-clients"
+"""The launcher's first argument for the program in bench/demo.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,6 @@ class Company:
         try:
             self._process = subprocess.Popen(
                 command(self._settings, addresses, ws_addresses),
-                cwd=ROOT,  # `python -m` looks there first: the same bench as this hub's.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 process_group=0,  # A terminal's Ctrl-C goes to a whole group. The hub passes the signal on.
@@ -90,8 +91,20 @@ class Company:
 
 
 def command(settings: Settings, addresses: Sequence[str], ws_addresses: Sequence[str]) -> list[str]:
-    """The child's command line: where to connect to, and what it must know to break the rules."""
-    lines = [part for address in addresses for part in ("--lines", address)]
-    lines += [part for address in ws_addresses for part in ("--ws", address)]
+    """The child's command line: where to connect to, and what it must know to break the rules.
+
+    The launcher is named by its path, because `-m` looks in the working directory and in PYTHONPATH first.
+    -P keeps the launcher's own folder off the path; an isolated hub (-I) has an isolated child.
+    """
+    python = [sys.executable, "-I" if sys.flags.isolated else "-P"]
+    lines = [part for address in addresses for part in ("--lines", _dialled(address))]
+    lines += [part for address in ws_addresses for part in ("--ws", _dialled(address))]
     rules = ["--mode", settings.mode, "--max-line", str(settings.max_line_bytes)]
-    return [sys.executable, "-m", MODULE, *lines, *rules, "--telnet" if settings.telnet else "--no-telnet"]
+    telnet = "--telnet" if settings.telnet else "--no-telnet"
+    return [*python, str(LAUNCHER), CLIENTS, *lines, *rules, telnet]
+
+
+def _dialled(address: str) -> str:
+    """An address of a listener as a client dials and names it: 0.0.0.0 in Host is no name of the hub's."""
+    host, _, port = address.rpartition(":")
+    return f"{in_url(reachable(host.strip('[]')))}:{port}"

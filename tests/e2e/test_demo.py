@@ -1,4 +1,4 @@
-"""`hubbub demo` as a user meets it: alive at once, several kinds of endings soon, gone without a trace."""
+"""`hubbub demo` as a user meets it: alive at once, several close reasons soon, gone without a trace."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from tests.support import HubProcess, until
 
 ALIVE_WITHIN_S = 2.0
-OWN_ENDINGS = {"idle", "line_too_long", "slow_consumer", "wrong_protocol", "protocol_error"}
+OWN_REASONS = {"idle", "line_too_long", "slow_consumer", "wrong_protocol", "protocol_error"}
 
 
 def demo(*flags: str, **popen: object) -> HubProcess:
@@ -66,7 +66,7 @@ def test_rooms_have_names_and_several_close_reasons_come_soon() -> None:
         named = {"lobby", "sockets", "flood"}
         until(lambda: named <= {row["name"] for row in hub.get("/api/rooms")["rooms"]})
         seen_by(hub, {"idle"}, 1, 60)
-        seen_by(hub, OWN_ENDINGS | {"quit", "peer_closed", "peer_reset"}, 3, 60)
+        seen_by(hub, OWN_REASONS | {"quit", "peer_closed", "peer_reset"}, 3, 60)
         summary = hub.summary()
         assert summary["clients"]["accepted"] == summary["clients"]["open"] + sum(summary["closed"].values())
 

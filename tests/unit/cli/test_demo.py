@@ -8,16 +8,24 @@ import pytest
 
 from hub.cli.demo import Company, DemoSettings, command
 from hub.config.settings import Conflict, Settings, refuse_conflicts
+from tests.support import ROOT
 
 
 def test_the_child_is_told_where_to_connect_and_the_rules() -> None:
     told = command(
         Settings(mode="echo", max_line_bytes=99, telnet=False), ["127.0.0.1:1", "[::1]:1"], ["[::1]:2"]
     )
-    assert told[:3] == [sys.executable, "-m", "bench.demo"]
-    assert told[3:7] == ["--lines", "127.0.0.1:1", "--lines", "[::1]:1"]
-    assert told[7:9] == ["--ws", "[::1]:2"]
-    assert told[9:] == ["--mode", "echo", "--max-line", "99", "--no-telnet"]
+    assert told[:4] == [sys.executable, "-P", str(ROOT / "hubbub/__main__.py"), "made-up-clients"]
+    assert told[4:8] == ["--lines", "127.0.0.1:1", "--lines", "[::1]:1"]
+    assert told[8:10] == ["--ws", "[::1]:2"]
+    assert told[10:] == ["--mode", "echo", "--max-line", "99", "--no-telnet"]
+
+
+def test_the_child_dials_loopback_if_the_hub_is_everywhere() -> None:
+    """It names the address in Host as well, where 0.0.0.0 is nobody's name."""
+    told = command(Settings(), ["0.0.0.0:1", "[::]:1", "192.0.2.7:1", "[2001:db8::7]:1"], ["0.0.0.0:2"])
+    dialled = [told[at + 1] for at, word in enumerate(told) if word in ("--lines", "--ws")]
+    assert dialled == ["127.0.0.1:1", "[::1]:1", "192.0.2.7:1", "[2001:db8::7]:1", "127.0.0.1:2"]
 
 
 @pytest.mark.parametrize(
