@@ -14,11 +14,9 @@ PIPE_BUF bytes at a time: that much fits where anything fits into a pipe (pipe(7
 blocks until Ctrl-C.
 """
 
-import codecs
 import contextlib
 import errno
 import os
-import re
 import select
 import socket
 import stat
@@ -35,10 +33,6 @@ CONNECT_TIMEOUT_S: Final = 10.0
 MAX_UNSENT_BYTES: Final = 256 * 1024
 MAX_UNSHOWN_BYTES = READ_BYTES = 64 * 1024
 
-# What makes a terminal act instead of showing something: C0 (but for TAB, LF, CR), DEL and C1 (ECMA-48), and
-# the characters that turn the direction of text around (Unicode Standard Annex 9).
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
 
 @dataclass(eq=False)
 class Ended(Exception):
@@ -46,25 +40,6 @@ class Ended(Exception):
 
     code: int
     text: str = ""
-
-
-class VisibleText:
-    """Makes bytes from a stranger safe for a UTF-8 terminal, however the stream is cut.
-
-    Control characters come out as `^[` or `<U+009B>`, what is not UTF-8 as `\\xff`, the rest as it came.
-    """
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-
-    def feed(self, data: bytes, *, final: bool = False) -> bytes:
-        """What to show for `data`. A character cut in two waits for its rest, until `final`."""
-        return _CONTROL.sub(_name_control, self._decoder.decode(data, final)).encode()
-
-
-def _name_control(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"<U+{code:04X}>"
 
 
 @dataclass
@@ -88,7 +63,11 @@ class Session:
         self._sock = sock
         self._stdin_fd = stdin_fd
         self._stdout_fd = stdout_fd
-        self._visible = VisibleText() if os.isatty(stdout_fd) else None
+        self._screen = None
+        if os.isatty(stdout_fd):
+            from hub.cli.screen import TerminalScreen  # Not in a pipe: its tables take a while to load.
+
+            self._screen = TerminalScreen(stdout_fd)
         self._to_server = Stream(MAX_UNSENT_BYTES)
         self._to_screen = Stream(MAX_UNSHOWN_BYTES)
         self._half_closed = False
@@ -145,8 +124,8 @@ class Session:
             data = b""
         if not data:  # Nobody takes more input either.
             self._to_screen.ended = self._to_server.ended = True
-        if self._visible:
-            data = self._visible.feed(data, final=not data)
+        if self._screen:
+            data = self._screen.show(data, final=not data)
         self._to_screen.held += data
 
     def _send(self) -> None:

@@ -4,11 +4,14 @@ A program that is not installed skips its tests, but fails them where REQUIRE_PR
 machine has been prepared for them.
 """
 
+import fcntl
 import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +45,7 @@ def require(program: str) -> str:
 def command_of(program: str, port: int) -> list[str]:
     """The command line by which `ncat`, `socat` or `hubbub client` carries its pipes to and from a hub."""
     if program == "hubbub client":
-        return [sys.executable, "-m", "hub", "client", "127.0.0.1", str(port)]
+        return [sys.executable, "-m", "hubbub", "client", "127.0.0.1", str(port)]
     path = require(program)
     if program == "socat":  # -t: how long it waits for the answers to its last input.
         return [path, "-t", f"{PATIENCE_S:g}", "-", f"TCP:127.0.0.1:{port}"]
@@ -72,7 +75,7 @@ def converse(command: Sequence[str], pieces: Sequence[bytes]) -> bytes:
 
 
 class Window:
-    """A terminal window in which telnet runs: somebody types, and looks at what is shown."""
+    """A terminal window in which a program runs: somebody types, and looks at what is shown."""
 
     def __init__(self, process: subprocess.Popen[bytes], keyboard_fd: int) -> None:
         self._process = process
@@ -82,7 +85,7 @@ class Window:
 
     @property
     def printed(self) -> bytes:
-        """Everything shown so far: what telnet printed, and the terminal's echo of what was typed."""
+        """Everything shown so far: what the program printed, and the terminal's echo of what was typed."""
         return self._screen.getvalue()
 
     def type(self, text: str) -> None:
@@ -103,38 +106,53 @@ class Window:
         self.wait_for_end()
 
     def wait_for_end(self) -> None:
-        """Look until telnet has ended by itself."""
+        """Look until the program has ended by itself."""
         self._window.expect(pexpect.EOF)
         self._process.wait(PATIENCE_S)
 
 
 @contextmanager
-def telnet_window(port: int, typed_ahead: str = "") -> Iterator[Window]:
-    """A person with telnet, connected; `typed_ahead` was typed before telnet started."""
-    telnet = require("telnet")
+def _window(command: Sequence[str], columns: int) -> Iterator[Window]:
+    """A program that starts at the first line end that is typed."""
     keyboard_fd, terminal_fd = os.openpty()
+    fcntl.ioctl(terminal_fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
     with subprocess.Popen(
-        ["sh", "-c", _IN_A_WINDOW, os.ttyname(terminal_fd), telnet, "127.0.0.1", str(port)],
+        ["sh", "-c", _IN_A_WINDOW, os.ttyname(terminal_fd), *command],
         stdin=terminal_fd,
         stdout=terminal_fd,
         stderr=terminal_fd,
         start_new_session=True,
+        cwd=ROOT,
         env=ENVIRONMENT,
     ) as process:
         os.close(terminal_fd)
         try:
-            window = Window(process, keyboard_fd)
-            window.type(f"\n{typed_ahead}")
-            window.wait_for(f"{TELNET_BANNER[-1]}\r\n")
-            yield window
+            yield Window(process, keyboard_fd)
         finally:
             process.kill()
             os.close(keyboard_fd)
 
 
-def screen_of(printed: bytes) -> pyte.Screen:
+@contextmanager
+def telnet_window(port: int, typed_ahead: str = "") -> Iterator[Window]:
+    """A person with telnet, connected; `typed_ahead` was typed before telnet started."""
+    with _window([require("telnet"), "127.0.0.1", str(port)], COLUMNS) as window:
+        window.type(f"\n{typed_ahead}")
+        window.wait_for(f"{TELNET_BANNER[-1]}\r\n")
+        yield window
+
+
+@contextmanager
+def client_window(port: int, columns: int) -> Iterator[Window]:
+    """A person with `hubbub client` in a window that is so wide."""
+    with _window(command_of("hubbub client", port), columns) as window:
+        window.type("\n")
+        yield window
+
+
+def screen_of(printed: bytes, columns: int = COLUMNS, rows: int = ROWS) -> pyte.Screen:
     """A terminal's screen after it was shown these bytes."""
-    screen = pyte.Screen(COLUMNS, ROWS)
+    screen = pyte.Screen(columns, rows)
     pyte.ByteStream(screen).feed(printed)
     return screen
 

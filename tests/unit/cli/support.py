@@ -1,12 +1,14 @@
 """What the tests of `hubbub client` share: a server in a thread, the client, and its screen."""
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -188,6 +190,10 @@ class Screen:
     def type(self, keys: bytes) -> None:
         os.write(self._fd, keys)
 
+    def resize(self, columns: int) -> None:
+        """Make the window so wide (ioctl_tty(2))."""
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
     def read_until(self, text: bytes) -> bytes:
         """What was shown up to and with `text`."""
         shown = b""
@@ -211,15 +217,18 @@ class Screen:
 
 
 @contextlib.contextmanager
-def on_screen(port: int) -> Iterator[Screen]:
-    """A client as a process on a terminal of its own."""
+def on_screen(port: int, columns: int = 0, term: str = "dumb") -> Iterator[Screen]:
+    """A client as a process on a terminal of its own, which knows no size unless `columns` are given."""
     fd, slave_fd = os.openpty()
     command = [sys.executable, "-c", PROGRAM_ON_A_TERMINAL, "127.0.0.1", str(port)]
     streams = {"stdin": slave_fd, "stdout": slave_fd, "stderr": slave_fd}
-    with subprocess.Popen(command, start_new_session=True, **streams) as program:  # type: ignore[call-overload]
+    environment = os.environ | {"TERM": term}
+    with subprocess.Popen(command, start_new_session=True, env=environment, **streams) as program:  # type: ignore[call-overload]
         os.close(slave_fd)
+        screen = Screen(fd, program)
+        screen.resize(columns)
         try:
-            yield Screen(fd, program)
+            yield screen
         finally:
             program.kill()
             os.close(fd)

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import itertools
 import os
 import re
 import signal
@@ -13,9 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyte
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from hub.cli import terminal
 from tests.unit.cli.support import (
@@ -39,9 +37,6 @@ from tests.unit.cli.support import (
     wait_for,
     write_until_it_stands_still,
 )
-
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A loaded machine is not a fault of the text."""
 
 CLOSED_FIRST = b"hubbub: the server closed the connection\n"
 RESET = b"hubbub: connection lost: connection reset by peer\n"
@@ -351,11 +346,43 @@ def test_a_stopped_screen_holds_up_neither_keyboard_nor_ctrl_c() -> None:
 
 @pytest.mark.promise("client-terminal")
 def test_a_terminal_shows_control_characters_and_never_obeys() -> None:
-    hostile = b"\x1b]0;owned\x07 \x1b[2J\x9b31m \xc2\x9b31m \xe2\x80\xaetxt \x00\x7f caf\xc3\xa9\ttab\r\n"
-    shown = rb"^[]0;owned^G ^[[2J\x9b31m <U+009B>31m <U+202E>txt ^@^? caf" + b"\xc3\xa9\ttab\r\r\n"
-    cut_off = b"caf\xc3"  # It waits for its rest until the end.
+    hostile = b"\x1b]0;owned\x07 \x1b[2J\x9b31m \xc2\x9b31m \xe2\x80\xaetxt \x00\x7f caf\xc3\xa9\ttab\r\r\n"
+    shown = rb"^[]0;owned^G ^[[2J\x9b31m <U+009B>31m <U+202E>txt ^@^? caf" + "é     tab^M\r\n".encode()
+    cut_off = b"caf\xc3"  # It waits for its rest until the end, and is a line of its own.
     with serving(lambda peer: peer.sendall(hostile + cut_off)) as port, on_screen(port) as screen:
-        assert screen.ends() == (0, shown + rb"caf\xc3" + CLOSED_FIRST.replace(b"\n", b"\r\n"))
+        assert screen.ends() == (0, shown + rb"caf\xc3" + b"\r\n" + CLOSED_FIRST.replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.promise("client-rows")
+def test_rows_follow_the_width_of_the_window() -> None:
+    with serving(echo) as port, on_screen(port, 10) as screen:
+        screen.type(b"01234567890<b>\n")
+        screen.read_until(b"\r\n0123456789\r\n 0<b>\r\n")
+        screen.resize(12)
+        screen.type(b"01234567890<b>\n")
+        screen.read_until(b"\r\n01234567890<\r\n b>\r\n")
+
+
+@pytest.mark.promise("client-rows")
+@pytest.mark.parametrize("typed", ["", "h", "hel", "x" * 19, "x" * 20, "x" * 21, "日本語", "x" * 50])
+def test_a_line_begins_in_a_row_of_its_own_amid_typing(typed: str) -> None:
+    typing = threading.Event()
+
+    def speak_meanwhile(peer: socket.socket) -> None:
+        wait_for(typing)
+        peer.sendall(b"<b> one\n<b> two, and two and two\n")
+        read_all(peer)
+
+    with serving(speak_meanwhile) as port, on_screen(port, 20, "xterm") as screen:
+        screen.type(typed.encode())
+        printed = screen.read_until(typed.encode())
+        typing.set()
+        printed += screen.read_until(b"  two\r\n")
+        emulator = pyte.Screen(20, 10)
+        pyte.ByteStream(emulator).feed(printed)
+        before = [typed[at : at + 20] for at in range(0, len(typed), 20)]
+        rows = [row.rstrip() for row in emulator.display]
+        assert rows[: len(before) + 3] == [*before, "<b> one", "<b> two, and two and", "  two"]
 
 
 @pytest.mark.promise("client-terminal")
@@ -363,25 +390,3 @@ def test_a_pipe_gets_every_byte_as_it_came() -> None:
     everything = bytes(range(256))
     with serving(echo) as port:
         assert play(port, everything) == (0, everything, b"")
-
-
-@unhurried
-@given(data=st.binary(), cuts=st.lists(st.integers(0, 100)))
-def test_visible_text_is_the_same_however_it_is_cut(data: bytes, cuts: list[int]) -> None:
-    borders = [0, *sorted(cuts), len(data)]
-    whole, cut = terminal.VisibleText(), terminal.VisibleText()
-    pieces = [cut.feed(data[start:end]) for start, end in itertools.pairwise(borders)]
-    assert b"".join(pieces) + cut.feed(b"", final=True) == whole.feed(data, final=True)
-
-
-@unhurried
-@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-def test_visible_text_holds_no_control_but_tab_and_line_ends(text: str) -> None:
-    shown = terminal.VisibleText().feed(text.encode(errors="surrogatepass"), final=True).decode()
-    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-
-
-@unhurried
-@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs"])))
-def test_ordinary_text_of_any_script_is_left_alone(text: str) -> None:
-    assert terminal.VisibleText().feed(text.encode(), final=True).decode() == text
