@@ -2,13 +2,15 @@
 
 Both doors that a browser can reach, the page and the WebSocket port, hold to this one list. Names are
 compared as whole strings against short lists instead of being parsed: what is not written the way browsers
-write it (`localhost:8080`, `[::1]:8080`) is refused.
+write it (`localhost:8080`, `[::1]:8080`) is refused. A single dot at the end of a name, as DNS has it, is
+the same name to everybody who looks it up (RFC 1034, 3.1), and so it is here.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
-WILDCARD_ADDRESSES: Final = ("", "0.0.0.0", "::")
+ALL_ADDRESSES: Final = "*"
+WILDCARD_ADDRESSES: Final = ("", ALL_ADDRESSES, "0.0.0.0", "::")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -21,10 +23,11 @@ class Hosts:
 
     def __init__(self, own: str, allowed: Iterable[str]) -> None:
         additions = [name.lower() for name in allowed]
-        names = [] if own in WILDCARD_ADDRESSES else [in_url(own).lower()]
+        names = [] if own in WILDCARD_ADDRESSES else [_undotted(in_url(own).lower())]
         self._own = frozenset(["localhost", "127.0.0.1", "[::1]", *names])
-        self._any_port = frozenset(name for name in additions if not split_port(name)[1])
-        self._one_port = frozenset(name for name in additions if split_port(name)[1])
+        added = [(_undotted(name), port) for name, port in map(split_port, additions)]
+        self._any_port = frozenset(name for name, port in added if not port)
+        self._one_port = frozenset(f"{name}:{port}" for name, port in added if port)
 
     def allow(self, host: str, port: int) -> bool:
         """Whether `host`, the text of a Host header, names us on `port`. No port in it means 80."""
@@ -32,6 +35,7 @@ class Hosts:
         if not host.isascii():
             return False
         name, given = split_port(host.lower())
+        name = _undotted(name)
         if name in self._own and (given or "80") == str(port):
             return True
         return name in self._any_port or f"{name}:{given or '80'}" in self._one_port
@@ -64,3 +68,7 @@ def split_port(host: str) -> tuple[str, str]:
 def in_url(host: str) -> str:
     """A host as URLs and Host headers have it: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host
+
+
+def _undotted(name: str) -> str:
+    return name.removesuffix(".")

@@ -19,10 +19,12 @@ Mode = Literal["chat", "broadcast", "echo"]
 Trigger = Literal["level", "edge"]
 Read = Literal["drain", "once"]
 IdleStrategy = Literal["deadline", "sweep", "poll"]
-IdleCounts = Literal["rx+tx", "rx"]
+IdleCounts = Literal["auto", "rx", "rx+tx"]
 Slow = Literal["disconnect", "skip", "wait"]
 Eol = Literal["auto", "lf", "crlf"]
+LineEnd = Literal["lf", "cr"]
 Log = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 DESCRIPTOR_RESERVE = 64
 OWN_DESCRIPTORS = 24
@@ -63,14 +65,16 @@ running = _flags("Running", 7)
 class Settings:
     """What one hub runs with. The text below a field is its help: what follows from the value."""
 
-    host: Annotated[str, _lines("--host", kinds.HOST)] = "localhost"
-    """Where lines are heard. localhost is 127.0.0.1, and ::1 where there is one."""
+    host: Annotated[str, _lines("--host", kinds.LISTEN)] = "localhost"
+    """Where lines are heard. localhost: 127.0.0.1, and ::1 if present. *: all addresses, IPv4 and IPv6."""
     port: Annotated[int, _lines("--port", kinds.PORT)] = 9000
     """Port of the lines. 0 picks a free one."""
     ws: Annotated[bool, _lines("--ws", kinds.FLAG)] = True
     """Let browsers in as clients, on a port of their own."""
     ws_port: Annotated[int, _lines("--ws-port", kinds.PORT)] = 9001
     """Port of their WebSockets: one line, one text message. 0 picks a free one."""
+    public_ws: Annotated[str, _lines("--public-ws", kinds.WS_URL)] = ""
+    """Where browsers find that port behind a proxy: wss://hub.example/ws. Else at the page's host."""
     read_only_port: Annotated[int | None, _lines("--read-only-port", kinds.OPTIONAL_PORT)] = None
     """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
     write_only_port: Annotated[int | None, _lines("--write-only-port", kinds.OPTIONAL_PORT)] = None
@@ -81,14 +85,16 @@ class Settings:
     """A sender gets its own lines as well. auto: in chat and echo, not in broadcast."""
     eol: Annotated[Eol, _lines("--eol", kinds.choice(Eol))] = "auto"
     """Line end that clients get. auto: LF until a client sends CRLF itself."""
+    line_end: Annotated[LineEnd, _lines("--line-end", kinds.choice(LineEnd))] = "lf"
+    """What ends a client's line. lf: LF, CRLF or CR NUL. cr: a bare CR as well."""
     telnet: Annotated[bool, _lines("--telnet", kinds.FLAG)] = True
     """Take telnet commands out of the lines. Without it the port is 8-bit clean."""
     notices: Annotated[bool, _lines("--notices", kinds.FLAG)] = True
     """The hub's own lines, which begin with "* "."""
     web: Annotated[bool, _page("--web", kinds.FLAG)] = True
     """Serve the page and its JSON."""
-    web_host: Annotated[str, _page("--web-host", kinds.HOST)] = "127.0.0.1"
-    """Where the page is served."""
+    web_host: Annotated[str, _page("--web-host", kinds.LISTEN)] = "127.0.0.1"
+    """Where the page is served. *: all addresses, as for --host."""
     web_port: Annotated[int, _page("--web-port", kinds.PORT)] = 8080
     """Port of the page. 0 picks a free one."""
     allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", kinds.NAMES_IN_URLS)] = ()
@@ -105,8 +111,8 @@ class Settings:
     """Time between two sweeps, and so the most by which sweep is late."""
     idle_warning_s: Annotated[float, idle("--idle-warning", kinds.TIMEOUT)] = 30.0
     """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
-    idle_counts: Annotated[IdleCounts, idle("--idle-counts", kinds.choice(IdleCounts))] = "rx+tx"
-    """What counts as activity. rx: bytes received. rx+tx: lines delivered as well."""
+    idle_counts: Annotated[IdleCounts, idle("--idle-counts", kinds.choice(IdleCounts))] = "auto"
+    """Activity. rx: bytes received. rx+tx: lines delivered too. auto: rx+tx in broadcast and for viewers."""
     max_line_bytes: Annotated[int, _limit("--max-line", kinds.size(1, kinds.GIB, off=True))] = 8192
     """A longer line closes its client. 0: no limit."""
     max_lag_bytes: Annotated[int, _limit("--max-lag", kinds.size(64 * kinds.KIB, kinds.GIB))] = 1 << 20
@@ -128,18 +134,26 @@ class Settings:
     greeting: Annotated[str, _chat("--greeting", kinds.TEXT)] = ""
     """A line for everyone who connects."""
     history: Annotated[int, _chat("--history", kinds.number(1, 10_000, off=True))] = 20
-    """Lines of the past that someone who joins a room gets. 0: none."""
+    """What clients said last, so many lines, is shown to a client that joins a room. 0: nothing."""
     announce: Annotated[int, _chat("--announce", kinds.COUNT)] = 50
     """Rooms of at most so many people tell who joins and leaves. 0: none does."""
     drain_s: Annotated[float, running("--drain", kinds.duration(0.01, kinds.HOUR_S, off=True))] = 10.0
     """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
     log: Annotated[Log, running("--log", kinds.choice(Log))] = "text"
     """Form of the records on stderr, one a line."""
+    log_level: Annotated[LogLevel, running("--log-level", kinds.choice(LogLevel))] = "info"
+    """Records of lower levels are left out. debug: also each accept, and ends without a byte or line."""
 
     @property
     def hears_itself(self) -> bool:
         """Whether a sender gets its own lines back."""
         return self.mode != "broadcast" if self.self_echo is None else self.self_echo
+
+    def delivery_counts(self, transport: str) -> bool:
+        """Whether lines that the kernel of such a client took are activity of it, beside what it sends."""
+        if self.idle_counts == "auto":
+            return transport == "read-only" or (self.mode == "broadcast" and transport != "write-only")
+        return self.idle_counts == "rx+tx"
 
 
 def affordable(settings: Settings, descriptors: int) -> Settings:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import cyclopts
 from cyclopts import Argument, CycloptsError, Token
 
+from hub.config.not_included import not_included
+from hub.config.service_links import is_service_link
 from hub.config.settings import Conflict
 from hub.config.values import Kind
 
@@ -25,7 +27,11 @@ _FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Environment and file, given to cyclopts after the flags. Raises CycloptsError with the whole line."""
+    """Environment and file, given to cyclopts after the flags. Raises CycloptsError with the whole line.
+
+    A variable that is empty, or blank, is as if it were not set: a template or a container that passes
+    variables on sets them all. What Kubernetes sets is none of ours (hub/config/service_links.py).
+    """
 
     environment: Mapping[str, str]
 
@@ -40,11 +46,11 @@ class Sources:
 
     def _from_environment(self, by_key: Mapping[str, Argument]) -> None:
         variables = {"HUBBUB_" + key.upper().replace("-", "_"): argument for key, argument in by_key.items()}
-        for name in sorted(self.environment):
-            if name.startswith("HUBBUB_"):
+        for name, value in sorted(self.environment.items()):
+            if name.startswith("HUBBUB_") and value.strip() and not is_service_link(name, value):
                 if name not in variables:
-                    raise CycloptsError(_unknown(name, "variable", name, variables))
-                _offer(variables[name], name, self.environment[name])
+                    raise CycloptsError(_unknown(name, "variable", variables))
+                _offer(variables[name], name, value)
 
 
 def _from_file(by_key: Mapping[str, Argument], config: Argument) -> None:
@@ -55,7 +61,7 @@ def _from_file(by_key: Mapping[str, Argument], config: Argument) -> None:
     for name, value in _read_file(path, source).items():
         key = name.replace("_", "-")
         if key not in by_key:
-            raise CycloptsError(_unknown(f"{path}: {name}", "key", key, by_key))
+            raise CycloptsError(f"{path}: {_unknown(name, 'key', by_key)}")
         if key in given:
             raise CycloptsError(_wrong(f"{path}: {name}", value, "each key once"))
         given.add(key)
@@ -86,7 +92,7 @@ def _read_file(path: str, source: str | None) -> dict[str, object]:
     """The keys of a TOML file. With no `source`, nobody named it and it may be absent."""
     try:
         with open(path, "rb") as file:
-            return tomllib.loads(file.read(_FILE_BYTES).decode())
+            return tomllib.loads(_text(file.read(_FILE_BYTES)))
     except OSError as error:
         if not source and isinstance(error, FileNotFoundError):
             return {}
@@ -94,6 +100,16 @@ def _read_file(path: str, source: str | None) -> dict[str, object]:
         raise CycloptsError(_wrong(source or path, path, allowed)) from None
     except (ValueError, RecursionError) as error:
         raise CycloptsError(f"{path}: not a TOML file: {error}") from None
+
+
+def _text(data: bytes) -> str:
+    """UTF-8, with the byte order mark that editors on Windows put before it or without. Raises ValueError.
+
+    Some write UTF-16, of which every other byte of a letter, and so some byte of any TOML, is 0.
+    """
+    if b"\0" in data:
+        raise ValueError("not UTF-8 but UTF-16, or no text at all: save it as UTF-8")
+    return data.decode("utf-8-sig")
 
 
 def explain(error: CycloptsError) -> str:
@@ -111,7 +127,7 @@ def explain(error: CycloptsError) -> str:
         case cyclopts.UnknownOptionError(token=token, argument_collection=arguments):
             flag = token.keyword or token.value
             known = [name for a in arguments for name in (*a.names, *a.negatives)]
-            return _unknown(flag, "flag", flag, known)
+            return _unknown(flag, "flag", known)
         case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]):
             after = " ".join(error.command_chain or ())
             allowed = "nothing more" if after else "serve, demo, client or health, as the first word"
@@ -131,8 +147,13 @@ def _shown(value: object) -> str:
         return "too much to show"
 
 
-def _unknown(source: str, what: str, name: str, known: Iterable[str]) -> str:
-    bare = {one.removeprefix("HUBBUB_").lower(): one for one in known}
-    close = difflib.get_close_matches(name.removeprefix("HUBBUB_").lower(), bare, n=1)
+def _unknown(name: str, what: str, known: Iterable[str]) -> str:
+    """What every name begins with is left out of the comparison, or it would make all names look alike."""
+    bare = {_bare(one): one for one in known}
+    close = difflib.get_close_matches(_bare(name), bare, n=1)
     advice = f"did you mean {bare[close[0]]}?" if close else "see hubbub --help"
-    return f"{source:.100}: no such {what}: {advice}"
+    return f"{name:.100}: no such {what}: {not_included(_bare(name)) or advice}"
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("HUBBUB_").removeprefix("--").lower().replace("_", "-")

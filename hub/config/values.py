@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from cyclopts import CoercionError, Token
 
-from hub.config.allowed_hosts import in_url, split_port
+from hub.config.allowed_hosts import ALL_ADDRESSES, in_url, split_port
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 HOUR_S, YEAR_S = 3600, 8760 * 3600
@@ -25,6 +25,7 @@ _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": KIB,
 _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{0,9})?|\.\d{1,9}) ?([a-z]*)", re.ASCII | re.IGNORECASE)
 _RATE = re.compile(r"(\d{1,9})/([sm])(?::(\d{1,9}))?", re.ASCII)
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.ASCII | re.IGNORECASE)
+_WS_URL = re.compile(r"wss?://((?:\[[^]/]+]|[^]/:[]+)(?::\d+)?)(?:/[\w.~!$&'()*+,;=:@%/-]*)?", re.ASCII)
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -191,6 +192,15 @@ def _read_name_in_url(text: str) -> str:
     return f"{name}:{PORT.read(port)}" if port else name
 
 
+def _read_ws_url(text: str) -> str:
+    """A browser refuses a fragment (RFC 6455, 3); a query may hold a secret, which the page would show."""
+    match = _WS_URL.fullmatch(text)
+    if not match:
+        raise ValueError(text)
+    _read_name_in_url(match[1])
+    return text
+
+
 def _read_rate(text: str) -> Rate | str:
     """`N/s:BURST` or `N/m:BURST`, N alone at once where no burst is given; 0; or auto."""
     if text in ("auto", "0"):
@@ -207,6 +217,11 @@ def _read_text(text: str) -> str:
     if len(text) > 400 or any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in text):
         raise ValueError(text)
     return text
+
+
+def _or_itself(word: str, kind: Kind, allowed: str) -> Kind:
+    """A kind that takes one text besides, which stands for itself."""
+    return replace(kind, allowed=allowed, read=lambda text: text if text == word else kind.read(text))
 
 
 def _or_word(word: str, kind: Kind, allowed: str) -> Kind:
@@ -228,6 +243,9 @@ AUTO_FLAG = _or_word("auto", FLAG, "true or false; auto in a variable or a file"
 PORT = number(0, 65535)
 OPTIONAL_PORT = _or_word("none", PORT, f"{PORT.allowed}, or none")
 HOST = Kind("HOST", "a host name or an IP address", _read_host)
+LISTEN = _or_itself(ALL_ADDRESSES, HOST, f"{HOST.allowed}, or {ALL_ADDRESSES} for every address")
+_WS = "a URL ws:// or wss:// with host, and port and path if need be: wss://hub.example/ws"
+WS_URL = _or_itself("", Kind("URL", _WS, _read_ws_url, lambda text: text or "none"), _WS)
 _NAMES = f"{HOST.allowed}, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443"
 NAMES_IN_URLS = Kind("HOST[:PORT]", _NAMES, _read_name_in_url, _show_many, many=True)
 _NETWORKS = "an IP network such as 10.0.0.0/8 or fd00::/8"

@@ -17,7 +17,7 @@ import pytest
 from tests.container.engine import BUILD_S, Container, compose, docker, patiently, reason_for_none
 from tests.e2e.programs import command_of, converse, telnet_window
 from tests.ptrace import held_still
-from tests.support import Peer, closing, until
+from tests.support import Peer, bye, closing, until
 from tests.support_ws import WsPeer
 
 pytestmark = [pytest.mark.docker, pytest.mark.long, pytest.mark.timeout(900)]
@@ -105,6 +105,15 @@ def test_on_other_ports_everything_works_as_well(built: None) -> None:
     Container().wait_until("healthy")
 
 
+@pytest.mark.promise("container-settings")
+def test_variables_of_the_shell_reach_the_hub_inside(built: None) -> None:
+    compose("up", "--detach", HUBBUB_IDLE_TIMEOUT="1m", HUBBUB_MODE="echo", HUBBUB_GREETING="")
+    until(is_up)
+    assert json.loads(get("/api/summary"))["idle_timeout_s"] == 60
+    with Peer(LINES) as peer:
+        peer.echo()
+
+
 def test_nothing_is_published_beyond_loopback(container: Container) -> None:
     published = container.inspect("NetworkSettings.Ports")
     assert set(published) == {"9000/tcp", "9001/tcp", "8080/tcp"}
@@ -156,9 +165,12 @@ def test_stop_says_goodbye_and_ends_with_exit_code_0(container: Container) -> No
             peer.read_until(b"> hello\n")
         compose("stop", timeout_s=15)
         for peer in peers:
-            assert peer.rest().endswith(b"* bye reason=server_shutdown\n")
+            assert peer.rest().endswith(bye("server_shutdown"))
         browser.rest()
-        assert (browser.close_code, browser.close_reason) == (1001, "reason=server_shutdown")
+        assert (browser.close_code, browser.close_reason) == (
+            1001,
+            bye("server_shutdown", end="")[6:].decode(),
+        )
     assert container.inspect("State.ExitCode") == 0
     assert container.inspect("State.OOMKilled") is False
 

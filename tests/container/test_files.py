@@ -19,6 +19,7 @@ from hub.cli.health import LIMIT_S
 from hub.config.settings import DESCRIPTOR_RESERVE, Settings
 from hub.config.sources import CONFIG_FILE
 from hub.config.values import TIMEOUT
+from tests.docs import flags
 from tests.support import ROOT
 
 DEFAULTS = Settings()
@@ -79,8 +80,19 @@ def test_one_variable_moves_a_port_on_both_sides_and_in_the_hub(name: str) -> No
     assert service["environment"][name] == int(f"1{default}")
 
 
+@pytest.mark.promise("container-settings")
+def test_every_setting_reaches_the_container(service: dict[str, Any]) -> None:
+    """By its variable: compose passes on none that it does not name. A null is the value outside, if any."""
+    variables = {"HUBBUB" + flag.name[1:].replace("-", "_").upper() for flag in flags()}
+    assert set(service["environment"]) == variables
+    fixed = {name for name in variables if f"${{{name}" not in COMPOSE_FILE.read_text()}
+    passed_on = {name for name, value in service["environment"].items() if value is None}
+    assert fixed - passed_on == {"HUBBUB_HOST", "HUBBUB_WEB_HOST"}
+
+
 def test_the_hub_listens_on_all_addresses_of_the_container(service: dict[str, Any]) -> None:
-    assert service["environment"] == {
+    own = {name: value for name, value in service["environment"].items() if value is not None}
+    assert own == {
         "HUBBUB_PORT": DEFAULTS.port,
         "HUBBUB_WS_PORT": DEFAULTS.ws_port,
         "HUBBUB_WEB_PORT": DEFAULTS.web_port,
@@ -149,7 +161,7 @@ def test_what_builds_stays_in_the_first_stage() -> None:
 
 def test_everything_that_the_wheel_needs_reaches_the_builder(project: dict[str, Any]) -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    wanted = {*wheel["packages"], *wheel["force-include"], "pyproject.toml", "constraints.txt"}
+    wanted = {*wheel["only-include"], "pyproject.toml", "constraints.txt"}
     wanted |= {project["project"]["readme"], *project["project"]["license-files"]}
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines

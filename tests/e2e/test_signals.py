@@ -5,7 +5,9 @@ did before they send the next, and their exit code is known; the others are burs
 merge, and of them it is only known which codes are possible.
 """
 
+import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -14,16 +16,18 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support import PATIENCE_S, HubProcess, Peer, Record, closing, each_trigger, until
+from tests.support import PATIENCE_S, HubProcess, Peer, Record, bye, closing, each_trigger, until
 from tests.support_ws import WsPeer
 
 Hearer = Peer | WsPeer
 
 TERM, INT, HUP, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1
-BYE = b"* bye reason=server_shutdown\n"
+BYE = bye("server_shutdown")
 DRAIN_S = 1.0
 SMALL_BUFFER_BYTES = 4096
 LINE = b"%099d\n"
@@ -191,6 +195,75 @@ def test_of_200_who_dial_while_the_hub_stops_nobody_hangs(trigger: str, record_p
         record_property("dials", ", ".join(f"{outcomes.count(one)} {one}" for one in sorted(set(outcomes))))
 
 
+# In the background of a terminal.
+
+BACKGROUND = '"$@" & echo $!'
+ORPHANED = '("$@" & echo $!)'
+"""Ways of a shell to start a job; of an orphaned one no shell is the parent, which could let it go on."""
+
+
+@contextmanager
+def job(way: str, *flags: str, command: str = "serve") -> Iterator[tuple[HubProcess, psutil.Process, int]]:
+    """A hub in the background of a terminal after `stty tostop`; its process, and the terminal's screen."""
+    screen, terminal = os.openpty()
+    prefix = ("setsid", "--ctty", "sh", "-c", f"set -m; stty tostop; {way}; exec cat", "sh")
+    with HubProcess(*flags, prefix=prefix, command=command, stdin=terminal, stderr=terminal) as hub:
+        os.close(terminal)
+        process = psutil.Process(int(hub.start_lines[0]))
+        assert os.getsid(process.pid) == hub.process.pid != os.getpgid(process.pid)
+        try:
+            yield hub, process, screen
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            os.close(screen)
+
+
+def shown(screen: int, text: bytes) -> bytes:
+    """What the terminal shows, up to `text`."""
+    seen = b""
+    while text not in seen:
+        assert select.select([screen], [], [], PATIENCE_S)[0], seen
+        seen += os.read(screen, 4096)
+    return seen
+
+
+@pytest.mark.promise("process-background")
+@pytest.mark.parametrize("way", [BACKGROUND, ORPHANED])
+def test_a_record_to_the_terminal_stops_no_background_hub(way: str) -> None:
+    """SIGTTOU, or EIO for a group that is orphaned, is the answer to a write with TOSTOP, termios(3)."""
+    with job(way, "--mode", "echo", "--no-web") as (hub, process, screen):
+        for number in range(3):
+            with hub.peer() as peer:
+                peer.echo()
+            shown(screen, b"reason=peer_closed")
+            assert process.status() != psutil.STATUS_STOPPED, number
+        process.terminate()
+        shown(screen, b"event=draining")
+
+
+@pytest.mark.promise("process-background")
+def test_a_hub_stopped_by_hand_goes_on_in_the_background() -> None:
+    """Ctrl-Z is the user's will; after `bg` the hub serves and writes."""
+    with job(BACKGROUND, "--mode", "echo", "--no-web") as (hub, process, screen), hub.peer() as peer:
+        peer.echo()
+        process.send_signal(signal.SIGTSTP)
+        until(lambda: process.status() == psutil.STATUS_STOPPED)
+        process.send_signal(signal.SIGCONT)
+        peer.echo()
+        peer.close()
+        shown(screen, b"reason=peer_closed")
+
+
+@pytest.mark.promise("process-background")
+def test_made_up_clients_do_not_stop_for_a_terminal_either() -> None:
+    """They are never in its foreground: the demo gives them a group of their own."""
+    with job(BACKGROUND, command="demo") as (_, process, _):
+        (child,) = until(process.children)
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        assert int(status.split("SigIgn:")[1].split()[0], 16) >> signal.SIGTTOU - 1 & 1
+
+
 # Many signals.
 
 
@@ -211,7 +284,7 @@ def test_a_thousand_hangups_are_one_drain_and_usr1_is_nothing() -> None:
         peer.close()
         assert hub.process.wait(PATIENCE_S) == 0
         events = [line.split("event=")[1].split()[0] for line in hub.log().splitlines()]
-        assert events == ["draining", "closed"]
+        assert events == ["started", "draining", "closed", "stopped"]
 
 
 @pytest.mark.promise("process-signals")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import PATIENCE_S, ROOT, HubProcess, Record, closing
+from tests.support import PATIENCE_S, ROOT, HubProcess, Record, bye, closing
 
 USAGE, UNAVAILABLE = 2, 69
 ANY_PORTS = ("--port", "0", "--ws-port", "0", "--web-port", "0")
@@ -27,7 +27,7 @@ def start(flags: Sequence[str], directory: Path, *launch: str) -> tuple[int, str
     out = directory / "said"
     with out.open("wb") as said:
         process = subprocess.Popen(
-            [*launch, sys.executable, "-m", "hub", *flags],
+            [*launch, sys.executable, "-m", "hubbub", *flags],
             cwd=directory,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
@@ -47,14 +47,17 @@ def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
     (tmp_path / "wrong.toml").write_text("port = -1\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        in_use = f"cannot listen on 127.0.0.1:{port}: address in use"
+        in_use = f"cannot listen on 127.0.0.1:{port}: address in use; give another "
+        none_such = "cannot listen on 192.0.2.1:1: cannot assign requested address; give another --host"
         cases = [
-            (["--port", port, "--no-ws", "--no-web"], UNAVAILABLE, in_use),
-            (["--port", "0", "--ws-port", port, "--no-web"], UNAVAILABLE, in_use),
-            (["--port", "0", "--no-ws", "--no-web", "--read-only-port", port], UNAVAILABLE, in_use),
-            (["--port", "0", "--ws-port", "0", "--web-port", port], UNAVAILABLE, in_use),
-            (["--host", "192.0.2.1", "--port", "1"], UNAVAILABLE, "cannot assign requested address"),
-            (["--web-host", "192.0.2.1", *ANY_PORTS], UNAVAILABLE, "192.0.2.1"),
+            (["--port", port, "--no-ws", "--no-web"], UNAVAILABLE, f"{in_use}--port"),
+            (
+                ["--port", "0", "--no-ws", "--no-web", "--read-only-port", port],
+                UNAVAILABLE,
+                f"{in_use}--read-only-port",
+            ),
+            (["--host", "192.0.2.1", "--port", "1"], UNAVAILABLE, none_such),
+            (["--web-host", "192.0.2.1", *ANY_PORTS], UNAVAILABLE, "give another --web-host"),
             (["--idle-timeout", "nan"], USAGE, "--idle-timeout: 'nan': a time such as"),
             (["--config", "wrong.toml"], USAGE, "wrong.toml: port: '-1': a number from 0 to 65535"),
             (["--config", "/proc/1/mem"], USAGE, "--config: '/proc/1/mem': a file that can be read"),
@@ -68,6 +71,20 @@ def test_a_hub_that_cannot_start_says_why_in_one_line_and_soon(
             used_s.append(cost_s)
     record_property("processor time of a start that fails", f"{max(used_s):.2f} s at most")
     assert max(used_s) <= 1.5
+
+
+@pytest.mark.promise("cli-address-in-use")
+@pytest.mark.parametrize("host", ["localhost", pytest.param("*", marks=pytest.mark.long)])
+@pytest.mark.parametrize(("flag", "host_flag"), [("--ws-port", "--host"), ("--web-port", "--web-host")])
+def test_a_port_that_is_taken_is_named_by_its_flag(
+    flag: str, host_flag: str, host: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        others = [word for name in (*ANY_PORTS[::2],) if name != flag for word in (name, "0")]
+        code, said, _ = start([*others, flag, port, host_flag, host], tmp_path)
+    assert code == UNAVAILABLE
+    assert said.endswith(f":{port}: address in use; give another {flag}\n") and said.count("\n") == 1
 
 
 @pytest.mark.promise("process-start")
@@ -124,7 +141,7 @@ def test_as_process_1_without_capabilities_it_serves_and_ends() -> None:
         assert status.split("NSpid:")[1].splitlines()[0].split()[-1] == "1"
         assert int(status.split("CapEff:")[1].split()[0], 16) == 0
         inside.send_signal(signal.SIGTERM)
-        assert peer.rest() == b"* bye reason=server_shutdown\n"
+        assert peer.rest() == bye("server_shutdown")
         peer.close()
         assert hub.process.wait(PATIENCE_S) == 0
 

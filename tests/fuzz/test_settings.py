@@ -19,7 +19,8 @@ from hub.config.values import Kind
 from tests.fuzz.examples import Test, quick_and_long
 
 NAMES = [
-    field.replace("_", "-") for field in ("port", "mode", "max_lag", "idle_timeout", "allowed_host", "prot")
+    field.replace("_", "-")
+    for field in ("port", "host", "public_ws", "mode", "max_lag", "idle_timeout", "allowed_host", "prot")
 ]
 KINDS = [
     meta.converter
@@ -32,6 +33,9 @@ VALUES = st.one_of(
     st.from_regex(r"[-+]?[0-9.eE_xX]{1,20} ?(ms|s|m|h|KiB|GB)?(/s:[0-9]+)?"),
     st.sampled_from(
         ["", "0", "-1", "1e999", "nan", "inf", "\u0663", "９", "0x10", "1_000", "[::1", "::", "[]:1"]
+    ),
+    st.sampled_from(
+        ["tcp://10.96.7.12:9000", "tcp://[::]:0", "wss://[::1]:1/x", "ws://[", " ", "*", "\ufeff"]
     ),
     st.sampled_from(
         ["9" * 5000, "x" * 100_000, "\ud800", "\x1b[2J", "a\nb", "\0", "10.0.0.0/99", "fe80::1%eth0"]

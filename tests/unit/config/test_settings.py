@@ -82,6 +82,28 @@ def test_self_echo_auto_leaves_the_sender_out_in_broadcast_only(
     assert Settings(mode=mode, self_echo=self_echo).hears_itself is hears_itself
 
 
+@pytest.mark.promise("idle-auto")
+@pytest.mark.parametrize(
+    ("mode", "transport", "counts"),
+    [
+        ("chat", "line", False),
+        ("chat", "websocket", False),
+        ("chat", "write-only", False),
+        ("chat", "read-only", True),
+        ("echo", "line", False),
+        ("echo", "read-only", True),
+        ("broadcast", "line", True),
+        ("broadcast", "websocket", True),
+        ("broadcast", "write-only", False),
+        ("broadcast", "read-only", True),
+    ],
+)
+def test_idle_counts_auto_goes_by_mode_and_port(mode: Mode, transport: str, counts: bool) -> None:
+    assert Settings(mode=mode).delivery_counts(transport) is counts
+    assert not Settings(mode=mode, idle_counts="rx").delivery_counts(transport)
+    assert Settings(mode=mode, idle_counts="rx+tx").delivery_counts(transport)
+
+
 @pytest.mark.promise("admission-reserve")
 @pytest.mark.parametrize(
     ("wanted", "descriptors", "granted"),
