@@ -31,6 +31,12 @@ RECEIVE_BUFFER_BYTES: Final = 128 * 1024
 BACKLOG: Final = 1024
 USER_TIMEOUT_MS: Final = 120_000
 
+_BOTH_FAMILIES: Final = {
+    "localhost": ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")),
+    "*": ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")),
+}
+"""What no resolver is asked for. They differ in what they say of localhost."""
+_BYTES_ACKED: Final = slice(120, 128)  # tcpi_bytes_acked in linux/tcp.h, since Linux 4.1.
 _NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_LISTENER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK})
 _TIMED_OUT = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
@@ -145,6 +151,18 @@ class Sockets:
         # A subclass that watches what is received does not see this, as nothing is taken.
         return bool(Sockets.receive(self, sock, 1, socket.MSG_PEEK))
 
+    def has_taken(self, sock: socket.socket) -> bool:
+        """Whether the peer's kernel acknowledged a byte of what was sent, tcp(7) TCP_INFO.
+
+        The kernel there acknowledges nothing after a close(2), so this tells a peer that was gone from one
+        that heard.
+        """
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.stop)
+        except OSError:  # A sandbox may forbid it.
+            return True
+        return info[_BYTES_ACKED] != bytes(8)
+
     def shutdown_write(self, sock: socket.socket) -> None:
         """Send our end of stream behind what the kernel still holds."""
         self.calls["shutdown"] += 1
@@ -187,10 +205,8 @@ def show_address(address: Address) -> str:
 
 
 def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]:
-    if host == "localhost":
-        # Resolvers differ in what they say of localhost; here it is both loopback addresses.
-        both = {socket.AF_INET: ("127.0.0.1", port), socket.AF_INET6: ("::1", port)}
-        return [(family, address) for family, address in both.items() if _usable(family, address)]
+    if both := _BOTH_FAMILIES.get(host):
+        return [(family, (address, port)) for family, address in both if _usable(family, (address, port))]
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
@@ -203,10 +219,13 @@ def _resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, Address]]
 
 
 def _usable(family: socket.AddressFamily, address: Address) -> bool:
-    """Whether the address is to be had: containers often lack IPv6 or deny it. Raises OSError."""
+    """Whether the address is to be had: containers often lack IPv6 or deny it. Raises OSError.
+
+    Linux binds :: without a single IPv6 address as well, so ::1 is tried in its place.
+    """
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((address[0], 0))
+            probe.bind(("::1" if address[0] == "::" else address[0], 0))
     except OSError as error:
         if error.errno in _NO_RESOURCES:  # Then an address that is there would be left out.
             told = f"cannot listen on {show_address(address)}: {error.strerror}"
@@ -216,6 +235,14 @@ def _usable(family: socket.AddressFamily, address: Address) -> bool:
 
 
 def _listener(family: socket.AddressFamily, address: Address) -> socket.socket:
+    try:
+        return _listening(family, address)
+    except OSError as error:
+        why = "address in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0).lower()
+        raise OSError(error.errno, f"cannot listen on {show_address(address)}: {why}") from None
+
+
+def _listening(family: socket.AddressFamily, address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -225,10 +252,9 @@ def _listener(family: socket.AddressFamily, address: Address) -> socket.socket:
         sock.bind(address)
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError as error:
+    except OSError:
         sock.close()
-        why = "address in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0).lower()
-        raise OSError(error.errno, f"cannot listen on {show_address(address)}: {why}") from None
+        raise
     return sock
 
 

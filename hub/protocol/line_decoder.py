@@ -1,76 +1,80 @@
 """Bytes in, lines out: what one client has sent is cut at its line ends.
 
-LF, CRLF and CR NUL (a bare return of the network virtual terminal, RFC 854) end a line; the content between
-them is verbatim, so a CR anywhere else is content. The result never depends on how the network cut the input:
-whole, byte by byte or anywhere else gives the same lines, because nothing is decided before the bytes that
-decide it are there. A byte is searched once, in the piece it came with: the unfinished tail is only appended
-to, so a client that sends a megabyte one byte at a time costs a megabyte of work, not its square.
+LF, CRLF and CR NUL (a bare return of the network virtual terminal, RFC 854) end a line. A single CR directly
+before a line end and any directly behind it belong to it, so that CR CR LF (a CRLF whose LF was made CRLF
+once more) and LF CR end a line as well. The content between is verbatim: a CR anywhere else is content.
+
+The result never depends on how the network cut the input: whole, byte by byte or anywhere else gives the same
+lines, because nothing is decided before the bytes that decide it are there. A byte is searched once, in the
+piece it came with: the unfinished tail is only appended to, so a client that sends a megabyte one byte at a
+time costs a megabyte of work, not its square.
 """
 
 import re
 import sys
 from itertools import islice, takewhile
+from typing import Final
 
-_LINE_END = re.compile(rb"\r\n|\r\0|\n")
+_LINE_END: Final = re.compile(rb"\r\n|\r\0|\n")
+_LINE_END_OR_CR: Final = re.compile(rb"\r[\n\0]?|\n")
+_CRS_AT_LF: Final = re.compile(rb"\r?\n\r*")
 
 
 class LineDecoder:
     """The unfinished input of one client.
 
     `max_line_bytes` limits a line's content, without its end; 0 means no limit. Between two feeds the buffer
-    holds at most that many bytes, and one CR that is still undecided.
+    holds at most that many bytes, and two CRs that are still undecided.
     """
 
-    __slots__ = ("_held_cr", "_limit_bytes", "_tail", "crlf_seen", "too_long")
+    __slots__ = ("_held", "_limit_bytes", "_tail", "crlf_seen", "too_long")
 
     def __init__(self, max_line_bytes: int) -> None:
         self.too_long = False
         """A line, finished or not, went over the limit: it and everything after it is dropped."""
         self.crlf_seen = False
-        """At least one line ended in CRLF or CR NUL, so this client is likely to want CRLF back."""
+        """At least one line ended in CRLF or CR NUL, so this client is likely to want CRLF back. LF CR does
+        not count: its line is complete, and may be answered, before the CR has come."""
         self._limit_bytes = max_line_bytes or sys.maxsize
         self._tail: bytearray | None = None
-        self._held_cr = False
+        """What has come of the line that is not complete; None at the beginning of a line."""
+        self._held = b""
 
     @property
     def unfinished_bytes(self) -> int:
         """How many bytes wait here for the rest of their line."""
-        return len(self._tail or b"") + self._held_cr
+        return len(self._tail or b"") + len(self._held)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, without their ends. After `too_long` there are none."""
         if self.too_long:
             return []
-        if self._held_cr or b"\r" in data:
+        if self._held or b"\r" in data:
             return self._feed_with_cr(data)
         return self._split(data)
 
     def finish(self) -> bytes | None:
         """At EOF: the unfinished last line, or None when the input ended at a line end.
 
-        A CR at the very end counts as a line end, half of a CRLF that was cut off: `b"a\\r"` leaves `b"a"`.
+        CRs at the very end are the beginning of a line end that was cut off: `b"a\\r"` leaves `b"a"`.
         """
-        if not self.unfinished_bytes:
-            return None
-        last = bytes(self._tail or b"")
-        self._tail, self._held_cr = None, False
-        return last
+        last = self._tail
+        self._tail, self._held = None, b""
+        return None if last is None else bytes(last)
 
     def _feed_with_cr(self, data: bytes) -> list[bytes]:
-        if self._held_cr:
-            data = b"\r" + data
-        # Only the next byte tells whether a final CR is content or half of a line end.
-        self._held_cr = data.endswith(b"\r")
-        if self._held_cr:
-            data = data[:-1]
-        # In this order: the LF that replaces a CRLF never makes a new CR NUL, but the LF that replaces a CR
-        # NUL may follow a CR that is content (b"\r\r\0"), and the two would then be taken for a CRLF.
-        text = data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n")
+        if self._held:
+            data, self._held = self._held + data, b""
+        if data.endswith(b"\r"):  # Only the next byte tells whether it is content or part of a line end.
+            self._held = b"\r\r" if data.endswith(b"\r\r") else b"\r"
+            data = data.removesuffix(self._held)
+        ends = text = data.replace(b"\r\n", b"\n")
+        if b"\r" in text:
+            ends = text.replace(b"\r\0", b"\n")
+            text = _CRS_AT_LF.sub(b"\n", ends if self._tail is not None else ends.lstrip(b"\r"))
         lines = self._split(text)
-        if len(text) < len(data) and not self.crlf_seen:
-            # Only the ends of the lines that count: what follows an over-long line is dropped.
-            ends = islice(_LINE_END.finditer(data), len(lines))
-            self.crlf_seen = any(end.group() != b"\n" for end in ends)
+        if len(ends) < len(data) and not self.crlf_seen:
+            self.crlf_seen = _has_cr(_LINE_END, data, len(lines))
         return lines
 
     def _split(self, text: bytes) -> list[bytes]:
@@ -95,5 +99,39 @@ class LineDecoder:
         good = list(takewhile(lambda line: len(line) <= self._limit_bytes, lines))
         if len(good) < len(lines) or len(self._tail or b"") > self._limit_bytes:
             self.too_long = True
-            self._tail, self._held_cr = None, False
+            self._tail, self._held = None, b""
         return good
+
+
+class CrLineDecoder(LineDecoder):
+    """The same for devices that end a line with a bare CR (--line-end cr).
+
+    The CR completes its line at once: to wait for the next byte would hold a sensor's sentence back until the
+    next one. A LF or NUL directly behind belongs to it, so CRLF and CR NUL still end one line.
+    """
+
+    __slots__ = ()
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How many bytes wait here for the rest of their line."""
+        return len(self._tail or b"")
+
+    def _feed_with_cr(self, data: bytes) -> list[bytes]:
+        if self._held and data:
+            self._held = b""
+            if data.startswith((b"\n", b"\0")):
+                data = data[1:]
+        if data.endswith(b"\r"):
+            self._held = b"\r"
+        text = data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\r", b"\n")
+        lines = self._split(text)
+        if lines and not self.crlf_seen:
+            self.crlf_seen = _has_cr(_LINE_END_OR_CR, data, len(lines))
+        return lines
+
+
+def _has_cr(line_end: re.Pattern[bytes], data: bytes, count: int) -> bool:
+    """Whether a CR is among the first line ends: those of the lines that count, as what follows an over-long
+    line is dropped."""
+    return any(end.group() != b"\n" for end in islice(line_end.finditer(data), count))

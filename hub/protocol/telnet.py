@@ -7,6 +7,10 @@ the beginning of a sequence that was cut, at most as long as a sub-negotiation m
 
 TIMING-MARK (RFC 860) is the exception: after Ctrl-C Linux telnet sends IAC IP IAC DO TIMING-MARK and throws
 away all output until the answer, so every such question is answered.
+
+IAC before a byte that is no command passes as these two bytes, in a sub-negotiation as well: the text of a
+client that knows no telnet may have the byte 255 (a letter of Windows-1251, for one). Commands are 240 to
+254 (RFC 854), 239 (RFC 885, END OF RECORD) and 236 to 238 (RFC 1184, LINEMODE).
 """
 
 import re
@@ -27,12 +31,13 @@ _TIMING_MARK: Final = 6
 _MAX_SUBNEGOTIATION_BYTES: Final = 256
 
 # A sequence, whole or cut off at the end of what has come; its kind is the name of its last group. In a
-# sub-negotiation IAC is doubled. Where the peer forgot IAC SE, or to double an IAC, it ends and the command
-# counts, as BSD's telnetd has it: waiting on for an IAC SE would swallow what the person types.
+# sub-negotiation IAC is doubled. Where the peer forgot IAC SE, another command ends it and counts, as BSD's
+# telnetd has it: waiting on for an IAC SE would swallow what the person types.
 _SEQUENCE: Final = re.compile(
     rb"\xff(?:[\xfb-\xfe](?P<option>.)"
-    rb"|\xfa(?P<sub>[^\xff]*+(?:\xff\xff[^\xff]*+)*+)(?:\xff\xf0|(?=\xff[^\xff])|(?P<sub_cut>\xff?\Z))"
-    rb"|(?P<command>[^\xfa-\xfe])"
+    rb"|\xfa(?P<sub>[^\xff]*+(?:\xff[\0-\xeb\xff][^\xff]*+)*+)"
+    rb"(?:\xff\xf0|(?=\xff[\xec-\xfe])|(?P<sub_cut>\xff?\Z))"
+    rb"|(?P<command>[\xec-\xf9\xff])"
     rb"|(?P<cut>[\xfb-\xfe]?\Z))",
     re.DOTALL,
 )
@@ -41,13 +46,15 @@ _SEQUENCE: Final = re.compile(
 class TelnetFilter:
     """The telnet layer of one client. No input raises; the result never depends on how the input was cut."""
 
-    __slots__ = ("_answered", "_begun", "_replies", "are_you_there", "commands", "violation")
+    __slots__ = ("_answered", "_begun", "_replies", "are_you_there", "commands", "spoken", "violation")
 
     def __init__(self) -> None:
         self.are_you_there = 0
         """How many ARE YOU THERE the last feed brought. RFC 854 wants the answer visible to a person."""
         self.commands = 0
         """How many sequences the last feed brought: each costs work, so the caller charges them."""
+        self.spoken = False
+        """IAC and a command have come, so the client speaks telnet; a doubled IAC is one."""
         self.violation = False
         """A sub-negotiation went over 256 bytes, doubled IACs counted as they came; the rest is dropped."""
         self._begun = b""
@@ -76,13 +83,19 @@ class TelnetFilter:
             elif kind == "command":  # All but these two ask for nothing that a hub has.
                 self.are_you_there += found[0] == _ARE_YOU_THERE
             elif len(found["sub"] or b"") > _MAX_SUBNEGOTIATION_BYTES:
-                self.violation = True
+                self.violation = self.spoken = True
                 return bytes(text)
             elif kind != "sub":
                 self._begun = found[0]
                 break
             self.commands += 1
+        self.spoken = self.spoken or self.commands > 0 or len(self._begun) > 1
         return bytes(text + data[at:])
+
+    def finish(self) -> bytes:
+        """At the end of the stream: the text in what was cut, which is one IAC; commands are none."""
+        begun, self._begun = self._begun, b""
+        return begun if begun == _IAC else b""
 
     def take_replies(self) -> bytes:
         """What has to be sent back, in order; each reply is given out once. The replies are not to be

@@ -21,7 +21,7 @@ from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol
 
-from hub.close_reasons import CloseReason
+from hub.close_reasons import CloseReason, told, told_to_people
 from hub.protocol.sniff import http_answer
 from hub.protocol.ws_frames import frame
 from hub.protocol.ws_handshake import Handshake, Refused, Terms, let_go
@@ -132,7 +132,7 @@ class WebSocket:
         if is_unanswered and not reason.by_peer:
             timed_out = reason is CloseReason.HANDSHAKE_TIMEOUT
             status = HTTPStatus.REQUEST_TIMEOUT if timed_out else HTTPStatus.SERVICE_UNAVAILABLE
-            return http_answer(status, f"reason={reason} {detail}".rstrip())
+            return http_answer(status, told_to_people(reason, detail))
         if not self.opened:
             return b""
         code = _CODES.get(reason, CloseCode.INTERNAL_ERROR)
@@ -140,8 +140,7 @@ class WebSocket:
             code = self._code or code
         if code == CloseCode.NO_STATUS_RCVD:
             return frame(b"", Opcode.CLOSE)
-        text = f"reason={reason} {detail}".rstrip().encode(errors="replace")[:_MAX_CLOSE_TEXT_BYTES]
-        return frame(struct.pack("!H", code) + text.decode(errors="ignore").encode(), Opcode.CLOSE)
+        return frame(struct.pack("!H", code) + _close_text(reason, detail), Opcode.CLOSE)
 
     def _shake_hands(self, handshake: Handshake, data: bytes) -> bytes:
         """Feed the handshake; what came behind it is for the frames."""
@@ -194,7 +193,7 @@ class WebSocket:
         if self._limit_bytes and message.size + len(data) > self._limit_bytes:
             self._stop_for(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
         elif len(message.parts) == MAX_FRAGMENTS:
-            self._stop_for(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS}")
+            self._stop_for(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS} limit={MAX_FRAGMENTS}")
         elif not message.add(data, event.fin):
             self._stop_for(CloseReason.INVALID_UTF8, "text=not UTF-8")
         elif event.fin:
@@ -241,3 +240,12 @@ class WebSocket:
             let_go(self._protocol)
         self._protocol = None
         self._message = None
+
+
+def _close_text(reason: CloseReason, detail: str) -> bytes:
+    """Why, with the sentence if all of it fits; else cut between two characters."""
+    whole = told_to_people(reason, detail).encode(errors="replace")
+    if len(whole) <= _MAX_CLOSE_TEXT_BYTES:
+        return whole
+    cut = told(reason, detail).encode(errors="replace")[:_MAX_CLOSE_TEXT_BYTES]
+    return cut.decode(errors="ignore").encode()

@@ -20,7 +20,14 @@ from websockets.server import ServerProtocol
 
 from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
-from hub.protocol.sniff import foreign_protocol, http_answer, is_tls_hello, reply_to
+from hub.protocol.sniff import (
+    FIRST_BYTES,
+    foreign_protocol,
+    http_answer,
+    is_proxy_header,
+    is_tls_hello,
+    reply_to,
+)
 
 MAX_REQUEST_BYTES: Final = 16_384
 
@@ -87,7 +94,7 @@ class Handshake:
         if not self._first_line_seen and (refused := self._look_at_first_line()):
             return refused
         end = _HEAD_END.search(self._head, self._searched, MAX_REQUEST_BYTES)
-        if end:
+        if end and self._first_line_seen:  # A PROXY header begins with two empty lines.
             return self._judge(bytes(self._head[: end.end()]), bytes(self._head[end.end() :]))
         if len(self._head) >= MAX_REQUEST_BYTES:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -98,12 +105,15 @@ class Handshake:
 
     def _look_at_first_line(self) -> Refused | None:
         """A refusal as soon as this cannot become an HTTP request any more."""
-        tls = is_tls_hello(bytes(self._head[:3]))
+        first = bytes(self._head[:FIRST_BYTES])
+        tls, proxy = is_tls_hello(first), is_proxy_header(first)
         if tls:
             return Refused(reply_to("tls", ""), CloseReason.WRONG_PROTOCOL, "protocol=tls")
-        if tls is None:
+        if proxy:
+            return self._wrong_protocol("proxy")
+        if tls is None or proxy is None:
             return None
-        if not self._head[:1].isupper():
+        if not first[:1].isupper():
             return self._wrong_protocol("unknown")
         end = self._head.find(b"\n", 0, MAX_REQUEST_BYTES)
         if end < 0:
@@ -169,6 +179,8 @@ class Handshake:
 
     def _wrong_protocol(self, protocol: str) -> Refused:
         status, other, header = HTTPStatus.BAD_REQUEST, "lines", ""
+        if protocol == "proxy":
+            other = "a PROXY header"
         if protocol == "http":
             status, other, header = HTTPStatus.UPGRADE_REQUIRED, "plain HTTP", "Upgrade: websocket\r\n"
         text = f"This is the WebSocket port of a line hub: it takes ws:// connections, not {other}."

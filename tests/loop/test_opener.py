@@ -11,16 +11,18 @@ from hub.protocol.sniff import reply_to
 from hub.session.client import Phase
 from tests.loop.support import SteppedHub, take_all
 from tests.sim.stage import Stage
-from tests.support import Peer, closing
+from tests.support import Peer, bye, closing
 from tests.unit.protocol.support import request_to
 
 FOREIGN = {
-    "http": b"GET / HTTP/1.1\r\nHost: hub.example\r\n\r\n",
+    "http": b"\r\n\nGET / HTTP/1.1\r\nHost: hub.example\r\nCookie: a=b\r\n\r\n",
+    "proxy": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\1\x7f\0\0\2\xff\xfb\x23\x28GET / HTTP/1.1\r\n\r\n",
+    "rtsp": b"OPTIONS / RTSP/1.0\r\nCSeq: 1\r\n\r\n",
     "tls": b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\x0a\xff\xf1\x0d\x00",
     "ssh": b"SSH-2.0-OpenSSH_9.6\r\n",
 }
 WELCOME = b"* welcome to hubbub - you are guest-%d in lobby, with %s; /help lists commands\n"
-BYE_SHUTDOWN = b"* bye reason=server_shutdown\n"
+BYE_SHUTDOWN = bye("server_shutdown")
 
 
 # Before it is open.
@@ -66,6 +68,42 @@ def test_foreign_line_that_ends_with_the_stream_is_answered(opener: bytes, proto
     assert (end["reason"], end["detail"]) == ("wrong_protocol", f"protocol={protocol}")
 
 
+@pytest.mark.promise("hostile-protocols")
+@pytest.mark.parametrize("mode", ["broadcast", "echo"])
+@pytest.mark.parametrize("size", [1, 100], ids=["byte by byte", "whole"])
+@pytest.mark.parametrize("protocol", ["http", "proxy"])
+def test_empty_lines_before_a_foreign_line_are_lines(protocol: str, size: int, mode: str) -> None:
+    """A relay has passed them on when the next line tells the protocol; the reply follows them."""
+    stage = Stage(mode=mode, self_echo=True)
+    [witness] = stage.join()
+    [peer] = stage.arrive()
+    opener = FOREIGN[protocol]
+    for at in range(0, len(opener), size):
+        peer.send(opener[at : at + size])
+        stage.rest()
+    peer.half_close()
+    stage.rest()
+    assert peer.got == b"\r\n\r\n" + reply_to(protocol, "Try telnet.")
+    assert witness.got == (b"\n\n" if mode == "broadcast" else b"")
+    [end] = stage.ends
+    assert end["reason"] == "wrong_protocol"
+
+
+def test_blank_lines_alone_open_nobody_in_chat() -> None:
+    """Port scanners send them."""
+    stage = Stage(mode="chat")
+    [witness] = stage.join()
+    heard, [peer] = witness.got, stage.arrive()
+    peer.send(b"\r\n \r\n")
+    stage.rest()
+    assert stage.client(peer).phase is Phase.OPENING
+    peer.half_close()
+    stage.rest()
+    assert (peer.got, witness.got) == (b"", heard)
+    [end] = stage.ends
+    assert (end["reason"], end["room"]) == ("peer_closed", "")
+
+
 @pytest.mark.parametrize("way", ["half_close", "close"])
 def test_end_of_stream_without_a_byte_closes_silently(way: str) -> None:
     stage = Stage(mode="chat")
@@ -75,7 +113,7 @@ def test_end_of_stream_without_a_byte_closes_silently(way: str) -> None:
     getattr(peer, way)()
     stage.rest()
     [end] = stage.ends
-    assert (end["reason"], end["bytes_out"], end["room"]) == ("peer_closed", 0, "")
+    assert (end["reason"], end["bytes_out"], end["room"]) == ("silent", 0, "")
     assert peer.got == b"" and witness.got == heard
 
 
@@ -130,9 +168,9 @@ def test_silent_client_is_open_after_50_ms_and_not_before() -> None:
         (b"hi\n", b"* guest-1 joined\n<guest-1> hi\n"),
         (b"hi\r\n", b"* guest-1 joined\r\n<guest-1> hi\r\n"),
         (b"\xff\xfd\x01", b"\xff\xfc\x01"),
-        (b"\n", b"* guest-1 joined\n"),
+        (b"\n\nhi\n", b"* guest-1 joined\n<guest-1> hi\n"),
     ],
-    ids=["LF", "CRLF", "telnet", "empty"],
+    ids=["LF", "CRLF", "telnet", "empty first"],
 )
 def test_first_line_or_telnet_command_opens_a_client_at_once(first: bytes, answer: bytes) -> None:
     with SteppedHub(mode="chat") as hub, closing(hub.join(1, opening=True)) as (peer,):

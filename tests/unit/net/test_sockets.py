@@ -120,11 +120,15 @@ def test_urgent_data_stays_in_the_stream(door: Door) -> None:
 
 
 @needs_ipv6
-def test_localhost_is_both_loopback_addresses_on_one_free_port(door: Door) -> None:
-    first, second = door.open("localhost")
+@pytest.mark.promise("network-addresses")
+@pytest.mark.parametrize(
+    ("name", "v4", "v6"), [("localhost", "127.0.0.1", "[::1]"), ("*", "0.0.0.0", "[::]")]
+)
+def test_both_families_are_listened_on_at_one_free_port(door: Door, name: str, v4: str, v6: str) -> None:
+    first, second = door.open(name)
     host, port = first.rsplit(":", 1)
-    assert (host, second) == ("127.0.0.1", f"[::1]:{port}")
-    for address in "127.0.0.1", "::1":
+    assert (host, second) == (v4, f"{v6}:{port}")
+    for address in ("127.0.0.1", "::1", "127.0.0.9")[: 3 if name == "*" else 2]:
         Peer(int(port), address).close()
 
 
@@ -138,9 +142,10 @@ def test_addresses_of_a_name_are_listened_on_once_ipv4_first(
     assert [address.rpartition(":")[0] for address in door.open("hub.example")] == ["127.0.0.1", "[::1]"]
 
 
+@pytest.mark.parametrize(("name", "address"), [("localhost", "127.0.0.1"), ("*", "0.0.0.0")])
 @pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EMFILE])
-def test_localhost_is_ipv4_where_ipv6_is_denied(
-    door: Door, error: int, monkeypatch: pytest.MonkeyPatch
+def test_both_families_are_ipv4_where_ipv6_is_denied(
+    door: Door, error: int, name: str, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Denied(socket.socket):
         def bind(self, address: tuple[str, int]) -> None:  # type: ignore[override]
@@ -150,11 +155,11 @@ def test_localhost_is_ipv4_where_ipv6_is_denied(
 
     monkeypatch.setattr("socket.socket", Denied)
     if error == errno.EMFILE:  # No denial: the next time it may be there.
-        with pytest.raises(OSError, match=r"cannot listen on \[::1\]:0: Too many open files"):
-            door.open("localhost")
+        with pytest.raises(OSError, match=r"cannot listen on \[::1?\]:0: Too many open files"):
+            door.open(name)
     else:
-        (address,) = door.open("localhost")
-        assert address.startswith("127.0.0.1:")
+        (heard_on,) = door.open(name)
+        assert heard_on.startswith(f"{address}:")
 
 
 @needs_ipv6
@@ -183,6 +188,17 @@ def test_an_address_that_cannot_be_had_is_named(door: Door, host: str, why: str)
         door.listen(host, port)
     assert failure.value.errno == errno.EADDRINUSE or why != "address in use"
     assert descriptors() == before
+
+
+def test_a_family_that_the_machine_lacks_is_named_by_address(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+
+    monkeypatch.setattr("socket.socket", lacking)
+    with pytest.raises(OSError, match=r"cannot listen on \[::1\]:9: address family not supported"):
+        door.listen("::1", 9)
 
 
 def test_a_port_can_be_used_again_at_once_after_a_restart(door: Door) -> None:

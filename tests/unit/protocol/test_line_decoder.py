@@ -1,13 +1,15 @@
 """Lines come out the same however the bytes came in, and cost what they should."""
 
+import re
 import sys
 import time
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub.protocol.line_decoder import LineDecoder
+from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
 from tests.unit.protocol.support import however_cut
 
 Outcome = tuple[list[bytes], bytes | None, bool, bool]
@@ -17,9 +19,11 @@ streams = st.lists(st.sampled_from([b"\r", b"\n", b"\0", b"a", b"bc", b"\r\n", b
 places_of = st.lists(st.integers(0, 200), max_size=8)
 
 
-def outcome(pieces: list[bytes], max_line_bytes: int = 0) -> Outcome:
+def outcome(
+    pieces: list[bytes], max_line_bytes: int = 0, decoder: type[LineDecoder] = LineDecoder
+) -> Outcome:
     """All that a buffer tells about these pieces: lines, last line, too_long, crlf_seen."""
-    buffer = LineDecoder(max_line_bytes)
+    buffer = decoder(max_line_bytes)
     lines = [line for piece in pieces for line in buffer.feed(piece)]
     last = buffer.finish()
     assert buffer.unfinished_bytes == 0
@@ -27,21 +31,23 @@ def outcome(pieces: list[bytes], max_line_bytes: int = 0) -> Outcome:
     return lines, last, buffer.too_long, buffer.crlf_seen
 
 
-def by_the_book(data: bytes, max_line_bytes: int) -> Outcome:
+LF_ENDS = re.compile(rb"(?:\r(?=\r[\n\0]))?(?P<end>\r[\n\0]|\n)|\r{1,2}\Z")
+"""A line end, or at the end of the data what may have been the beginning of one."""
+CR_ENDS = re.compile(rb"(?P<end>\r[\n\0]?|\n)")
+
+
+def by_the_book(data: bytes, max_line_bytes: int, ends: re.Pattern[bytes] = LF_ENDS) -> Outcome:
     """The rules as one reads them, byte after byte, with the whole input in view."""
     lines: list[bytes] = []
     line, crlf_seen, at = b"", False, 0
     while at < len(data):
-        two = data[at : at + 2]
-        if two == b"\r":  # The very last byte.
-            return lines, line, False, crlf_seen
-        if two in (b"\r\n", b"\r\0") or two.startswith(b"\n"):
+        found = ends.match(data, at)
+        if found and found["end"]:
             lines.append(line)
-            line, crlf_seen = b"", crlf_seen or two.startswith(b"\r")
-            at += 2 if two.startswith(b"\r") else 1
-        else:
-            line += two[:1]
-            at += 1
+            line, crlf_seen = b"", crlf_seen or found["end"] != b"\n"
+        elif not found and (line or data[at : at + 1] != b"\r"):  # A CR behind a line end is no content.
+            line += data[at : at + 1]
+        at = found.end() if found else at + 1
         if max_line_bytes and len(line) > max_line_bytes:
             return lines, None, True, crlf_seen
     return lines, line or None, False, crlf_seen
@@ -60,18 +66,13 @@ def by_the_book(data: bytes, max_line_bytes: int) -> Outcome:
         (b"\n\r\n\r\0", [b"", b"", b""], None),
         (b"\n\n\n", [b"", b"", b""], None),
         (b"a\rb\n", [b"a\rb"], None),
-        (b"a\r\r\n", [b"a\r"], None),
-        (b"\r\r\n", [b"\r"], None),
-        (b"\r\r\r\r\n", [b"\r\r\r"], None),
-        (b"\r\r\0\n", [b"\r", b""], None),
-        (b"\r\r\0", [b"\r"], None),
+        (b"a\r\0b\r\0\n", [b"a", b"b", b""], None),
         (b"\r\n\0", [b""], b"\0"),
         (b"\r\0\n", [b"", b""], None),
-        (b"\r\r\n\0\n", [b"\r", b"\0"], None),
-        (b"\n\r", [b""], b""),
-        (b"\r", [], b""),
+        (b"\r\r\n\0\n", [b"", b"\0"], None),
         (b"a\r", [], b"a"),
-        (b"a\r\r", [], b"a\r"),
+        (b"a\r\r", [], b"a"),
+        (b"a\r\r\r", [], b"a\r"),
         (b"\0\n\0", [b"\0"], b"\0"),
         ("žluťoučký \U0001f40e\n".encode(), ["žluťoučký \U0001f40e".encode()], None),
         (b"\xff\xfe\x80\n", [b"\xff\xfe\x80"], None),
@@ -86,13 +87,79 @@ def test_lines_are_cut_at_lf_crlf_and_cr_nul_and_stay_verbatim(
     assert told[:2] == (lines, last)
 
 
+@pytest.mark.promise("lines-crs-at-ends")
+@pytest.mark.parametrize(
+    ("data", "lines", "last"),
+    [
+        (b"hi\n\r/quit\n\r", [b"hi", b"/quit"], None),
+        (b"a\n\r\n\rb", [b"a", b""], b"b"),
+        (b"a\n\r\r\r\rb\n", [b"a", b"b"], None),
+        (b"a\r\n\rb\r\n", [b"a", b"b"], None),
+        (b"a\r\0\rb\rc\n", [b"a", b"b\rc"], None),
+        (b"a\n\r\0b\n", [b"a", b"", b"b"], None),
+        (b"a\r\r\nb\r\r\n", [b"a", b"b"], None),
+        (b"a\r\r\0b\n", [b"a", b"b"], None),
+        (b"AT\r\r\nOK\r\n", [b"AT", b"OK"], None),
+        (b"a\r\r\r\r\n", [b"a\r\r"], None),
+        (b"\r/quit\n", [b"/quit"], None),
+        (b"\r\r\r\r\n", [b""], None),
+        (b"\r", [], None),
+        (b"\n\r", [b""], None),
+        (b"\r\r\r\r", [], None),
+    ],
+)
+def test_crs_directly_at_a_line_end_are_no_content(
+    data: bytes, lines: list[bytes], last: bytes | None
+) -> None:
+    """One before it, as a CRLF gets whose LF was made CRLF once more, and any behind it: LF CR."""
+    told = however_cut(outcome, data)
+    assert told == by_the_book(data, 0)
+    assert told[:2] == (lines, last)
+    assert told[3] == (b"\r\n" in data or b"\r\0" in data)
+
+
+@pytest.mark.promise("lines-cr")
+@pytest.mark.parametrize(
+    ("data", "lines", "last"),
+    [
+        (b"$GPGGA*47\r$GPGSA*39\r$", [b"$GPGGA*47", b"$GPGSA*39"], b"$"),
+        (b"a\r\nb\r\0c\nd\r", [b"a", b"b", b"c", b"d"], None),
+        (b"\r\r\n\n\r\0\0", [b"", b"", b"", b""], b"\0"),
+        (b"a\r\n\r\nb", [b"a", b""], b"b"),
+    ],
+)
+def test_a_bare_cr_ends_a_line_where_that_is_asked_for(
+    data: bytes, lines: list[bytes], last: bytes | None
+) -> None:
+    told = however_cut(partial(outcome, decoder=CrLineDecoder), data)
+    assert told == by_the_book(data, 0, CR_ENDS)
+    assert told == (lines, last, False, True)
+
+
+@pytest.mark.promise("lines-cr")
+def test_a_bare_cr_ends_its_line_before_the_next_byte() -> None:
+    buffer = CrLineDecoder(4)
+    assert buffer.feed(b"one\r") == [b"one"]
+    assert buffer.unfinished_bytes == 0
+    assert buffer.feed(b"") == []
+    assert buffer.feed(b"\n") == []
+    assert buffer.feed(b"\ntwo\rlong!") == [b"", b"two"]
+    assert buffer.too_long
+
+
+DECODERS = [(LineDecoder, LF_ENDS), (CrLineDecoder, CR_ENDS)]
+
+
+@pytest.mark.parametrize(("decoder", "ends"), DECODERS, ids=["lf", "cr"])
 @settings(max_examples=500)
 @given(data=streams, places=places_of, limit=st.integers(0, 6))
 @example(data=b"a\nbbbbbbb\r\n", places=[], limit=6)
-@example(data=b"aa\r\r\n", places=[3], limit=2)
-def test_any_cut_under_any_limit_follows_the_rules(data: bytes, places: list[int], limit: int) -> None:
-    told = however_cut(lambda pieces: outcome(pieces, limit), data, places)
-    assert told == by_the_book(data, limit)
+@example(data=b"aa\r\r\r\n", places=[3], limit=2)
+def test_any_cut_under_any_limit_follows_the_rules(
+    decoder: type[LineDecoder], ends: re.Pattern[bytes], data: bytes, places: list[int], limit: int
+) -> None:
+    told = however_cut(lambda pieces: outcome(pieces, limit, decoder), data, places)
+    assert told == by_the_book(data, limit, ends)
 
 
 @pytest.mark.promise("lines-verbatim")
@@ -125,7 +192,7 @@ def test_a_line_of_the_limit_passes_and_one_byte_more_does_not(end: bytes) -> No
 def test_an_over_long_line_is_noticed_early_and_drops_all_behind() -> None:
     """A CR counts once it is content."""
     buffer = LineDecoder(4)
-    assert buffer.feed(b"good\nxxxx\r") == [b"good"]
+    assert buffer.feed(b"good\nxxxx\r\r") == [b"good"]
     assert not buffer.too_long
     assert buffer.feed(b"\r") == []
     assert buffer.too_long
@@ -141,7 +208,7 @@ def test_no_limit_means_no_limit() -> None:
 
 
 @pytest.mark.promise("lines-trickle")
-@pytest.mark.parametrize("piece", [b"y", b"y\r"])
+@pytest.mark.parametrize("piece", [b"y", b"y\r", b"\r"])
 def test_an_unfinished_line_is_never_looked_at_again(piece: bytes) -> None:
     """A copy or a search of so long a line takes milliseconds."""
     count, long = 500, b"x" * 20_000_000
@@ -153,7 +220,22 @@ def test_an_unfinished_line_is_never_looked_at_again(piece: bytes) -> None:
         assert buffer.feed(piece) == []
     assert time.thread_time() - start < 0.1
     (line,) = buffer.feed(b"\n")
-    assert len(line) == len((long + piece * (count + 1)).removesuffix(b"\r"))
+    sent = long + piece * (count + 1)
+    assert len(line) == len(sent.removesuffix(b"\r").removesuffix(b"\r"))
+
+
+@pytest.mark.promise("lines-trickle")
+@pytest.mark.parametrize("decoder", [LineDecoder, CrLineDecoder])
+@pytest.mark.parametrize("unit", [b"\r", b"a\n\r", b"a\r\r\n", b"a\r", b"\n\r\r\r"])
+def test_streams_full_of_crs_cost_their_bytes(decoder: type[LineDecoder], unit: bytes) -> None:
+    """Ten times as much takes about ten times as long; if each byte were looked at again, a hundred times."""
+    seconds = []
+    for count in (20_000, 200_000):
+        buffer, start = decoder(0), time.thread_time()
+        for data in (unit * count, *(unit * 50 for _ in range(count // 50))):
+            buffer.feed(data)
+        seconds.append(time.thread_time() - start)
+    assert seconds[1] < 40 * seconds[0] + 0.05
 
 
 @pytest.mark.promise("lines-trickle")

@@ -13,13 +13,14 @@ Outcome = tuple[object, ...]
 
 PIECES = st.sampled_from([
     b"a", b"\r", b"\n", b"\r\n", b"\r\0", b"\xff", b"\xff\xff", DO_ECHO, b"\xff\xf6", b"\xff\xfa",
-    b"\xff\xf0", b"\x16\x03", b"GET / HTTP/1.1", b"SSH-2.0-x",
+    b"\xff\xf0", b"\x16\x03", b"GET / HTTP/1.1", b"SSH-2.0-x", b"\0", b"\r\n\r\n\0",
 ])  # fmt: skip
+PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\1\x7f\0\0\1\xff\xfb\x23\x28"
 
 
-def outcome(pieces: list[bytes], *, telnet: bool = True) -> Outcome:
+def outcome(pieces: list[bytes], *, telnet: bool = True, cr_ends: bool = False) -> Outcome:
     """All that a transport tells about these pieces; of another protocol nothing more matters."""
-    transport = LineTransport(20, telnet=telnet)
+    transport = LineTransport(20, telnet=telnet, cr_ends=cr_ends)
     lines, said_text, replies = [], False, b""
     for piece in pieces:
         lines += transport.feed(piece)
@@ -29,6 +30,7 @@ def outcome(pieces: list[bytes], *, telnet: bool = True) -> Outcome:
     if transport.foreign is not None:
         assert transport.has_events and transport.feed(b"chat after all\n") == []
         return lines, transport.foreign
+    assert transport.is_undecided is not any(line.strip(b" \t") for line in lines)
     decoder, spoke_telnet = transport.decoder, transport.telnet is not None
     assert transport.has_events == (spoke_telnet or decoder.crlf_seen or decoder.too_long)
     return lines, None, spoke_telnet, decoder.crlf_seen, said_text, decoder.too_long, replies
@@ -52,6 +54,16 @@ def outcome(pieces: list[bytes], *, telnet: bool = True) -> Outcome:
         (b"SSH-2.0-x", ([], "ssh")),
         (b"hello\nGET / HTTP/1.1\n", ([b"hello", b"GET / HTTP/1.1"], None, False, False)),
         (b"\x16\x03\xff\xff\n", ([b"\x16\x03\xff"], None, True, False)),
+        ("моя\nя".encode("cp1251"), ([b"\xec\xee\xff", b"\xff"], None, False, False)),
+        (b"\r\n\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", ([b"", b""], "http")),
+        (b"\n\r\nhello\nGET / HTTP/1.1\n", ([b"", b"", b"hello", b"GET / HTTP/1.1"], None, False, True)),
+        (b"\r\n\r\n", ([b"", b""], None, False, True)),
+        (b" \n\t\nGET\t/ HTTP/1.1\n", ([b" ", b"\t"], "http")),
+        (PROXY_2 + b"GET / HTTP/1.1\r\n\r\n", ([b"", b""], "proxy")),
+        (PROXY_2[:5], ([b"", b""], "proxy")),
+        (b"\n\n\0\n", ([b"", b"", b"\0"], None, False, False)),
+        (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", ([], None, False, False, True, True)),
+        (b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n", ([], "proxy")),
         (b"x" * 21, ([], None, False, False, True, True)),
         (b"GET /too/long HTTP/1.1\r\n", ([], None, False, False, True, True)),
     ],
@@ -60,10 +72,13 @@ def test_each_layer_sees_what_the_one_before_left(data: bytes, told: Outcome) ->
     assert however_cut(outcome, data)[: len(told)] == told
 
 
+@pytest.mark.parametrize("cr_ends", [True, False])
 @pytest.mark.parametrize("telnet", [True, False])
 @given(data=st.lists(PIECES, max_size=12).map(b"".join), places=st.lists(st.integers(0, 200), max_size=8))
-def test_any_cut_of_the_input_gives_the_same_outcome(telnet: bool, data: bytes, places: list[int]) -> None:
-    told = however_cut(lambda pieces: outcome(pieces, telnet=telnet), data, places)
+def test_any_cut_of_the_input_gives_the_same_outcome(
+    telnet: bool, cr_ends: bool, data: bytes, places: list[int]
+) -> None:
+    told = however_cut(lambda pieces: outcome(pieces, telnet=telnet, cr_ends=cr_ends), data, places)
     assert telnet or told[1] or not told[2]
 
 

@@ -16,8 +16,9 @@ TIMING_MARK = 6
 
 Outcome = tuple[bytes, bytes, int, int, bool]
 
-# NOP, DM, BRK, IP, AO, EC, EL, GA; EOR, ABORT, SUSP, EOF; a stray SE; and what no document defines.
-IGNORED = [bytes([byte]) for byte in range(0xFA) if byte != 0xF6]
+# EOF, SUSP, ABORT, EOR; a stray SE, NOP, DM, BRK, IP, AO; EC, EL, GA.
+IGNORED = [bytes([byte]) for byte in (*range(0xEC, 0xF6), *range(0xF7, 0xFA))]
+NO_COMMANDS = [bytes([byte]) for byte in range(0xEC)]
 
 
 def outcome(pieces: list[bytes]) -> Outcome:
@@ -29,6 +30,9 @@ def outcome(pieces: list[bytes]) -> Outcome:
         replies += telnet.take_replies()
         asked += telnet.are_you_there
         commands += telnet.commands
+    assert telnet.spoken or not (commands or telnet.violation)
+    text += telnet.finish()
+    assert telnet.finish() == b""
     return text, replies, asked, commands, telnet.violation
 
 
@@ -68,7 +72,8 @@ def escape(data: bytes) -> bytes:
         (b"a" + IAC + SB + b"\x18" + IAC + SB + b"\x1f" + IAC + SE + b"b", b"ab", b""),
         (b"a" + IAC + SB + b"never ended", b"a", b""),
         (b"a" + IAC + SB + b"\xff\xff" + IAC, b"a", b""),
-        (b"a" + IAC, b"a", b""),
+        (b"a" + IAC + SB + b"\x1f\x00" + IAC + b"\x00\x18" + IAC + SE + b"b", b"ab", b""),
+        (b"a" + IAC, b"a" + IAC, b""),
         (b"a" + IAC + DO, b"a", b""),
         (b"a\n" + AYT + IAC + SB + b"x" * 257 + IAC + SE + b"dropped" + AYT, b"a\n", b""),
         (sub_negotiation(b"x" * 90) * 3 + b"b", b"b", b""),
@@ -80,12 +85,13 @@ def test_the_text_comes_out_and_the_replies_are_ready(data: bytes, text: bytes, 
 
 # A piece of a stream beside the text it stands for, so that a stream of them knows what must come out.
 texts = st.binary(max_size=8).map(lambda text: (escape(text), text))
+bare = st.sampled_from(NO_COMMANDS).map(lambda byte: (IAC + byte, IAC + byte))
 commands = st.sampled_from([*IGNORED, b"\xf6"]).map(lambda command: (IAC + command, b""))
 verbs = st.tuples(st.sampled_from([WILL, WONT, DO, DONT]), st.integers(0, 255)).map(
     lambda pair: (IAC + pair[0] + bytes([pair[1]]), b"")
 )
 subs = st.binary(max_size=100).map(lambda content: (sub_negotiation(escape(content)), b""))
-streams = st.lists(st.one_of(texts, commands, verbs, subs), max_size=20)
+streams = st.lists(st.one_of(texts, bare, commands, verbs, subs), max_size=20)
 hostile = st.lists(
     st.sampled_from([IAC, IAC, SB, SE, DO, WILL, b"\xf6", b"\x06", b"\x01", b"a", b"y" * 100]), max_size=40
 ).map(b"".join)
@@ -120,6 +126,20 @@ def test_plain_data_is_handed_through_without_a_copy() -> None:
 def test_a_command_that_asks_for_nothing_is_swallowed() -> None:
     for command in IGNORED:
         assert outcome([b"a" + IAC + command + b"b"]) == (b"ab", b"", 0, 1, False), command
+
+
+@pytest.mark.promise("telnet-no-command")
+def test_iac_before_a_byte_that_is_no_command_is_text() -> None:
+    for byte in NO_COMMANDS:
+        data = b"a" + IAC + byte + b"b"
+        assert however_cut(outcome, data) == (data, b"", 0, 0, False)
+    cyrillic = "моя яблоня, твоя\nя".encode("cp1251")
+    assert cyrillic.count(IAC) == 5
+    assert however_cut(outcome, cyrillic) == (cyrillic, b"", 0, 0, False)
+    telnet = TelnetFilter()
+    for data, spoken in ((cyrillic + b"\n", False), (IAC, False), (DO, True)):
+        telnet.feed(data)
+        assert telnet.spoken is spoken
 
 
 @pytest.mark.promise("telnet-options")

@@ -172,7 +172,8 @@ def test_a_message_has_at_most_1024_fragments() -> None:
     assert MAX_FRAGMENTS == 1024
     most = text("", fin=False) + more(b"x", False) * (MAX_FRAGMENTS - 2)
     assert lines_of((most + more(b"x", True)) * 2) == [b"x" * (MAX_FRAGMENTS - 1)] * 2
-    assert_ends(most + more(b"x", False) + more(b"x", True), PROTOCOL_ERROR, "fragments=1024", 1002)
+    detail = "fragments=1024 limit=1024"
+    assert_ends(most + more(b"x", False) + more(b"x", True), PROTOCOL_ERROR, detail, 1002)
 
 
 NO_UTF8 = [
@@ -264,7 +265,7 @@ def test_every_reason_has_a_close_that_a_client_understands(reason: CloseReason)
     peer.receive_data(socket.close_frame(reason, "after=300s"))
     assert peer.close_rcvd is not None
     assert peer.close_rcvd.code == codes.get(reason, 1011)
-    assert peer.close_rcvd.reason == f"reason={reason} after=300s"
+    assert peer.close_rcvd.reason == f"reason={reason} after=300s - {reason.sentence}"
     assert socket.feed(text("late")) == []
     assert socket.ping(b"") == b""
 
@@ -297,7 +298,7 @@ def test_who_is_still_at_the_handshake_gets_an_answer_in_http(reason: CloseReaso
     assert socket.ping(b"") == b""
     answer = socket.close_frame(reason, "after=5s")
     assert answer.startswith(b"HTTP/1.1 " + status)
-    assert answer.endswith(f"\r\n\r\nreason={reason} after=5s\n".encode())
+    assert answer.endswith(f"\r\n\r\nreason={reason} after=5s - {reason.sentence}\n".encode())
     assert socket.feed(b"\r\n") == []
     assert not socket.opened
     assert websocket().close_frame(PEER_CLOSED, "") == b""  # Nobody is there to read an answer.

@@ -53,7 +53,13 @@ FIRST_WORDS = [
     (b"Hello\r\n", "unknown"),
     (b"Hello\n", "unknown"),
     (b"GET a life\r\n", "unknown"),
-    (b"\r\n", "unknown"),
+    (b"\rhello", "unknown"),
+    (b"\r\nGET / HTTP/1.1\r\n", "unknown"),
+    (b"\r\n\r\nhello\r\n", "unknown"),
+    (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0cGET / HTTP/1.1\r\n\r\n", "proxy"),
+    (b"PROXY TCP4 203.0.113.7 10.0.0.1 51000 9000\r\nGET / HTTP/1.1\r\n\r\n", "proxy"),
+    (b"OPTIONS sip:nm SIP/2.0\r\n", "sip"),
+    (b"OPTIONS / RTSP/1.0\r\n", "rtsp"),
     (b"\xff\xfd\x06", "unknown"),
     (b"\x00", "unknown"),
     (b"SSH-2.0-OpenSSH_9.7\r\n", "ssh"),
@@ -111,9 +117,9 @@ def test_any_target_is_taken_and_a_clean_tag_is_read_from_it(target: str, tag: s
 
 
 def test_our_names_and_our_pages_come_in() -> None:
-    for host in "localhost:9001", "127.0.0.1:9001", "[::1]:9001", "LOCALHOST:9001":
+    for host in "localhost:9001", "127.0.0.1:9001", "[::1]:9001", "LOCALHOST:9001", "localhost.:9001":
         assert opened(request(Host=host))
-    for name in "localhost:8080", "127.0.0.1:8080", "chat.example":
+    for name in "localhost:8080", "localhost.:8080", "127.0.0.1:8080", "chat.example", "chat.example.":
         assert opened(request(Origin=f"http://{name}"))
     assert opened(request(Origin="https://chat.example"))
 
@@ -121,7 +127,7 @@ def test_our_names_and_our_pages_come_in() -> None:
 OURS = "http://localhost:8080"
 STRANGERS = [
     *((request(Host=host), 421, f"host={host}") for host in
-      ("localhost", "localhost:8080", "evil.example:9001", "", "localhost:9001:1")),
+      ("localhost", "localhost:8080", "evil.example:9001", "", "localhost:9001:1", "localhost..:9001")),
     (request(Host=None), 400, "hosts=0"),
     (request("GET / HTTP/1.1", "Host: localhost:9001"), 400, "hosts=2"),
     *((request(Origin=origin), 403, f"origin={origin}") for origin in
