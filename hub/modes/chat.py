@@ -17,7 +17,10 @@ from typing import Final
 
 from hub.config.settings import Settings
 from hub.control.snapshots import Summary
-from hub.modes.sanitize import NameRefused, check_name, clean, may_be_name, name_key
+from hub.modes import past
+from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, may_be_name, name_key
+from hub.modes.typed import erase, has_blank, lead_of
+from hub.rooms.history import wire
 from hub.rooms.registry import LOBBY, Registry, RoomsFull
 from hub.rooms.room import Room
 from hub.session.client import Client
@@ -28,6 +31,11 @@ from hub.session.turn_budget import TurnBudget
 _RESERVED = re.compile(r"guest-\d+|hubbub|you")
 _NAMES: Final = 20
 """So many names stand in one notice."""
+SAY_A_SLASH: Final = "a line that starts with // is said with one slash"
+_LOOKED_AT: Final = (b"/", b" ", b"\t", b"")
+"""How a plain line begins that may be a command, or that says nothing."""
+_TYPED_BYTES: Final = 64
+"""So much of a line that is not plain costs a turn as much as a line: 8 KiB of marks take 2 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +76,9 @@ class Chat:
         self.rooms, self.ready, self.facts = rooms, ready, facts
         self.history, self.history_bytes = settings.history, history_bytes
         self._settings, self._budget, self._intake = settings, budget, intake
+        self._greeting = clean_text(settings.greeting or "welcome to hubbub")
         self._announce = settings.announce if settings.notices else 0
-        self._run_command = run_command
+        self._run_command, self._now = run_command, 0.0
         self._people: dict[int, Person] = {}
         self._by_nick: dict[str, Person] = {}
 
@@ -79,14 +88,13 @@ class Chat:
         """Name the guest, greet it, and put it into the lobby."""
         person = self._people[client.id] = Person(client, f"guest-{client.id}")
         self._by_nick[name_key(person.nick)] = person
-        greeting = self._settings.greeting or "welcome to hubbub"
         where = f"you are {person.nick} in {LOBBY}, with {_company(self.rooms.lobby)}"
-        self.tell(client, f"{greeting} - {where}; /help lists commands")
+        self.tell(client, f"{self._greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """Say or do each line, until there are no more or this turn has had its share."""
-        intake, inbox, used = self._intake, client.inbox, 0
+        intake, inbox, used, self._now = self._intake, client.inbox, 0, self.facts.clock()
         stop = min(len(inbox.lines), inbox.next + most)
         while inbox.next < stop and used < intake.client_lines and client.close.reason is None:
             room, line = client.room, inbox.lines[inbox.next]
@@ -159,12 +167,16 @@ class Chat:
         return [self._people[id].nick for id, _ in zip(room.members, range(most), strict=False)]
 
     def say(self, client: Client, text: bytes) -> None:
-        """A line to everyone in the client's room."""
+        """A line to everyone in the client's room, and into its history."""
         room = client.room
         if room is not None:
             if room.notes:
                 publish_notes(room)
-            room.append(self._people[client.id].prefix + text, client.id)
+            line = self._people[client.id].prefix + text
+            if self.history:
+                said = line, client.id, room.log.head, self._now
+                room.history.add(said, self.history, self.history_bytes)
+            room.append(line, client.id)
             self.ready.rooms[room] = None
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
@@ -184,17 +196,41 @@ class Chat:
         if not person.has_spoken:
             person.has_spoken = True
             self._note(client, client.room, "joined")
-        if line.startswith(b"/") and not line.startswith(b"//"):
-            if client.close.peer_error is not None:
-                return 0  # Nobody is left to be answered. What the client said still counts.
-            return self._run_command(self, client, clean(line[1:]).decode()) * self._intake.command_lines
-        if line:
-            self.say(client, clean(line[1:] if line.startswith(b"//") else line))
+        if not is_plain(line):
+            return self._typed(client, erase(line.decode(errors="replace"))) + len(line) // _TYPED_BYTES
+        if line[:1] in _LOOKED_AT:
+            return self._typed(client, line.decode())
+        self.say(client, line)
         return 1
 
+    def _typed(self, client: Client, line: str) -> int:
+        """The same of a line that may be a command, or that is to be cleaned."""
+        at = lead_of(line) if "/" in line else 0
+        lead, text = line[:at], line[at:]
+        if text.startswith("//"):
+            text = text[1:]
+        elif text.startswith("/"):
+            return self._command(client, lead, text[1:]) * self._intake.command_lines
+        if lead or text:
+            self.say(client, clean_text(lead + text).encode())
+        return 1
+
+    def _command(self, client: Client, lead: str, command: str) -> int:
+        """Do what a line says behind its slash; returns what it cost, in commands."""
+        if client.close.peer_error is not None:
+            return 0  # Nobody is left to be answered. What the client said still counts.
+        if has_blank(lead):
+            self.tell(client, f"nothing was said: a command has no blank before its slash; {SAY_A_SLASH}")
+            return 1
+        return self._run_command(self, client, clean_text(command))
+
     def _enter(self, client: Client, room: Room) -> None:
-        client.room = room
-        room.join(client.outbox, self.history, self.history_bytes)
+        client.room, missed = room, room.missed(client.outbox, self.history, self.history_bytes)
+        if missed:
+            self.tell(client, past.beginning(room.name, missed, self.facts.clock()))
+        room.join(client.outbox, wire(missed))
+        if missed:
+            self.tell(client, past.END)
         self.ready.writable[client.id] = client  # For the history.
         self._note(client, room, "joined")
 

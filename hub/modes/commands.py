@@ -1,13 +1,18 @@
-"""The commands of chat, as one table: name, arguments, help, what it does. /help is built from it."""
+"""The commands of chat, as one table: name, arguments, help, what it does. /help is built from it.
 
+A command comes here cleaned, as speech is. Its name and its arguments lose what draws nothing and what was
+replaced, but for a TEXT, which others will read.
+"""
+
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from hub.close_reasons import CloseReason
-from hub.modes.chat import Chat
+from hub.modes.chat import SAY_A_SLASH, Chat
 from hub.modes.queries import cost_of_history, cost_of_rooms, history, rooms, stats, who, whois
-from hub.modes.sanitize import NameRefused
+from hub.modes.sanitize import NameRefused, without_unseen
 from hub.session.client import Client
 
 
@@ -25,13 +30,13 @@ class Command(NamedTuple):
 
 def run_command(chat: Chat, client: Client, line: str) -> int:
     """Do what one line after its slash says, or tell the client why not; how many commands that cost."""
-    name, _, rest = line.rstrip().partition(" ")
+    name, *rest = re.split(r"\s", line.rstrip(), maxsplit=1)
+    name = without_unseen(name)
     command = _BY_NAME.get(name.lower())
     if command is None:
         chat.tell(client, _unknown(name))
         return 1
-    most = len(command.arguments.split())
-    words = rest.split(None, most - 1)  # -1 is no limit: of a command without arguments all are too many.
+    most, words = len(command.arguments.split()), _words(command, *rest)
     if not most - command.arguments.count("[") <= len(words) <= most:
         chat.tell(client, f"usage: /{command.name} {command.arguments}".rstrip())
         return 1
@@ -42,11 +47,19 @@ def run_command(chat: Chat, client: Client, line: str) -> int:
     return command.cost(chat)
 
 
+def _words(command: Command, rest: str = "") -> list[str]:
+    """The arguments in a line, whatever blanks are between them."""
+    most = len(command.arguments.split())
+    words = rest.split(None, most - 1)  # -1 is no limit: of a command without arguments all are too many.
+    text = [words.pop()] if "TEXT" in command.arguments and len(words) == most else []
+    return [*filter(None, map(without_unseen, words)), *text]
+
+
 def _unknown(name: str) -> str:
     shown = f"/{name[:32]}"
     close = get_close_matches(name.lower()[:32], _BY_NAME, n=1)
     hint = f"did you mean /{close[0]}?" if close else "/help lists what there is"
-    return f"no such command: {shown} - {hint}; a line that starts with // is said with one slash"
+    return f"no such command: {shown} - {hint}; {SAY_A_SLASH}"
 
 
 def _help(chat: Chat, client: Client, command: str = "") -> None:

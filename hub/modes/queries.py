@@ -8,8 +8,11 @@ how much was said. A peer's address is not among it, nor is how far somebody els
 from heapq import nsmallest
 from typing import Final
 
+from hub.modes import past
 from hub.modes.chat import Chat
+from hub.modes.past import span
 from hub.modes.sanitize import NameRefused
+from hub.rooms.history import wire
 from hub.session.client import Client
 
 NAMES_SHOWN: Final = 100
@@ -23,7 +26,7 @@ ROOMS_FOR_ONE_COMMAND: Final = 64
 HISTORY_BYTES: Final = 64 * 1024
 
 HISTORY_FOR_ONE_COMMAND: Final = 512
-"""Looking back, in a room where each turn had one line, is work for each line: 3 ms for ten thousand."""
+"""Looking back is work for each line: 3 ms for ten thousand."""
 
 
 def who(chat: Chat, client: Client) -> None:
@@ -51,18 +54,20 @@ def cost_of_rooms(chat: Chat) -> int:
 
 
 def history(chat: Chat, client: Client, wanted: str = "") -> None:
-    """The last lines of the room, as they were; those that the client has seen may come again."""
+    """What was said last in the room; lines that the client has seen may come again."""
     room = client.room
     if room is None:
         return
     if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted[:9])):
         raise NameRefused("usage: /history [N], N lines from 1 on")
     most = min(int(wanted[:9]), chat.history) if wanted else chat.history
-    lines = room.log.tail(most, min(HISTORY_BYTES, chat.history_bytes))
-    count = lines.count(b"\n")
-    found = f"the last {count} line{'s' if count != 1 else ''} of {room.name}:"
-    chat.tell(client, found if count else NO_HISTORY)
-    chat.ready.put(client, lines)
+    said = room.history.last(most, min(HISTORY_BYTES, chat.history_bytes))
+    if not said:
+        chat.tell(client, NO_HISTORY)
+        return
+    chat.tell(client, past.beginning(room.name, said, chat.facts.clock()))
+    chat.ready.put(client, b"".join(wire(said)))
+    chat.tell(client, past.END)
 
 
 def cost_of_history(chat: Chat) -> int:
@@ -98,16 +103,6 @@ def whois(chat: Chat, client: Client, nick: str) -> None:
         f"here for {span(now - target.accepted_at)}, silent for {span(now - inbox.heard_at)}; "
         f"lines: {inbox.lines_in} in, {target.outbox.lines_out} out",
     )
-
-
-def span(seconds: float) -> str:
-    """A time for people, in its two largest units: 3 d 4 h, 5 min 0 s, 12 s."""
-    left, parts = max(0, int(seconds)), list[str]()
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count or parts or unit == "s":
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
 
 
 NO_HISTORY: Final = "nothing is kept of what was said in this room"

@@ -53,7 +53,7 @@ class Echo(Relay):
             lines.append(b"")
             echo, messages = b"\n".join(lines), 0
         self._account.owed += len(echo)
-        self._ready.put(client, echo, owed=True, raw=messages > 0, messages=messages)
+        self._ready.put(client, echo, echo=True, raw=messages > 0, messages=messages)
 
 
 class Broadcast(Relay):
@@ -67,7 +67,7 @@ class Broadcast(Relay):
     def joined(self, client: Client) -> None:
         """Everyone is in the lobby."""
         client.room = self._lobby
-        self._lobby.join(client.outbox, history=0, most_bytes=0)
+        self._lobby.join(client.outbox)
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """As many lines as fit into this turn of the room, in one step."""

@@ -71,56 +71,32 @@ class Log:
         return bisect_right(chunks, offset, key=attrgetter("end"))
 
     def lines_between(self, offset: int, stop: int, but: int = 0) -> Iterator[bytes]:
-        """The sealed lines from `offset` up to `stop`, without a client's own, joined into pieces of some
-        size: a room where each turn had one line has thousands of chunks."""
-        found: list[bytes] = []
-        size = 0
+        """The sealed lines from `offset` up to `stop`, without a client's own, chunk by chunk."""
         for index in range(self.index(offset), len(self.chunks)):
             chunk = self.chunks[index]
             if chunk.start >= stop:
                 break
-            if size >= PIECE_BYTES:
-                yield b"".join(found)
-                found, size = [], 0
             if chunk.runs is None and chunk.start >= offset and chunk.end <= stop:
-                found.append(chunk.lf)
-                size += len(chunk.lf)
+                yield chunk.lf
                 continue
             for start, end, own in spans(chunk.runs, but, max(offset, chunk.start), min(stop, chunk.end)):
                 if not own:
-                    found.append(chunk.lf[start - chunk.start : end - chunk.start])
-                    size += end - start
-        if found:
+                    yield chunk.lf[start - chunk.start : end - chunk.start]
+
+    def trim(self, needed: int) -> None:
+        """Drop the chunks before offset `needed`."""
+        del self.chunks[: bisect_right(self.chunks, needed, key=attrgetter("end"))]
+
+
+def pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines joined into pieces of some size: there may be thousands, one for each turn of a room."""
+    found: list[bytes] = []
+    size = 0
+    for part in parts:
+        if size >= PIECE_BYTES:
             yield b"".join(found)
-
-    def tail(self, lines: int, most_bytes: int) -> bytes:
-        """The last lines that the log has: at most `lines` of them, whole, and at most so many bytes."""
-        self.seal()
-        return b"".join(self.lines_between(self.back(lines, most_bytes), self.head))
-
-    def back(self, lines: int, most_bytes: int) -> int:
-        """The offset of the line so many before the head, or of the first one that is kept and fits."""
-        offset, border = self.head, self.head - most_bytes
-        for chunk in reversed(self.chunks):
-            if chunk.count <= lines and chunk.start >= border:
-                offset = chunk.start
-                lines -= chunk.count
-                continue
-            while lines:
-                start = chunk.start + chunk.lf.rfind(b"\n", 0, offset - chunk.start - 1) + 1
-                if start < border:
-                    break
-                offset = start
-                lines -= 1
-            break
-        return offset
-
-    def trim(self, needed: int, history: int, history_bytes: int) -> None:
-        """Drop the chunks before offset `needed` that are not part of the history either."""
-        kept, drop = self.next_line - history, 0
-        for chunk in self.chunks:
-            in_history = chunk.first_line + chunk.count > kept and self.head - chunk.end < history_bytes
-            if chunk.end > needed or in_history:
-                break
-            drop += 1
-        del self.chunks[:drop]
+            found, size = [], 0
+        found.append(part)
+        size += len(part)
+    if found:
+        yield b"".join(found)

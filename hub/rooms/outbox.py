@@ -21,7 +21,7 @@ from hub.protocol.encoding import Encoding, canonical_left, cut
 from hub.protocol.ws_frames import Cut
 from hub.rooms.accounting import Account
 from hub.rooms.chunk import Chunk
-from hub.rooms.log import Log
+from hub.rooms.log import Log, pieces
 from hub.rooms.segments import Item, Partial, Segment, batch, upcoming
 from hub.rooms.subscriber import Subscriber
 
@@ -32,7 +32,7 @@ class Outbox(Subscriber):
     __slots__ = (
         "_account", "_unreported_skips", "blocked", "blocked_at", "bytes_out", "closed", "encoding",
         "farewell_sent", "item_bytes", "items", "lines_out", "partial", "skipped_bytes", "skipped_lines",
-        "took_at", "unsent_bytes", "unsent_item_bytes", "write_only",
+        "took_at", "unsent_bytes", "unsent_item_bytes", "unsent_own_bytes", "write_only",
     )  # fmt: skip
 
     def __init__(self, id: int, owner: Any, account: Account, encoding: Encoding, write_only: bool = False):
@@ -51,8 +51,9 @@ class Outbox(Subscriber):
         self.took_at = 0.0
         """When the kernel last took bytes of a client that was blocked or had several segments."""
         self.lines_out = self.bytes_out = 0
-        self.unsent_bytes = self.unsent_item_bytes = 0
-        """What the client did not get: owed lines, in canonical bytes; answers, notices and the farewell."""
+        self.unsent_bytes = self.unsent_own_bytes = self.unsent_item_bytes = 0
+        """What the client did not get: owed lines of others and its own, in canonical bytes; answers, notices
+        and the farewell."""
         self.skipped_lines = self.skipped_bytes = 0
         self.farewell_sent = False
         self._account = account
@@ -74,25 +75,24 @@ class Outbox(Subscriber):
     # Verbs of modes and flow control.
 
     def put(
-        self, data: bytes, *, owed: bool = False, raw: bool = False, farewell: bool = False, messages: int = 0
-    ) -> None:
+        self, data: bytes, *, owed: bool = False, own: bool = False, raw: bool = False,
+        farewell: bool = False, messages: int = 0,
+    ) -> None:  # fmt: skip
         """Queue what this client alone gets, before its room's next line. The caller marks it."""
         if self.closed:
             if owed:
-                self._account.unsent += len(data)
-                self.unsent_bytes += len(data)
+                self._lose(len(data), len(data) if own else 0)
             elif not self.write_only:  # Its client is meant to get nothing.
                 self.unsent_item_bytes += len(data)
             return
         at = -1 if self.log is None else self.log.head
-        self.items.append(Item(at, data, owed, raw, farewell, messages=messages))
+        self.items.append(Item(at, data, owed, raw, farewell, messages=messages, own=own))
         self.item_bytes += len(data)
 
-    def join(self, log: Log, history: int, most_bytes: int) -> None:
-        """Receive the lines of this log from its head on, and before them the end of its history."""
+    def join(self, log: Log, history: Iterable[bytes]) -> None:
+        """Receive the lines of this log from its head on, and before them these older ones."""
         self.enter(log)
-        start = max(log.back(history, most_bytes), self.left_at(log))
-        for data in log.lines_between(start, log.head, self.id):
+        for data in pieces(history):
             self.put(data, owed=True)
             self._account.replayed += len(data)
 
@@ -126,11 +126,11 @@ class Outbox(Subscriber):
 
     def drop(self, *, keep_partial: bool = False) -> None:
         """Count what waits as unsent and let it go; perhaps but for the line that was begun."""
-        kept = self.partial if keep_partial else None
+        kept, begun = (self.partial, None) if keep_partial else (None, self.partial)
         owed = self.queued_bytes - (kept.owed if kept else 0)
-        self.unsent_bytes += owed
+        own = sum(len(item.data) for item in self.items if item.own) + self.echo_bytes
+        self._lose(owed, own + (begun.owed if begun and begun.own else 0))
         self.unsent_item_bytes += sum(len(item.data) for item in self.items if not item.owed)
-        self._account.unsent += owed
         if self.log is not None:
             self.go_to_head(self.log)
         self.partial, self.items, self.item_bytes = kept, [], 0
@@ -206,9 +206,19 @@ class Outbox(Subscriber):
     # Inside.
 
     def _owed_between(self, log: Log, start: int, end: int) -> list[Item]:
-        """Others' lines between two offsets of the log, as items; none unless `start` is before `end`."""
-        lines = log.lines_between(start, end, self.id) if start < end else ()
-        return [Item(-1, data, owed=True) for data in lines]
+        """Owed lines between two offsets of the log, as items; none unless `start` is before `end`."""
+        return [
+            Item(-1, data, owed=True, own=own)
+            for first, stop, own in self.owed_spans(start, end)
+            for data in pieces(log.lines_between(first, stop, self.id))
+        ]
+
+    def _lose(self, owed: int, own: int) -> None:
+        """So many owed bytes will not be sent, of which so many are the client's own lines."""
+        self.unsent_bytes += owed - own
+        self.unsent_own_bytes += own
+        self._account.unsent += owed
+        self._account.unsent_own += own
 
     def _report_skips(self) -> None:
         """Put the notice where the gap is, or bring the one that waits there up to date.
@@ -266,7 +276,8 @@ class Outbox(Subscriber):
             self.offset += place.size
             self._account.delivered += place.size - place.left
             rest = wire[taken : place.border]
-            self.partial = Partial(rest, place.left, 1, self.encoding, False) if rest else None
+            own = self.is_echo(self.offset - 1)
+            self.partial = Partial(rest, place.left, 1, self.encoding, False, own) if rest else None
 
     def _take_some_of_item(self, item: Item, wire: bytes, index: int, taken: int) -> None:
         """The same for an item. Raw bytes have no lines: the rest of them is one thing."""
@@ -280,7 +291,8 @@ class Outbox(Subscriber):
         self.item_bytes -= place.size
         self._account.delivered += place.size - place.left if item.owed else 0
         rest, lines = wire[taken : place.border], item.messages if item.raw else 1
-        self.partial = Partial(rest, owed, lines, encoding, item.farewell and is_last) if rest else None
+        is_farewell = item.farewell and is_last
+        self.partial = Partial(rest, owed, lines, encoding, is_farewell, item.own) if rest else None
         if is_last:
             del self.items[index]
         else:

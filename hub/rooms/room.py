@@ -6,6 +6,7 @@ A room knows no transport and never calls upward: it appends, and the loop looks
 from collections.abc import Iterable
 
 from hub.rooms.accounting import Account
+from hub.rooms.history import History, Said
 from hub.rooms.log import Log
 from hub.rooms.outbox import Outbox
 from hub.rooms.sender_runs import note
@@ -14,12 +15,16 @@ from hub.rooms.sender_runs import note
 class Room:
     """A log, its members and its subscribers. `key` is what the name is unique by."""
 
-    __slots__ = ("_account", "changes", "key", "log", "members", "name", "notes", "subscribers", "trailing")
+    __slots__ = (
+        "_account", "changes", "history", "key", "log", "members", "name", "notes", "subscribers", "trailing"
+    )  # fmt: skip
 
     def __init__(self, name: str, key: str, account: Account, log: Log) -> None:
         self.name = name
         self.key = key
         self.log = log
+        self.history = History()
+        """What was said, for those who come later: the mode decides what is kept."""
         self.members: dict[int, Outbox] = {}
         """Everyone in the room, by id of the client."""
         self.subscribers: dict[int, Outbox] = {}
@@ -41,17 +46,30 @@ class Room:
         log, subscribers = self.log, self.subscribers
         count = log.extend(lines, size, sender)
         self._account.owed += size * len(subscribers)
-        if log.runs is not None and sender in subscribers:
+        mine = subscribers.get(sender)
+        if mine is None:
+            return
+        if log.runs is None:
+            mine.said_to_itself(log.head - size, log.head)
+        else:
             self._account.owed -= size
             note(log.runs, sender, log.head - size, log.head)
-            subscribers[sender].said(count, size)
+            mine.said(count, size)
 
-    def join(self, outbox: Outbox, history: int, most_bytes: int) -> None:
-        """Make a client a member, and a subscriber unless nothing goes out to it."""
+    def missed(self, outbox: Outbox, lines: int, size: int) -> list[Said]:
+        """What of the last lines a client that joins is shown: none that it was there for, and none of its
+        own where a sender does not get its own lines."""
+        if outbox.closed:
+            return []
+        since, but = outbox.left_at(self.log), 0 if self.log.runs is None else outbox.id
+        return [said for said in self.history.last(lines, size) if said[2] >= since and said[1] != but]
+
+    def join(self, outbox: Outbox, history: Iterable[bytes] = ()) -> None:
+        """Make a client a member, and a subscriber unless nothing goes out to it; `history` comes first."""
         self.members[outbox.id] = outbox
         if outbox.closed:
             return
-        outbox.join(self.log, history, most_bytes)
+        outbox.join(self.log, history)
         self.subscribers[outbox.id] = outbox
         self.changes += 1
         if outbox.blocked:
@@ -70,7 +88,7 @@ class Room:
         if self.subscribers.pop(outbox.id, None) is not None:
             self.changes += 1
 
-    def trim(self, reached: int, history: int, history_bytes: int) -> None:
+    def trim(self, reached: int) -> None:
         """Drop what no subscriber needs: all but the trailing ones have got to offset `reached`."""
         needed = min((outbox.offset for outbox in self.trailing.values()), default=reached)
-        self.log.trim(min(needed, reached), history, history_bytes)
+        self.log.trim(min(needed, reached))

@@ -34,6 +34,8 @@ class Item(NamedTuple):
     """Whole messages, in raw bytes, that are echoed as they came."""
     skipped: int = 0
     """How many skipped lines this item reports."""
+    own: bool = False
+    """Owed lines that the client said itself."""
 
     @property
     def lines(self) -> int:
@@ -52,6 +54,8 @@ class Partial(NamedTuple):
     encoding: Encoding
     """FRAMES for raw bytes too: every byte of them counts as one."""
     farewell: bool
+    own: bool
+    """As of an item."""
 
 
 class Segment(NamedTuple):

@@ -26,7 +26,11 @@ def test_joiner_is_shown_as_many_lines_as_history_says(history: int) -> None:
         talker.send(b"%02d\n" % number)
         stage.rest()
     [late] = stage.join()
-    shown = late.got.splitlines()[1:]
+    [_, *shown] = late.got.splitlines()
+    if history:
+        plural = b"s" if history > 1 else b""
+        first = b"* history: %d line%b of lobby, the newest 0 s old" % (history, plural)
+        assert (shown.pop(0), shown.pop()) == (first, b"* end of history")
     assert shown == [b"<guest-1> %02d" % number for number in range(30 - history, 30)]
 
 
@@ -58,18 +62,39 @@ def test_joiner_is_shown_no_more_while_the_log_is_held_back(lag: int) -> None:
     assert asker.got[before:].count(LINE) == min(shown, 64 * 1024) // SAID
 
 
-@pytest.mark.promise("chat-history")
-def test_joiner_is_shown_what_fits_of_one_large_turn() -> None:
-    stage = Stage(mode="chat", history=20, announce=0, max_lag_bytes=4 * 1024 * 1024)
-    talkers = stage.join(8)
-    for talker in talkers:
-        talker.send(LINE * 60)
-    stage.turn()
+@pytest.mark.promise("chat-past")
+def test_history_of_an_empty_lobby_is_talk_and_says_its_age() -> None:
+    stage = Stage(mode="chat")
+    for words in (b"hello\n", b"is there anybody?\n"):
+        [alone] = stage.join()
+        alone.send(words + b"/join tea\n/quit\n")
+        stage.rest()
+    stage.pass_time(7200)
+    [late] = stage.join()
+    assert late.got.splitlines()[1:] == [
+        *(b"* history: 2 lines of lobby, the newest 2 h 0 min old", b"<guest-1> hello"),
+        *(b"<guest-2> is there anybody?", b"* end of history"),
+    ]
+
+
+@pytest.mark.promise("chat-past")
+@pytest.mark.parametrize("patience_s", [0.0, 0.2], ids=["at once", "after the greeting"])
+@pytest.mark.parametrize("end", ["half_close", "close"])
+def test_silent_connections_leave_talk_and_history_alone(end: str, patience_s: float) -> None:
+    stage = Stage(mode="chat", history=3)
+    [talker] = stage.join()
+    talker.send(b"one\ntwo\n")
     stage.rest()
-    talkers[0].send(b"now the log is trimmed\n")
-    stage.rest()
-    assert [len(chunk.lf) > KEPT for chunk in stage.hub.rooms.lobby.log.chunks] == [True, False]
-    assert bytes_shown(stage) == 19 * SAID
+    before = talker.got
+    for _ in range(30):
+        [probe] = stage.arrive()
+        stage.rest()
+        stage.pass_time(patience_s)
+        getattr(probe, end)()
+        stage.rest()
+    assert talker.got == before
+    [late] = stage.join()
+    assert late.got.splitlines()[2:] == [b"<guest-1> one", b"<guest-1> two", b"* end of history"]
 
 
 @pytest.mark.promise("chat-history")

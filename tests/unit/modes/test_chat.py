@@ -121,10 +121,48 @@ def test_hub_without_notices_says_nothing_of_its_own() -> None:
     assert talk.heard(ann) == ["<ann> hello"]
 
 
-def test_history_comes_with_the_room() -> None:
+@pytest.mark.promise("chat-past")
+def test_history_is_marked_as_past_and_comes_with_the_room() -> None:
     talk = Talk(history=2, announce=0)
-    talk.say(talk.join("ann"), "one", "two", "three")
-    assert talk.heard(talk.come())[1:] == ["<ann> two", "<ann> three"]
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.say(ann, "one", "two", "three", "/join tea", "four")
+    talk.now_s += 305
+    assert talk.heard(talk.come())[1:] == [
+        *("* history: 2 lines of lobby, the newest 5 min 5 s old", "<ann> two", "<ann> three"),
+        "* end of history",
+    ]
+    talk.heard(bob)
+    talk.say(bob, "/join tea", "five")
+    assert talk.heard(bob) == [
+        *("* you are now in tea, with 1 other", "* history: 1 line of tea, the newest 5 min 5 s old"),
+        *("<ann> four", "* end of history", "<bob> five"),
+    ]
+
+
+@pytest.mark.promise("chat-past")
+def test_history_where_nothing_was_missed_has_no_marks() -> None:
+    talk = Talk(announce=0)
+    ann = talk.join("ann")
+    talk.say(ann, "one", "/join tea", "/join lobby")
+    assert not [line for line in talk.heard(ann) if "history" in line]
+
+
+@pytest.mark.promise("chat-past")
+def test_notices_are_no_history_and_push_no_talk_out() -> None:
+    talk = Talk(history=3)
+    ann = talk.join("ann")
+    talk.say(ann, "one", "two", "three")
+    for number in range(20):
+        bob = talk.come()
+        talk.say(bob, "" if number % 2 else f"/nick b{number}")
+        talk.chat.left(bob)
+        talk.turn()
+    talk.chat.left(ann)
+    shown = ["<ann> one", "<ann> two", "<ann> three"]
+    late = talk.come()
+    assert talk.heard(late)[2:] == [*shown, "* end of history"]
+    talk.say(late, "/history")
+    assert [line for line in talk.heard(late) if line[0] == "<"] == shown
 
 
 @pytest.mark.promise("close-leaves-room")
@@ -298,7 +336,8 @@ def test_long_notice_names_twenty_and_counts_the_rest() -> None:
     room = a_room()
     room.notes = [(f"guest-{number}", "joined") for number in range(50)]
     publish_notes(room)
-    line = room.log.tail(1, 1 << 20).decode()
+    room.log.seal()
+    line = room.log.chunks[-1].lf.decode()
     assert line.startswith("* guest-0, guest-1, ")
     assert line.endswith(", guest-19 and 30 more joined\n")
     assert not room.notes
@@ -395,7 +434,7 @@ def test_write_only_client_is_obeyed_and_owed_nothing() -> None:
     assert talk.heard(ann) == ["* guest-2 joined; guest-2 is now meter", "<meter> 12 C", "* meter left"]
     assert meter.outbox.is_empty and meter.room is not None
     talk.say(ann, "/join tea")
-    assert talk.heard(ann)[1:] == ["* meter joined", "<meter> 13 C", "* ann joined"]
+    assert talk.heard(ann)[2:] == ["<meter> 13 C", "* end of history", "* ann joined"]
     talk.assert_account_balances(ann, meter)
 
 

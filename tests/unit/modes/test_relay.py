@@ -50,7 +50,7 @@ def test_echo_gives_a_sender_its_lines_back_in_one_item() -> None:
     client, mode = a_client(account=account), Echo(account, ready)
     mode.joined(client)
     mode.lines(said(client, *HOSTILE))
-    assert client.outbox.items == [Item(-1, CANONICAL, owed=True)]
+    assert client.outbox.items == [Item(-1, CANONICAL, owed=True, own=True)]
     assert account.owed == len(CANONICAL)
     assert ready.writable == {client.id: client}
     assert not client.inbox.has_lines
@@ -61,7 +61,7 @@ def test_echo_of_many_messages_is_one_item_that_counts_them() -> None:
     account = Account()
     client = a_client(1, account, Encoding.FRAMES)
     Echo(account, ReadySets()).lines(said(client, *[b"\x81\0"] * 1000))
-    assert client.outbox.items == [Item(-1, b"\x81\0" * 1000, owed=True, raw=True, messages=1000)]
+    assert client.outbox.items == [Item(-1, b"\x81\0" * 1000, owed=True, raw=True, messages=1000, own=True)]
     assert client.outbox.items[0].lines == 1000
     assert account.owed == 2000
 

@@ -1,3 +1,4 @@
+import re
 import sys
 import unicodedata
 from unicodedata import normalize
@@ -6,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
+from hub.modes.sanitize import (
+    MARKS_IN_A_ROW,
+    NAME_LENGTH,
+    NameRefused,
+    check_name,
+    clean,
+    clean_text,
+    name_key,
+)
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 LONGEST = "\u1f82" * NAME_LENGTH
@@ -14,20 +23,53 @@ LONGEST = "\u1f82" * NAME_LENGTH
 DIRECTIONS = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
 
 
-def is_forbidden(char: str) -> bool:
-    """The rule in the words of the Unicode character database, not as ranges of numbers."""
+OTHER_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0\ufff0-\ufff8\U000e0000\U000e0002-\U000e001f"
+    "\U000e0080-\U000e00ff\U000e01f0-\U000e0fff]"
+)
+"""Other_Default_Ignorable_Code_Point of PropList.txt."""
+VISIBLE_FORMAT = re.compile(
+    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\ufff9-\ufffb\U00013430-\U00013440]"
+)
+"""Prepended concatenation marks, interlinear annotation, and the controls of hieroglyphs."""
+NEEDED = re.compile("[\u00ad\u034f\u061c\u180b-\u180f\u200c-\u200f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
+def is_ignorable(char: str) -> bool:
+    """Default_Ignorable_Code_Point, as the head of DerivedCoreProperties.txt derives it."""
+    if VISIBLE_FORMAT.match(char):
+        return False
+    selects = "VARIATION SELECTOR" in unicodedata.name(char, "")
+    return unicodedata.category(char) == "Cf" or selects or OTHER_IGNORABLE.match(char) is not None
+
+
+def is_obeyed(char: str) -> bool:
+    """What a terminal obeys, or is no text at all, in the words of the Unicode character database."""
     return (
         (unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} and char != "\t")
         or unicodedata.bidirectional(char) in DIRECTIONS
-        or 0xE0000 <= ord(char) < 0xE0080
-        or char in "\ufffe\uffff"
+        or char in "\ufff9\ufffa\ufffb\ufffc\ufffe\uffff\U0001d159"
     )
 
 
+def is_forbidden(char: str) -> bool:
+    """What never reaches another client, but for the tags of a flag and some U+200B."""
+    return is_obeyed(char) or (is_ignorable(char) and not NEEDED.match(char))
+
+
 @pytest.mark.promise("chat-clean")
-def test_forbidden_characters_become_u_fffd_and_others_pass() -> None:
-    expected = ["\ufffd" if is_forbidden(char) else char for char in EVERY_CHARACTER]
-    wrong = [char for char, shown in zip(EVERY_CHARACTER, expected, strict=True) if clean_text(char) != shown]
+@pytest.mark.parametrize("place", ["first", "inside"])
+def test_characters_that_are_unseen_become_u_fffd(place: str) -> None:
+    wrong_at_first = place == "first"
+    expected = [
+        "\ufffd" if is_forbidden(char) or (wrong_at_first and NEEDED.match(char)) else char
+        for char in EVERY_CHARACTER
+    ]
+    if wrong_at_first:
+        shown = [clean_text(char) for char in EVERY_CHARACTER]
+    else:
+        shown = [*clean_text("".join(f"a{char}" for char in EVERY_CHARACTER))[1::2]]
+    wrong = [char for char, one, other in zip(EVERY_CHARACTER, shown, expected, strict=True) if one != other]
     assert list(map(ascii, wrong)) == []
 
 
@@ -41,6 +83,19 @@ def test_forbidden_characters_become_u_fffd_and_others_pass() -> None:
         (b"\r<root> hello", "�<root> hello"),
         (b"one\ntwo", "one�two"),
         ("hi\U000e0068\U000e0069".encode(), "hi��"),
+        ("\u200e\u200dhi".encode(), "�\u200dhi"),
+        ("a\u200b\u0e01".encode() + "a\u200ba".encode(), "a\u200b\u0e01a�a"),
+        ("x" + "\u0301" * 10, f"x{MARKS_IN_A_ROW * chr(0x301)}��"),
+        ("\u0e01" + "\u0e47" * 10, f"\u0e01{MARKS_IN_A_ROW * chr(0xE47)}��"),
+        ("x" + "\u200d\u0301" * 5 + "y", f"x{4 * (chr(0x200D) + chr(0x301))}��y"),
+        # Tags that are no flag: not ended, on another base, none, too many, foreign, apart, behind a flag.
+        ("🏴\U000e0067\U000e0062", "🏴��"),
+        ("🏁\U000e0067\U000e007f", "🏁��"),
+        ("🏴\U000e007f", "🏴�"),
+        ("🏴" + "\U000e0061" * 8 + "\U000e007f", "🏴" + "�" * 9),
+        ("🏴\U000e0001\U000e0067\U000e007f", "🏴���"),
+        ("🏴a\U000e0067\U000e007f", "🏴a��"),
+        ("🏴\U000e0067\U000e007f\U000e0067\U000e007f", "🏴\U000e0067\U000e007f��"),
         # Invalid UTF-8.
         (b"\xff", "�"),
         (b"\xc3", "�"),
@@ -51,8 +106,8 @@ def test_forbidden_characters_become_u_fffd_and_others_pass() -> None:
         (b"a\xe2\x82b", "a�b"),
     ],
 )
-def test_bytes_that_a_terminal_obeys_or_no_text_has_are_replaced(line: bytes, shown: str) -> None:
-    assert clean(line).decode() == shown
+def test_what_is_obeyed_unseen_or_no_text_is_replaced(line: bytes | str, shown: str) -> None:
+    assert clean(line if isinstance(line, bytes) else line.encode()).decode() == shown
 
 
 @pytest.mark.parametrize(
@@ -66,6 +121,14 @@ def test_bytes_that_a_terminal_obeys_or_no_text_has_are_replaced(line: bytes, sh
         "क्‍ष สวัสดีน้ำ",  # Devanagari with ZWJ
         "👩‍👩‍👧‍👦 👍🏽 ❤️ 🇯🇵",
         "葛\U000e0100",  # ideographic variation sequence
+        "ភាសា\u200bខ្មែរ ภาษา\u200bไทย",  # Khmer and Thai with the borders of their words
+        "ᠠ\u180e ᠪ\u180b",  # Mongolian
+        "co\xadop \u2800\u2801 a\u3000b",
+        "བ\u0f90\u0fb5\u0fa8\u0fb3\u0fba\u0fbb\u0f83",  # the tallest stack of Tibetan
+        "שָּׁ֖ל",
+        "😀" * 20 + "█" * 20 + "…" * 20,
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f" * 2 + "\u200d🏴!",  # England
+        "🏴\U000e0075\U000e0073\U000e0063\U000e0061\U000e007f🏴\u200d☠\ufe0f",  # California, pirates
     ],
 )
 def test_ordinary_text_of_any_script_passes_unchanged(text: str) -> None:

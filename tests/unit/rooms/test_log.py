@@ -1,10 +1,9 @@
-"""The log of a room: one chunk a turn, history by lines and bytes, and trimming."""
+"""The log of a room: one chunk a turn, its lines between two offsets, and trimming."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.rooms.chunk import Chunk
-from hub.rooms.log import PIECE_BYTES, Log
+from hub.rooms.log import PIECE_BYTES, Log, pieces
 from tests.unit.support import SPEAKER
 
 TURNS = st.lists(st.integers(1, 4), min_size=1, max_size=8)
@@ -55,41 +54,23 @@ def test_lines_between_two_borders_are_whole(turns: list[int], data: st.DataObje
     start = data.draw(st.integers(0, log.next_line - 1))
     stop = data.draw(st.integers(start + 1, log.next_line))
     borders = [sum(map(len, numbered(0, number))) for number in (start, stop)]
-    pieces = list(log.lines_between(*borders))
-    assert b"".join(pieces) == b"".join(numbered(start, stop))
-    assert all(pieces)
+    parts = list(log.lines_between(*borders))
+    assert b"".join(parts) == b"".join(numbered(start, stop))
+    assert all(parts)
 
 
 def test_lines_of_many_turns_come_in_pieces_of_64_kib() -> None:
     log = a_log(*[1] * 20_000)
-    *sizes, last = [len(piece) for piece in log.lines_between(0, log.head)]
+    *sizes, last = [len(piece) for piece in pieces(log.lines_between(0, log.head))]
     assert sum(sizes) + last == log.head > 3 * PIECE_BYTES
     assert all(PIECE_BYTES <= size < PIECE_BYTES + 20 for size in sizes)
     assert last < PIECE_BYTES
 
 
-@given(TURNS, st.integers(0, 12), st.integers(0, 200))
-def test_tail_is_the_last_whole_lines_that_fit(turns: list[int], lines: int, most_bytes: int) -> None:
-    log = a_log(*turns)
-    add(log, b"line %d" % log.next_line)  # Not sealed yet.
-    expected = numbered(max(0, log.next_line - lines), log.next_line)
-    while sum(map(len, expected)) > most_bytes:
-        del expected[0]
-    assert log.tail(lines, most_bytes) == b"".join(expected)
-
-
-@given(TURNS, st.integers(0, 20), st.integers(0, 10), st.integers(0, 200))
-def test_trim_drops_what_nobody_needs_and_nothing_else(
-    turns: list[int], needed_line: int, history: int, most_bytes: int
-) -> None:
+@given(TURNS, st.integers(0, 20))
+def test_trim_drops_what_nobody_needs_and_nothing_else(turns: list[int], needed_line: int) -> None:
     log = a_log(*turns)
     needed = sum(map(len, numbered(0, min(needed_line, log.next_line))))
-    before, first_remembered = list(log.chunks), log.next_line - history
-    log.trim(needed, history, most_bytes)
-
-    def is_needed(chunk: Chunk) -> bool:
-        in_history = chunk.first_line + chunk.count > first_remembered and log.head - chunk.end < most_bytes
-        return chunk.end > needed or in_history
-
-    first = next((at for at, chunk in enumerate(before) if is_needed(chunk)), len(before))
-    assert log.chunks == before[first:]
+    before = list(log.chunks)
+    log.trim(needed)
+    assert log.chunks == [chunk for chunk in before if chunk.end > needed]

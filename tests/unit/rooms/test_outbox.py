@@ -22,7 +22,7 @@ from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.rooms.segments import Item
 from hub.rooms.sender_runs import spans
-from tests.unit.support import MUCH, SPEAKER, a_room, an_outbox, receive_all, take, wire
+from tests.unit.support import SPEAKER, a_room, an_outbox, receive_all, take, wire
 
 CONTENT = st.lists(st.sampled_from([b"a", b"bc", b"\r", b"\xff", b"\xff\xff", b"\0"]), max_size=5).map(
     b"".join
@@ -103,7 +103,6 @@ class OutboxMachine(RuleBasedStateMachine):
         self.account, self.self_echo = Account(), self_echo
         self.rooms = [a_room(account=self.account, number=number, self_echo=self_echo) for number in (1, 2)]
         self.past: dict[Room, list[tuple[int, bytes]]] = {room: [] for room in self.rooms}
-        self.left_at: dict[tuple[int, Room], int] = {}
         self.outboxes = [an_outbox(id, self.account, encoding) for id, encoding in enumerate(encodings, 1)]
         self.models = [Model() for _ in self.outboxes]
 
@@ -179,19 +178,15 @@ class OutboxMachine(RuleBasedStateMachine):
     def client_joins(self, index: int, room: int, history: int) -> None:
         outbox, where = self.outboxes[index], self.rooms[room]
         self.client_leaves(index)
-        where.log.seal()
-        kept, past = sum(chunk.count for chunk in where.log.chunks), self.past[where]
-        where.join(outbox, history, MUCH)
-        replayed = past[max(len(past) - min(history, kept), self.left_at.get((index, where), 0)) :]
-        lines = b"".join(line for sender, line in replayed if self.gets(outbox, sender))
-        self.models[index].put(lines, owed=True)
+        lines = [line for _, line in self.past[where][-history:]]
+        where.join(outbox, lines)
+        self.models[index].put(b"".join(lines), owed=True)
 
     @rule(index=CLIENTS)
     def client_leaves(self, index: int) -> None:
         outbox, model = self.outboxes[index], self.models[index]
         room = self.room_of(outbox)
         if room is not None:
-            self.left_at[index, room] = len(self.past[room])
             room.leave(outbox)
             model.tell()
             model.due = deque(due._replace(of_room=False) for due in model.due)
@@ -217,11 +212,11 @@ class OutboxMachine(RuleBasedStateMachine):
         assert (outbox.skipped_lines, outbox.skipped_bytes) == after
         assert outbox.lag_bytes == 0
 
-    @rule(room=st.integers(0, 1), history=st.integers(0, 4))
-    def log_is_trimmed(self, room: int, history: int) -> None:
+    @rule(room=st.integers(0, 1))
+    def log_is_trimmed(self, room: int) -> None:
         where = self.rooms[room]
         where.trailing = {id: box for id, box in where.subscribers.items() if box.offset < where.log.head}
-        where.trim(where.log.head, history, 1000)
+        where.trim(where.log.head)
 
     @invariant()
     def account_balances(self) -> None:
@@ -335,8 +330,7 @@ def test_rest_of_a_room_that_was_left_comes_first_and_is_owed() -> None:
     room.leave(outbox)
     assert outbox.items == [Item(-1, b"* answer\n"), Item(-1, b"two\n", owed=True)]
     outbox.put(b"* you are next door\n")
-    next_room.append(b"an old line", SPEAKER)
-    next_room.join(outbox, history=1, most_bytes=MUCH)
+    next_room.join(outbox, [b"an old line\n"])
     assert receive_all(outbox) == b"e\n* answer\ntwo\n* you are next door\nan old line\n"
     assert account.delivered == len(b"one\ntwo\nan old line\n")
 
@@ -425,7 +419,7 @@ def test_rest_of_a_left_room_comes_before_the_next_rooms_gap() -> None:
     outbox.put(b"* an answer\n")
     left.append(b"owed before", SPEAKER)
     left.leave(outbox)
-    room.join(outbox, 0, 0)
+    room.join(outbox)
     for count in (1, 2):
         say(room, b"missed")
         outbox.skip()

@@ -19,7 +19,7 @@ def test_room_is_found_by_its_key_and_keeps_its_first_name() -> None:
 def test_empty_room_goes_unless_it_is_the_lobby() -> None:
     rooms, outbox = Registry(Account(), 10), an_outbox(write_only=True)
     tea = rooms.find_or_make("tea", "tea")
-    tea.join(outbox, history=0, most_bytes=0)
+    tea.join(outbox)
     rooms.discard_if_empty(tea)
     assert len(rooms) == 2
     tea.leave(outbox)
@@ -41,7 +41,7 @@ def test_rooms_without_limit_share_an_account_and_no_log_number() -> None:
     account = Account()
     rooms = Registry(account, 0)
     tea = rooms.find_or_make("tea", "tea")
-    tea.join(an_outbox(account=account), history=0, most_bytes=0)
+    tea.join(an_outbox(account=account))
     tea.append(b"abc", SPEAKER)
     assert account.owed == 4
     numbers = {rooms.lobby.log.number, tea.log.number}

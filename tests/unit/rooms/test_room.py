@@ -1,11 +1,12 @@
 """A room: who is owed what is said, what a join brings, and who holds the log back."""
 
+from functools import partial
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hub.rooms.accounting import Account
 from hub.rooms.log import Log
+from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.rooms.subscriber import LOGS_REMEMBERED, Subscriber
 from tests.unit.support import MUCH, SPEAKER, a_room, an_outbox, receive_all, wire
@@ -28,6 +29,17 @@ def held(room: Room) -> bytes:
     return b"".join(chunk.lf for chunk in room.log.chunks)
 
 
+def say(room: Room, line: bytes, sender: int = SPEAKER) -> None:
+    """A line that is kept for those who come later."""
+    room.history.add((line, sender, room.log.head, 0.0), 10, MUCH)
+    room.append(line, sender)
+
+
+def missed(room: Room, outbox: Outbox) -> list[bytes]:
+    """The lines that this client would be shown."""
+    return [line for line, *_ in room.missed(outbox, 10, MUCH)]
+
+
 # Owing.
 
 
@@ -36,7 +48,7 @@ def test_each_line_is_owed_to_every_subscriber_of_its_moment() -> None:
     first, second = an_outbox(1, account), an_outbox(2, account)
     room = a_room(first, account=account)
     room.append(b"abc", SPEAKER)
-    room.join(second, history=0, most_bytes=0)
+    room.join(second)
     room.append(b"defgh", SPEAKER)
     assert account.owed == 4 + 2 * 6
     room.unsubscribe(first)
@@ -73,33 +85,31 @@ def test_chunk_has_the_sender_runs_of_its_own_turn_only() -> None:
 
 
 @pytest.mark.promise("chat-history")
-@given(st.lists(st.integers(1, 4), max_size=5), st.integers(0, 12), st.integers(0, 200))
-def test_history_at_a_join_is_the_last_whole_lines_that_fit(
-    turns: list[int], history: int, most_bytes: int
-) -> None:
+def test_history_of_a_join_comes_first_and_is_counted_apart() -> None:
     account = Account()
     room, outbox = a_room(account=account), an_outbox(account=account)
-    talk(room, *turns)
-    room.join(outbox, history, most_bytes)
-    assert wire(outbox) == room.log.tail(history, most_bytes)
-    assert account.replayed == outbox.queued_bytes == len(wire(outbox))
+    talk(room, 3)
+    room.join(outbox, [b"old\n"] * 40_000)
+    assert account.replayed == outbox.queued_bytes == outbox.item_bytes == 160_000
+    assert len(outbox.items) == 3, "in pieces of 64 KiB"
     assert (outbox.lag_bytes, outbox.next_line) == (0, room.log.next_line), "a joiner stands at the head"
     talk(room, 1)
-    assert receive_all(outbox).endswith(room.log.tail(1, MUCH))
+    assert receive_all(outbox) == b"old\n" * 40_000 + numbered(3, 4)
 
 
 @pytest.mark.promise("chat-rooms")
 def test_history_never_shows_a_line_twice() -> None:
     outbox = an_outbox()
     room = a_room(outbox)
-    talk(room, 2)
+    say(room, b"one")
     room.leave(outbox)
-    talk(room, 2)
-    room.join(outbox, history=10, most_bytes=MUCH)
-    assert receive_all(outbox) == numbered(0, 4)
+    say(room, b"two")
+    assert missed(room, outbox) == [b"two"]
+    room.join(outbox)
+    say(room, b"three")
     room.leave(outbox)
-    room.join(outbox, history=10, most_bytes=MUCH)
-    assert wire(outbox) == b""
+    assert missed(room, outbox) == []
+    assert missed(room, an_outbox(2)) == [b"one", b"two", b"three"]
 
 
 @pytest.mark.promise("chat-rooms")
@@ -119,21 +129,21 @@ def test_places_in_the_last_logs_that_were_left_are_kept() -> None:
 def test_history_is_without_own_lines() -> None:
     outbox = an_outbox(1)
     room = a_room(outbox, self_echo=False)
-    room.append(b"mine", outbox.id)
-    room.append(b"yours", SPEAKER)
+    say(room, b"mine", outbox.id)
+    say(room, b"yours")
     room.leave(outbox)
-    receive_all(outbox)
+    assert missed(room, outbox) == []
     for number in range(2, LOGS_REMEMBERED + 6):  # After so many other rooms this one is forgotten.
         a_room(outbox, number=number).leave(outbox)
-    room.join(outbox, history=10, most_bytes=MUCH)
-    assert wire(outbox) == b"yours\n"
+    assert missed(room, outbox) == [b"yours"]
 
 
 def test_write_only_client_becomes_a_member_that_is_owed_nothing() -> None:
     account = Account()
     outbox, room = an_outbox(account=account, write_only=True), a_room(account=account)
-    talk(room, 3)
-    room.join(outbox, history=10, most_bytes=MUCH)
+    say(room, b"old")
+    assert missed(room, outbox) == []
+    room.join(outbox, [b"old\n"])
     talk(room, 1)
     outbox.put(b"* welcome\n")
     assert (room.members, room.subscribers) == ({outbox.id: outbox}, {})
@@ -158,11 +168,11 @@ def test_changes_rise_whenever_a_member_comes_or_goes() -> None:
     room, first, second = a_room(), an_outbox(1), an_outbox(2)
     seen = [room.changes]
     for act in (
-        lambda: room.join(first, 0, 0),
-        lambda: room.join(second, 0, 0),
-        lambda: room.unsubscribe(first),
-        lambda: room.leave(second),
-        lambda: room.leave(first),
+        partial(room.join, first),
+        partial(room.join, second),
+        partial(room.unsubscribe, first),
+        partial(room.leave, second),
+        partial(room.leave, first),
     ):
         act()
         seen.append(room.changes)
@@ -178,9 +188,9 @@ def test_blocked_joiner_holds_the_log_back() -> None:
     outbox, room = an_outbox(), a_room()
     outbox.refused(now=1.0)
     talk(room, 4)
-    room.join(outbox, history=0, most_bytes=0)
+    room.join(outbox)
     talk(room, 1)
-    room.trim(room.log.head, 0, MUCH)
+    room.trim(room.log.head)
     assert held(room) == wire(outbox) == numbered(4, 5)
 
 
@@ -190,22 +200,10 @@ def test_trim_keeps_what_trailing_subscribers_and_the_pass_need() -> None:
     talk(room, 2, 2, 2)
     room.trailing = {1: behind, 2: further}
     behind.offset, further.offset = (room.log.chunks[at].start for at in (1, 2))
-    room.trim(room.log.chunks[1].start, 0, MUCH)
+    room.trim(room.log.chunks[1].start)
     assert held(room) == numbered(2, 6)
     room.leave(behind)
-    room.trim(room.log.chunks[0].start, 0, MUCH)
+    room.trim(room.log.chunks[0].start)
     assert held(room) == numbered(2, 6), "the pass has not reached the others"
-    room.trim(room.log.head, 0, MUCH)
+    room.trim(room.log.head)
     assert held(room) == numbered(4, 6)
-
-
-def test_trailing_subscriber_keeps_more_than_history_may() -> None:
-    outbox = an_outbox()
-    room = a_room(outbox)
-    room.trailing = {1: outbox}
-    talk(room, *[1] * 5)
-    room.trim(room.log.head, 100, 2 * len(b"line 0\n"))
-    assert held(room) == numbered(0, 5)
-    room.leave(outbox)
-    room.trim(room.log.head, 100, 2 * len(b"line 0\n"))
-    assert held(room) == numbered(3, 5)
