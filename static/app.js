@@ -26,6 +26,7 @@ const controls = new Controls(view, table.heads, () => table.rows.focus("first")
 const live = new Live({ hello, update, error: (text) => status.tell(text), state }, () => view.fields);
 let boot = "";
 let wsPort = 0;
+let wsUrl = "";
 let trouble = "";
 
 function viewChanged() {
@@ -41,6 +42,7 @@ function hello(message) {
   reloadIfOutdated(message, restarted);
   boot = message.boot;
   wsPort = message.ws_port;
+  wsUrl = message.ws_url;
   figures.load(message.series);
   if (restarted) {
     closedList.clear();
@@ -52,11 +54,10 @@ function hello(message) {
 function update(message) {
   figures.update(message);
   panels.update(message);
-  closedList.update(message.closed);
-  table.update(message.clients, chat.tag);
+  closedList.update(message.closed, message.summary?.lingering ?? 0);
+  table.update(message.clients, chat.tag, wsPort > 0);
   controls.update(message.clients);
-  // A hub that does not say so sends a client's own lines back.
-  chat.offer(wsPort, message.summary?.self_echo ?? true);
+  chat.offer(wsPort, wsUrl, message.summary);
   if (message.summary) status.update(message.summary.clients.open, evictions(message.summary.closed));
   // Only a change is told, so that a notice which was dismissed stays away.
   if (message.trouble !== trouble) status.tell(message.trouble);

@@ -1,20 +1,40 @@
-/* Loads the page anew when one of its files did not come: a browser gives up all that is under way when a network
+/* Loads the page anew when one of its own files did not come: a browser gives up all that is under way when a network
    interface comes or goes, loopback included, and a page with a module missing would say "connecting" for ever.
-   A classic script and the first one, so that it hears of the others. */
+   A classic script and the first one, so that it hears of the others. Extensions of the browser add elements of
+   their own at any time; only the files that the page names count, and only until all of them are there. */
 (() => {
-  const KEY = "hubbub.loads";
+  const LOADS = "hubbub.loads";
+  const TYPED = "hubbub.typed";
   const WAIT_MS = 2000;
   /** So many times in a row; then it is no passing trouble. */
   const TIMES = 5;
+  const named = document.currentScript?.dataset.own?.match(/\S+/g) ?? [];
+  /** The addresses of the page's own files. */
+  const own = new Set(named.map((address) => new URL(address, location.href).href));
   let failed = false;
+
+  /** What this tab remembers, or `otherwise` where it keeps nothing. @param {string} key @param {string} otherwise */
+  function recall(key, otherwise) {
+    try {
+      return sessionStorage.getItem(key) ?? "";
+    } catch {
+      return otherwise;
+    }
+  }
+
+  /** @param {string} key @param {string} value "" forgets it */
+  function remember(key, value) {
+    try {
+      if (value) sessionStorage.setItem(key, value);
+      else sessionStorage.removeItem(key);
+    } catch {
+      // Then nothing is remembered.
+    }
+  }
 
   /** How often the page was loaded anew already; as often as allowed where nothing is remembered. */
   function times() {
-    try {
-      return Number(sessionStorage.getItem(KEY));
-    } catch {
-      return TIMES;
-    }
+    return Number(recall(LOADS, String(TIMES)));
   }
 
   /** @param {string} text */
@@ -23,39 +43,47 @@
     if (pill) pill.textContent = text;
   }
 
-  /** Reload once the server answers; before, a reload would leave the browser's own error page, which never comes back. */
+  /** Reload once the server answers; before, a reload would leave an error page (the browser's own, or a proxy's),
+      which never comes back. */
   async function again() {
-    try {
-      await fetch("/", { cache: "no-store" });
-    } catch {
+    const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+    if (!answer?.ok) {
       setTimeout(again, WAIT_MS);
       return;
     }
-    sessionStorage.setItem(KEY, String(times() + 1));
+    remember(LOADS, String(times() + 1));
     location.reload();
   }
 
-  /** Errors of a file's loading do not bubble; those of running code have the window as their target. */
-  addEventListener(
-    "error",
-    (event) => {
-      const file = /** @type {Element | Window | null} */ (event.target);
-      if (!(file instanceof HTMLScriptElement || file instanceof HTMLLinkElement) || failed) return;
-      failed = true;
-      const more = times() < TIMES;
-      const tell = () => say(more ? "loading failed, trying again" : "loading failed: reload the page");
-      if (document.readyState === "loading") addEventListener("DOMContentLoaded", tell);
-      tell();
-      if (more) setTimeout(again, WAIT_MS);
-    },
-    true,
-  );
+  /** Errors of a file's loading do not bubble; those of running code have the window as their target. @param {Event} event */
+  function heard(event) {
+    const file = /** @type {any} */ (event.target);
+    if (failed || !own.has(file.src || file.href)) return;
+    failed = true;
+    const more = times() < TIMES;
+    const tell = () => say(more ? "loading failed, trying again" : "loading failed: reload the page");
+    if (document.readyState === "loading") addEventListener("DOMContentLoaded", tell);
+    tell();
+    if (more) setTimeout(again, WAIT_MS);
+  }
+
+  addEventListener("error", heard, true);
   addEventListener("load", () => {
-    if (failed) return;
-    try {
-      sessionStorage.removeItem(KEY);
-    } catch {
-      // Nothing was remembered then.
-    }
+    removeEventListener("error", heard, true);
+    if (!failed) remember(LOADS, "");
+  });
+
+  /** The field of the chat, of which browsers keep nothing over a reload. @returns {HTMLTextAreaElement | null} */
+  function field() {
+    return /** @type {HTMLTextAreaElement | null} */ (document.getElementById("chat-line"));
+  }
+
+  addEventListener("pagehide", () => remember(TYPED, field()?.value ?? recall(TYPED, "")));
+  addEventListener("DOMContentLoaded", () => {
+    const line = field();
+    const typed = recall(TYPED, "");
+    if (!line || line.value || !typed) return;
+    line.value = typed;
+    line.focus();
   });
 })();

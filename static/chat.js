@@ -1,84 +1,131 @@
-/* The chat pane: a client of the hub like any other, on its WebSocket port. Each line is a text message. */
+/* The chat pane: a client of the hub like any other, on its WebSocket port. Each line is a text message. What was
+   typed stays in the field until it is sent, and nothing is sent that was not asked for in this connection. */
 
-import { byId, setText } from "./dom.js";
+import { chatAddress, whyClosed, whyNotConnected } from "./chat_address.js";
+import { byId, one, setAttribute, setText } from "./dom.js";
+import { bytes } from "./format.js";
 import { Lines } from "./lines.js";
+import { linesOf, tooLong } from "./typed.js";
 
-/** What the browser tells of a close when the other side gave no reason (RFC 6455, 7.4.1). @type {Record<number, string>} */
-const CODES = {
-  1000: "done",
-  1001: "the hub is going away",
-  1002: "protocol error",
-  1003: "kind of data refused",
-  1006: "no connection, or it broke off",
-  1007: "not UTF-8",
-  1008: "refused",
-  1009: "message too long",
-  1011: "fault in the hub",
-  1012: "the hub restarts",
-  1013: "try again later",
-};
 const UNSENT_MOST_BYTES = 1 << 20;
+const NO_PORT = "off: no WebSocket port";
 
 export class Chat {
   constructor() {
     /** Names this page's own row in the table; new with every connection. */
     this.tag = "";
-    this.port = 0;
+    /** @type {import("./chat_address.js").Place} */ this.place = { port: 0, publicUrl: "", full: false };
     /** @type {WebSocket | null} */ this.socket = null;
     this.lines = new Lines(byId("chat-log"));
     this.state = byId("chat-state");
     /** @type {HTMLButtonElement} */ this.button = byId("chat-connect");
-    /** @type {HTMLInputElement} */ this.input = byId("chat-line");
-    /** What was typed before there was a connection. */ this.waiting = "";
+    /** @type {HTMLTextAreaElement} */ this.input = byId("chat-line");
+    /** @type {HTMLButtonElement} */ this.submit = /** @type {any} */ (one("#chat-form button"));
+    this.placeholder = this.input.placeholder;
+    /** The text for which Enter was pressed before the connection was open. */ this.asked = "";
     /** Whether the hub sends a client's own lines back to it. */ this.selfEcho = true;
+    /** The most bytes of a line, 0: any number. */ this.lineBytes = 0;
+    /** Whether the page's Content-Security-Policy keeps it from there. */ this.forbidden = false;
+    /** Whether the connection ever opened. */ this.isOpen = false;
+    /** Whether this side closed it. */ this.left = false;
+    this.listen();
+  }
+
+  listen() {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      this.forbidden ||= /^wss?\b/.test(event.blockedURI);
+    });
     this.button.addEventListener("click", () => (this.socket ? this.disconnect() : this.connect()));
     byId("chat-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.send();
     });
+    // A field of several lines keeps a pasted text as it is; Enter sends it all the same.
+    this.input.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.send();
+    });
   }
 
-  /** @param {number} port 0: there is none @param {boolean} [selfEcho] whether the hub sends a client's own lines back */
-  offer(port, selfEcho = true) {
-    this.port = port;
+  /**
+   * Take what the hub tells of its port for browsers, 0 where it has none.
+   * @param {number} port @param {string} publicUrl @param {import("./types.js").Summary | null} summary
+   */
+  offer(port, publicUrl, summary) {
+    const { clients, max_clients: most = 0, self_echo: selfEcho = true, max_line_bytes: lineBytes = 0 } = summary ?? {};
+    this.place = { port, publicUrl, full: most > 0 && clients?.open >= most };
+    // A hub that does not say so sends a client's own lines back.
     this.selfEcho = selfEcho;
-    this.button.disabled = !port && !this.socket;
-    this.input.disabled = !port && !this.socket;
-    if (!port && !this.socket) this.say("this hub has no WebSocket port");
-    else if (!this.socket && this.state.textContent === "this hub has no WebSocket port") this.say("not connected");
+    this.lineBytes = lineBytes;
+    this.enable();
+  }
+
+  enable() {
+    const usable = this.place.port > 0 || this.socket !== null;
+    for (const control of [this.button, this.input, this.submit]) control.disabled = !usable;
+    setAttribute(this.input, "placeholder", usable ? this.placeholder : "this hub has no WebSocket port");
+    if (!usable) this.say(NO_PORT);
+    else if (!this.socket && this.state.textContent === NO_PORT) this.say("not connected");
   }
 
   connect() {
-    if (!this.port) return;
+    if (!this.place.port) return this.lines.note("not connected: this page has not heard of the hub yet");
     this.tag = newTag();
-    const socket = new WebSocket(`ws://${location.hostname}:${this.port}/?tag=${this.tag}`);
+    const url = chatAddress(this.place, this.tag);
+    const whyNot = () => (this.left ? "not connected" : whyNotConnected(url, this.place, this.forbidden));
+    this.forbidden = this.left = this.isOpen = false;
+    let socket;
+    try {
+      socket = new WebSocket(url);
+    } catch {
+      return this.ended(whyNot());
+    }
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.say("connecting");
     setText(this.button, "disconnect");
-    socket.addEventListener("open", () => {
-      this.say("connected");
-      if (this.waiting) this.sendLine(socket, this.waiting);
-      this.waiting = "";
-    });
+    socket.addEventListener("open", () => this.opened());
     socket.addEventListener("message", (event) => this.take(event.data));
-    socket.addEventListener("close", (event) => this.closed(event));
+    // The only event of a connection that the page's policy forbids. The close of an open one says more.
+    socket.addEventListener("error", () => this.isOpen || this.ended(whyNot()));
+    socket.addEventListener("close", (event) => {
+      if (this.socket === socket) this.closed(event, this.isOpen ? whyClosed(event) : whyNot());
+    });
+    return undefined;
+  }
+
+  /** Say what was asked for meanwhile, if it still stands in the field. */
+  opened() {
+    this.isOpen = true;
+    this.say("connected");
+    if (this.asked && this.asked === this.input.value) this.send();
+    this.asked = "";
   }
 
   disconnect() {
+    this.left = true;
     this.say("closing");
     this.socket?.close(1000);
   }
 
-  /** @param {CloseEvent} event */
-  closed(event) {
-    const why = event.reason || CODES[event.code] || "no reason given";
+  /** @param {CloseEvent} event @param {string} why */
+  closed(event, why) {
+    const unsent = /** @type {WebSocket} */ (event.target).bufferedAmount;
+    if (unsent) this.lines.note(`the last ${bytes(unsent)} had not left this browser`);
+    this.ended(why);
+    if (this.left || (event.code === 1000 && !event.reason)) this.say("not connected");
+  }
+
+  /** @param {string} why */
+  ended(why) {
     this.socket = null;
     this.tag = "";
-    this.say(event.code === 1000 && !event.reason ? "not connected" : `closed: ${event.code} ${why}`);
-    this.lines.note(`closed: ${event.code} ${why}`);
+    this.asked = "";
+    this.say(why);
+    this.lines.note(why);
     setText(this.button, "connect");
-    this.offer(this.port, this.selfEcho);
+    this.enable();
   }
 
   /** A line that is not UTF-8 comes as a binary message. @param {string | ArrayBuffer} data */
@@ -86,21 +133,26 @@ export class Chat {
     this.lines.add(typeof data === "string" ? data : new TextDecoder().decode(data));
   }
 
-  /** Send the line in the field. Enter in an unconnected pane connects first, because a typed line is meant to be sent. */
+  /** Send what is in the field. Enter in an unconnected pane connects first, because a typed line is meant to be sent. */
   send() {
-    const line = this.input.value;
-    if (!this.socket) {
-      this.waiting = line;
-      this.connect();
-    } else if (this.socket.readyState !== WebSocket.OPEN) {
-      return;
-    } else if (this.socket.bufferedAmount > UNSENT_MOST_BYTES) {
-      this.lines.note("the hub takes no more at the moment; this line was not sent");
-      return;
+    const text = this.input.value;
+    const lines = linesOf(text);
+    const obstacle = tooLong(lines, this.lineBytes) || this.obstacle();
+    if (obstacle) this.lines.note(`not sent: ${obstacle}`);
+    else if (this.socket?.readyState === WebSocket.OPEN) {
+      for (const line of lines) this.sendLine(this.socket, line);
+      this.input.value = "";
     } else {
-      this.sendLine(this.socket, line);
+      if (!this.socket) this.connect();
+      this.asked = this.socket ? text : "";
     }
-    this.input.value = "";
+  }
+
+  /** Why the connection takes nothing at the moment, or "". */
+  obstacle() {
+    if (!this.socket) return "";
+    if (this.socket.readyState > WebSocket.OPEN) return "the connection is closing";
+    return this.socket.bufferedAmount > UNSENT_MOST_BYTES ? "the hub takes no more at the moment" : "";
   }
 
   /** Send a line, and show it where the hub would not send it back. @param {WebSocket} socket @param {string} line */

@@ -18,12 +18,15 @@ export class ClosedList {
     /** By id, the oldest first. @type {Map<number, ClosedClient>} */ this.seen = new Map();
     /** @type {Map<number, HTMLElement>} */ this.items = new Map();
     this.first = true;
+    this.kept = 0;
+    this.lingering = 0;
     this.evictedOnly.addEventListener("change", () => this.show());
   }
 
   /** Another hub: its numbers begin anew. */
   clear() {
     this.seen.clear();
+    this.kept = this.lingering = 0;
     this.first = true;
     this.show();
   }
@@ -33,8 +36,11 @@ export class ClosedList {
     return this.seen.get(id)?.reason ?? "";
   }
 
-  /** @param {{kept: number, closed: ClosedClient[]} | null} page the newest first */
-  update(page) {
+  /**
+   * @param {{kept: number, closed: ClosedClient[]} | null} page the newest first
+   * @param {number} lingering how many are counted as closed and not yet in the list
+   */
+  update(page, lingering) {
     if (!page) return;
     const fresh = page.closed.filter((entry) => !this.seen.has(entry.id)).reverse();
     for (const entry of fresh) this.seen.set(entry.id, entry);
@@ -42,8 +48,10 @@ export class ClosedList {
       if (this.seen.size <= KEPT) break;
       this.seen.delete(id);
     }
-    setText(byId("kept"), page.kept ? `${number(page.kept)} kept` : "");
+    this.kept = page.kept;
+    this.lingering = lingering;
     if (fresh.length) this.show(this.first ? [] : fresh);
+    this.tellHowMany();
     this.first = false;
   }
 
@@ -64,6 +72,15 @@ export class ClosedList {
     });
     for (const entry of fresh) this.setOff(entry.id);
     byId("no-closed").hidden = shown.length > 0;
+    this.tellHowMany();
+  }
+
+  /** The server tells the newest twenty at a time, so the list may be shorter than what the hub keeps. */
+  tellHowMany() {
+    const { kept, lingering } = this;
+    const shown = this.items.size < kept ? `${number(this.items.size)} of ` : "";
+    const more = lingering ? `, ${number(lingering)} lingering` : "";
+    setText(byId("kept"), kept || lingering ? `${shown}${number(kept)} kept${more}` : "");
   }
 
   /** @param {number} id */
@@ -90,7 +107,7 @@ export class ClosedList {
 
 /** What is worth a second line. @param {ClosedClient} entry */
 function details(entry) {
-  const unsent = entry.unsent_bytes + entry.unsent_outbox_bytes;
+  const unsent = entry.unsent_bytes;
   const parts = [entry.nick ? entry.peer : "", entry.detail, `open ${duration(entry.age_s)}`];
   if (entry.lateness_ms !== null) parts.push(`${milliseconds(entry.lateness_ms)} late`);
   if (unsent) parts.push(`${bytes(unsent)} unsent`);

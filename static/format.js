@@ -76,13 +76,37 @@ export function clock(wallSeconds) {
   return new Date(wallSeconds * 1000).toTimeString().slice(0, 8);
 }
 
+/** ASCII that anybody sees, and the tab: nearly all text. */
+const ASCII = /^[\t -~]*$/;
+/** A letter or mark of a script that has joiners, fillers and separators of its own. */
+const WORD = String.raw`(?!\p{Script=Latin}|\p{Script=Greek}|\p{Script=Cyrillic})[\p{L}\p{M}]`;
+/** What draws nothing by itself and still belongs to ordinary text, each only where it does something. */
+const NEEDED = [
+  String.raw`\u{1f3f4}[\u{e0030}-\u{e0039}\u{e0061}-\u{e007a}]{3,6}\u{e007f}`, // The flags of parts of countries.
+  String.raw`(?<=[\p{L}\p{M}\p{N}\p{P}\p{S}])(?<!\p{VS})\p{VS}`, // A variation selector behind its base.
+  String.raw`(?<=[\p{ExtPict}\p{EMod}\ufe0f])\u200d(?=\p{ExtPict})`, // Emoji of several parts.
+  String.raw`(?<=${WORD})[\u034f\u180e\u200b-\u200d\u2060\u{1bca0}-\u{1bca3}](?=${WORD})`, // Inside a word of a script.
+  String.raw`(?<=${WORD})[\u200c\u200d]`, // The shape of its last letter.
+  String.raw`(?<=\p{L})[\u00ad\u200c](?=\p{L})`, // Where a word may be divided, or two letters must not join.
+  String.raw`(?<=[^\s\p{DI}]\p{VS}?)[\u061c\u200e\u200f]`, // The direction of a sign, behind it.
+  String.raw`\u115f(?=[\u1160-\u11a7])|(?<=[\u1100-\u115f])\u1160`, // An old Hangul syllable without one of its parts.
+].join("|");
+/** Controls, line ends, what has no picture by its nature, and notes between lines: all that misleads. */
+const UNSEEN = String.raw`(?!\t)[\p{Cc}\p{Cs}\p{Co}\p{Zl}\p{Zp}\p{DI}\p{NChar}\ufff9-\ufffc\u{1d159}]`;
+const NEEDED_OR_UNSEEN = new RegExp(`(${NEEDED})|${UNSEEN}`, "gu");
+
 /**
- * Clients' text with what cannot be seen made visible. Relay modes pass content verbatim, so escape
- * sequences and direction overrides may come this far; as text they do nothing but mislead the reader.
+ * Clients' text with what cannot be seen shown by its name, `^[` or `<U+202E>`. Relay modes pass content verbatim,
+ * so escape sequences and direction overrides may come this far; as text they do nothing but mislead the reader.
  * @param {string} text
  */
 export function plain(text) {
-  return text
-    .replace(/[\u0000-\u0008\u000a-\u001f]/g, (found) => String.fromCharCode(0x2400 + found.charCodeAt(0)))
-    .replace(/[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]|\p{Surrogate}|[\u{e0000}-\u{e007f}]/gu, "\ufffd");
+  if (ASCII.test(text)) return text;
+  return text.replace(NEEDED_OR_UNSEEN, (found, needed) => needed ?? nameOf(/** @type {number} */ (found.codePointAt(0))));
+}
+
+/** A character as `^M` where a keyboard has it so, else as `<U+009B>`. @param {number} code */
+function nameOf(code) {
+  if (code < 0x20 || code === 0x7f) return `^${String.fromCharCode(code ^ 0x40)}`;
+  return `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
 }

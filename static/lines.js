@@ -13,6 +13,19 @@ export class Lines {
     /** @type {HTMLElement[]} */ this.waiting = [];
     this.skipped = 0;
     this.drawing = false;
+    /** How high the log was when it was looked at last. */ this.height = log.clientHeight;
+    // The field below it grows with what is typed, and would cover the end.
+    new ResizeObserver(() => this.drawn(this.isAtEnd())).observe(log);
+  }
+
+  isAtEnd() {
+    return this.log.scrollHeight - this.log.scrollTop - this.height < 8;
+  }
+
+  /** A reader who scrolled up stays there. @param {boolean} atEnd */
+  drawn(atEnd) {
+    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+    this.height = this.log.clientHeight;
   }
 
   /** @param {string} text a line as it came */
@@ -27,9 +40,10 @@ export class Lines {
 
   /** @param {string} text @param {string} className */
   putText(text, className) {
-    const shown = plain(text.slice(0, LINE_CHARACTERS));
-    const more = text.length - LINE_CHARACTERS;
-    const line = make("p", className, more > 0 ? `${shown}… (${number(more)} more)` : shown);
+    // Half a character at the cut would be shown as one that is broken.
+    const kept = text.length > LINE_CHARACTERS ? text.slice(0, LINE_CHARACTERS).replace(/[\ud800-\udbff]$/, "") : text;
+    const more = text.length - kept.length;
+    const line = make("p", className, more ? `${plain(kept)}… (${number(more)} more)` : plain(kept));
     line.dir = "auto";
     this.put(line);
   }
@@ -54,13 +68,12 @@ export class Lines {
   draw() {
     this.drawing = false;
     const { log } = this;
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
+    const atEnd = this.isAtEnd();
     if (this.skipped) this.waiting.unshift(make("p", "note", `${number(this.skipped)} lines not shown`));
     this.skipped = 0;
     log.append(...this.waiting);
     this.waiting = [];
     while (log.childElementCount > KEPT) log.firstElementChild?.remove();
-    // A reader who scrolled up stays there.
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    this.drawn(atEnd);
   }
 }

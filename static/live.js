@@ -77,9 +77,8 @@ export class Live {
     this.retryAt = 0;
     this.updated = false;
     this.heardAt = seconds();
-    const url = new URL("/live", location.href);
+    const url = new URL("live", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.hash = "";
     const socket = new WebSocket(url);
     this.socket = socket;
     socket.addEventListener("open", () => this.send());

@@ -28,6 +28,7 @@ export class Table {
     this.fresh = true;
     this.askedAt = -ANSWER_MS;
     this.own = "";
+    this.hasChat = false;
     /** @type {ClientsPage | null} */ this.newest = null;
     this.watch();
   }
@@ -71,9 +72,10 @@ export class Table {
     this.askedAt = this.newest ? performance.now() : -ANSWER_MS; // Nothing is under way before the first.
   }
 
-  /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours */
-  update(page, own) {
+  /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours @param {boolean} hasChat */
+  update(page, own, hasChat) {
     this.own = own;
+    this.hasChat = hasChat;
     if (!page) return;
     this.newest = page;
     this.show();
@@ -103,7 +105,7 @@ export class Table {
     setAttribute(this.table, "aria-rowcount", String(page.matched + 1));
     this.table.classList.toggle("none", !page.clients.length);
     this.empty.hidden = page.clients.length > 0;
-    setText(this.empty, whyEmpty(page));
+    setText(this.empty, whyEmpty(page, this.hasChat));
   }
 
   /** @param {string} sort @param {string} order */
@@ -121,8 +123,8 @@ function places(count) {
   return count === 1 ? "1 place" : `${number(count)} places`;
 }
 
-/** @param {ClientsPage} page */
-function whyEmpty(page) {
-  if (!page.total) return "No client is connected. telnet to the address above, or connect the chat.";
+/** @param {ClientsPage} page @param {boolean} hasChat */
+function whyEmpty(page, hasChat) {
+  if (!page.total) return `No client is connected. telnet to the address above${hasChat ? ", or connect the chat" : ""}.`;
   return page.matched ? "This page is behind the last row." : `None of the ${number(page.total)} fits the filter.`;
 }

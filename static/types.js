@@ -15,6 +15,7 @@ export const PROTOCOL = 1;
  * @property {string} version
  * @property {string} files the version of all files that the page is made of
  * @property {number} ws_port 0: there is none
+ * @property {string} ws_url where browsers reach that port through a proxy (--public-ws); "": at the page's own host
  * @property {Series & {interval_s: number, taken_s: number}} series up to the publication of `taken_s`, 0 before any
  *
  * @typedef {object} ClientRow
@@ -53,7 +54,6 @@ export const PROTOCOL = 1;
  * @property {number} age_s
  * @property {number | null} lateness_ms
  * @property {number} unsent_bytes
- * @property {number} unsent_outbox_bytes
  *
  * @typedef {object} Rates
  * @property {number} lines_in

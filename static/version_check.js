@@ -10,10 +10,11 @@ const RESTARTED_KEY = "hubbub.restarted";
  * @param {boolean} restarted whether it is another hub than a moment ago
  */
 export function reloadIfOutdated(hello, restarted) {
-  const { version, files, wsPort } = document.documentElement.dataset;
+  const { version, files, wsPort, wsUrl } = document.documentElement.dataset;
   const same = hello.protocol === PROTOCOL && hello.version === version && hello.files === files;
-  // The port stands in the page's Content-Security-Policy: a page made for another one cannot connect.
-  if ((same && String(hello.ws_port) === wsPort) || !firstTimeFor(hello.boot)) return;
+  // Both stand in the page's Content-Security-Policy: a page made for others cannot connect.
+  const reaches = String(hello.ws_port) === wsPort && hello.ws_url === wsUrl;
+  if ((same && reaches) || !firstTimeFor(hello.boot)) return;
   if (restarted) sessionStorage.setItem(RESTARTED_KEY, String(Date.now()));
   location.reload();
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.e2e.programs import require
 from tests.page.support import FLAGS, Served, Tab, open_tab, serving
@@ -11,13 +11,18 @@ from tests.support import HubProcess
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium. It ends with this package: other tests run event loops of their own."""
-    path = require("chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
-        yield chromium
-        chromium.close()
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers. It ends with this package: other tests run event loops of their own."""
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Debian's Chromium."""
+    chromium = playwright.chromium.launch(executable_path=require("chromium"), args=list(FLAGS))
+    yield chromium
+    chromium.close()
 
 
 @pytest.fixture

@@ -123,9 +123,9 @@ class Served(support.Served):
 
 
 @contextmanager
-def serving(port: int = 0, **published: Any) -> Iterator[Served]:
+def serving(port: int = 0, public_ws: str = "", **published: Any) -> Iterator[Served]:
     """One that has published once."""
-    served = Served(port)
+    served = Served(port, public_ws)
     served.publish(**published)
     with served:
         yield served

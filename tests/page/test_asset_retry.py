@@ -33,7 +33,10 @@ def break_loading(page: Page, name: str, times: int) -> Callable[[], int]:
 
 
 @pytest.mark.promise("page-reconnect")
-@pytest.mark.parametrize(("name", "times"), [("rows.js", 2), ("app.js", 1), ("live.css", 1), ("theme.js", 1)])
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("rows.js", 2), *((name, 1) for name in ("app.js", "theme.js", "live.css", "hubbub.css"))],
+)
 def test_a_page_with_a_file_missing_loads_itself_anew(
     browser: Browser, hub: HubProcess, name: str, times: int
 ) -> None:
@@ -70,28 +73,37 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.promise("page-reconnect")
 @pytest.mark.parametrize(
-    ("changed", "ws_port"), [("static/rows.js", 9001), ("templates/page.html", 9001), ("", 9002), ("", 9001)]
+    ("changed", "ws_port", "public_ws"),
+    [
+        ("static/rows.js", 9001, ""),
+        ("templates/page.html", 9001, ""),
+        ("", 9002, ""),
+        ("", 9001, "wss://hub.example/ws"),
+        ("", 9001, ""),
+    ],
 )
 def test_a_hub_with_other_files_or_port_reloads_an_equal_one_not(
-    browser: Browser, files: Path, changed: str, ws_port: int
+    browser: Browser, files: Path, changed: str, ws_port: int, public_ws: str
 ) -> None:
     with open_tab(browser, expected=HUB_IS_GONE) as tab, reserved_port() as port:
         with serving(port, ws_listeners=("127.0.0.1:9001",)) as served:
             tab.open(served.url)
             tab.page.evaluate("window.before = true")
+            tab["#chat-line"].fill("typed")
         tab.wait_for_pill("reconnecting")
         if changed:
             with (files / changed).open("a") as file:
                 file.write("\n")
-        with serving(port, ws_listeners=(f"127.0.0.1:{ws_port}",)):
+        with serving(port, public_ws, ws_listeners=(f"127.0.0.1:{ws_port}",)):
             expect(tab["#notice"]).to_contain_text("The hub restarted at", timeout=PATIENCE_MS)
             gone = "window.before === undefined"
-            if changed or ws_port == 9002:
+            if changed or public_ws or ws_port == 9002:
                 until(lambda: is_true(tab, gone))
                 until(lambda: is_true(tab, f"document.documentElement.dataset.wsPort === '{ws_port}'"))
                 expect(tab["#notice"]).to_contain_text("The hub restarted at", timeout=PATIENCE_MS)
             else:
                 assert not is_true(tab, gone)
+            expect(tab["#chat-line"]).to_have_value("typed")
 
 
 @pytest.mark.promise("page-reconnect")
@@ -99,7 +111,7 @@ def test_an_outdated_page_reloads_once_for_each_start_of_the_hub(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a cache that keeps an old page: whatever is loaded, it is not of the hub's files."""
-    monkeypatch.setattr("web.app.Live", lambda gateway, files: Live(gateway, f"not {files}"))
+    monkeypatch.setattr("web.app.Live", lambda gateway, files, url: Live(gateway, f"not {files}", url))
     with open_tab(browser, expected=HUB_IS_GONE) as tab, reserved_port() as port:
         loads: list[str] = []
         tab.page.on("domcontentloaded", lambda page: loads.append(page.url))
@@ -120,18 +132,21 @@ def see_an_update(tab: Tab, served: Served) -> None:
     expect(tab.figure("open")).to_have_text("42", timeout=PATIENCE_MS)
 
 
-NOBODY_ANSWERS = """
+NO_ANSWER = """
     window.looks = 0;
     window.fetched = window.fetch;
-    window.fetch = () => { looks += 1; return Promise.reject(new TypeError("nobody answers")); };
+    window.fetch = () => { looks += 1; return NONE; };
 """
+NONE = ["Promise.reject(new TypeError('nobody'))", "Promise.resolve(new Response('', { status: 502 }))"]
+"""Nobody there, and a proxy before nobody."""
 
 
 @pytest.mark.promise("page-reconnect")
-def test_a_reload_comes_two_seconds_later_if_there_is_an_answer(browser: Browser) -> None:
-    with serving() as served, open_tab(browser) as tab:
+@pytest.mark.parametrize("none", NONE)
+def test_a_reload_comes_two_seconds_later_if_there_is_an_answer(browser: Browser, none: str) -> None:
+    with serving(ws_listeners=("127.0.0.1:9001",)) as served, open_tab(browser) as tab:
         asked = break_loading(tab.page, "rows.js", times=1)
-        tab.page.add_init_script(NOBODY_ANSWERS)
+        tab.page.add_init_script(NO_ANSWER.replace("NONE", none))
         tab.page.clock.install(time=0)
         tab.page.clock.pause_at(1000)
         tab.page.goto(served.url, wait_until="commit")
@@ -142,9 +157,11 @@ def test_a_reload_comes_two_seconds_later_if_there_is_an_answer(browser: Browser
             looks.append(tab.page.evaluate("looks"))
         assert looks == [0, 1, 1, 2]
         assert asked() == 1, "while nobody answers it stays what it is"
+        tab["#chat-line"].fill("typed")
         tab.page.evaluate("window.fetch = window.fetched")
         tab.page.clock.run_for(2000)
         until(lambda: is_true(tab, "true") and asked() == 2)
+        expect(tab["#chat-line"]).to_have_value("typed", timeout=PATIENCE_MS)
         tab.errors.clear()
 
 

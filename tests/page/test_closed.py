@@ -7,6 +7,7 @@ from hub.close_reasons import CloseReason
 from tests.page.support import PATIENCE_MS, Tab, serving
 from tests.support import HubProcess, closing
 from tests.unit.web.support import make_closed
+from web.history import NOT_EVICTED
 
 pytestmark = pytest.mark.browser
 
@@ -31,7 +32,7 @@ def test_an_evicted_client_leaves_the_table_for_the_closed_list(tab: Tab) -> Non
         expect(tab["#closed li"]).to_have_count(1)
         expect(tab["#closed li strong"]).to_have_text("line too long")
         expect(tab.figure("evicted")).to_have_text("1")
-        expect(tab["#kept"]).to_have_text("2 kept")
+        expect(tab["#kept"]).to_have_text("1 of 2 kept")
 
 
 def test_an_idle_client_is_shown_with_how_late_that_was(tab: Tab) -> None:
@@ -52,9 +53,9 @@ def test_the_closed_list_remembers_two_hundred_and_shows_forty(tab: Tab) -> None
                 const list = new ClosedList();
                 const listed = () => [...list.list.children].map((item) => Number(item.dataset.id));
                 const ended = { closed_wall_s: 0, age_s: 1, lateness_ms: null, unsent_bytes: 0,
-                    unsent_outbox_bytes: 0, peer: "p", nick: "n", room: "r", transport: "t", detail: "" };
+                    peer: "p", nick: "n", room: "r", transport: "t", detail: "" };
                 let id = 0;
-                const end = (reason) => list.update({ kept: 1, closed: [{ ...ended, id: ++id, reason }] });
+                const end = (reason) => list.update({ kept: 1, closed: [{ ...ended, id: ++id, reason }] }, 0);
                 const only = (evicted) => {
                     list.evictedOnly.checked = evicted;
                     list.evictedOnly.dispatchEvent(new Event("change"));
@@ -76,7 +77,9 @@ def test_a_closed_client_is_shown_with_unsent_bytes_and_lateness(tab: Tab) -> No
     with serving() as served:
         served.hub.closed = [
             make_closed(2, reason="peer_reset", lateness_ms=None),
-            make_closed(1, reason="slow_consumer", unsent_bytes=2048, unsent_outbox_bytes=1024),
+            make_closed(
+                1, reason="slow_consumer", unsent_bytes=3072, unsent_own_bytes=9, unsent_outbox_bytes=1024
+            ),
         ]
         tab.open(served.url)
         evicted, left = tab['#closed li[data-id="1"]'], tab['#closed li[data-id="2"]']
@@ -91,13 +94,21 @@ def test_a_closed_client_is_shown_with_unsent_bytes_and_lateness(tab: Tab) -> No
 def test_page_and_server_agree_on_what_is_an_eviction(tab: Tab) -> None:
     with serving() as served:
         tab.open(served.url)
-        others = tab.page.evaluate(
+        evictions = tab.page.evaluate(
             """async every => {
                 const { isEviction } = await import("/static/close_reasons.js");
-                return every.filter((reason) => !isEviction(reason));
+                return every.filter(isEviction);
             }""",
             [reason.value for reason in CloseReason],
         )
-        assert set(others) == {
-            "peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown",
-        }  # fmt: skip
+        assert set(evictions) == set(CloseReason) - NOT_EVICTED
+
+
+@pytest.mark.promise("page-shows")
+def test_the_list_says_how_many_it_leaves_out(tab: Tab) -> None:
+    """The totals count a close once it is decided, the list once it is done; twenty are told at a time."""
+    with serving() as served:
+        served.hub.closed = [make_closed(number) for number in range(50, 0, -1)]
+        served.publish(lingering=1, closed={"idle": 51})
+        tab.open(served.url)
+        expect(tab["#kept"]).to_have_text("20 of 50 kept, 1 lingering", timeout=PATIENCE_MS)

@@ -23,13 +23,13 @@ PAYLOADS = [
     "x" * 300,
 ]
 MISLEADING = {
-    "\x1b]0;owned\x07": "\u241b]0;owned\u2407",
-    "\u202egpj.exe": "\ufffdgpj.exe",
-    "a\u2066b\u2069c": "a\ufffdb\ufffdc",
-    "line\u2028end": "line\ufffdend",
-    "tag\U000e0041": "tag\ufffd",
+    "\x1b]0;owned\x07": "^[]0;owned^G",
+    "\u202egpj.exe": "<U+202E>gpj.exe",
+    "a\u2066b\u2069c": "a<U+2066>b<U+2069>c",
+    "line\u2028end": "line<U+2028>end",
+    "tag\U000e0041": "tag<U+E0041>",
 }
-"""What cannot be seen, or turns what stands beside it, is made visible."""
+"""What cannot be seen, or turns what stands beside it, is shown by its name."""
 
 
 def assert_nothing_ran(tab: Tab) -> None:

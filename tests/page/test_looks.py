@@ -1,13 +1,16 @@
 """For everybody: axe-core in light and dark, wide and narrow; themes; nothing sideways."""
 
+import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from tests.page.support import NARROW, WIDE, Served, Tab, open_tab
+from hub.close_reasons import CloseReason
+from tests.page.support import NARROW, PATIENCE_MS, WIDE, Served, Tab, open_tab, serving
 from tests.support import HubProcess, closing, until
+from tests.unit.web.support import make_closed, make_row
 
 pytestmark = pytest.mark.browser
 
@@ -100,3 +103,31 @@ def test_without_scripts_the_page_points_to_the_json(browser: Browser, served: S
         tab.page.goto(served.url)
         expect(tab["noscript a"]).to_have_count(4)
         assert "needs JavaScript" in (tab["noscript p"].text_content() or "")
+
+
+CUT = """() => [...document.querySelectorAll("main, main *")].filter((element) => {
+    const { overflowX, overflowY } = getComputedStyle(element);
+    const cuts = [overflowX, overflowY].some((value) => value === "auto" || value === "scroll");
+    return cuts && (element.scrollHeight > element.clientHeight || element.scrollWidth > element.clientWidth);
+}).map((element) => element.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.promise("page-print")
+@pytest.mark.parametrize("size", SIZES)
+def test_on_paper_every_row_is_there(browser: Browser, size: tuple[int, int]) -> None:
+    with serving() as served, open_tab(browser, size=size) as tab:
+        served.hub.rows = [make_row(number) for number in range(1, 101)]
+        served.hub.closed = [make_closed(number) for number in range(20, 0, -1)]
+        served.publish(closed=dict.fromkeys(map(str, CloseReason), 1))
+        tab.open(f"{served.url}#limit=100")
+        tab.wait_for_column("id", [str(number) for number in range(1, 101)])
+        expect(tab["#closed li"]).to_have_count(20, timeout=PATIENCE_MS)
+        assert tab.page.evaluate(CUT) != []
+        tab.page.emulate_media(media="print")
+        tab.page.set_viewport_size({"width": 1047, "height": 718})
+        assert tab.page.evaluate(CUT) == []
+        last = tab.row(100).bounding_box()
+        below = tab["section.closed"].bounding_box()
+        assert last and below and last["y"] + last["height"] <= below["y"]
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert len(re.findall(rb"/Type\s*/Page\b", tab.page.pdf(prefer_css_page_size=True))) > 2

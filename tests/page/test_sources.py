@@ -18,6 +18,7 @@ MAKES_MARKUP = re.compile(
     r"|new Function|srcdoc"
 )
 ELSEWHERE = re.compile(r"""["'(]\s*(https?:)?//""")
+FROM_THE_ROOT = re.compile(r"""(?:href|src|action)=["']/|url\(["']?/|["'`]/(?:api|static|live|readyz)\b""")
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", re.IGNORECASE)
 UNESCAPED = re.compile(r"\|\s*safe|autoescape")
 RULES = [
@@ -27,10 +28,15 @@ RULES = [
         [*SCRIPTS, *STYLES, *TEMPLATES],
         ['src="https://cdn.x/x.js"', "url(//cdn.x/x)", "'http://x'"],
     ),
+    (
+        FROM_THE_ROOT,
+        [*SCRIPTS, *STYLES, *TEMPLATES],
+        ['<a href="/api/rooms">', "url(/static/x)", "fetch('/live')"],
+    ),
     (INLINE, TEMPLATES, ["<script>x</script>", "<p style='x'>", "<style>", "<img src=x onerror=y>"]),
     (UNESCAPED, TEMPLATES, ["{{ nick | safe }}", "{% autoescape false %}"]),
 ]
-"""What no file may hold, the files, and samples that do."""
+"""What no file may hold, the files, and samples that do. An address from the root is wrong below a path."""
 
 
 @pytest.mark.parametrize(("rule", "path"), [(rule, path) for rule, paths, _ in RULES for path in paths])
