@@ -1,7 +1,6 @@
 """The application's assembly: routes, templates, static files, each read and compiled once at start."""
 
 import hashlib
-import mimetypes
 from pathlib import Path
 
 import jinja2
@@ -13,17 +12,21 @@ from web import guard, handlers
 from web.hub_gateway import HUB_GATEWAY, HubGateway
 from web.live import LIVE, Live, live
 
+CONTENT_TYPES = {".css": "text/css", ".js": "text/javascript"}
+"""For each kind of file in static: what the machine's own table says could stop the page."""
+
 
 def build_app(settings: Settings, gateway: HubGateway) -> web.Application:
     """An application that serves this gateway; raises OSError or jinja2.TemplateError over its own files."""
     app = web.Application(middlewares=[guard.check_request, handlers.errors_as_json])
     app.on_response_prepare.append(guard.add_security_headers)
     app[guard.HOSTS] = Hosts(settings.web_host, settings.allowed_hosts)
+    app[guard.PUBLIC_WS] = settings.public_ws
     app[HUB_GATEWAY] = gateway
     app[handlers.ASSETS] = read_assets(find_files("static"))
     files = files_version(app[handlers.ASSETS], find_files("templates"))
     app[handlers.PAGE] = templates(app[handlers.ASSETS], files).get_template("page.html")
-    app[LIVE] = Live(gateway, files)
+    app[LIVE] = Live(gateway, files, settings.public_ws)
     app.on_startup.append(app[LIVE].start)
     app.on_shutdown.append(app[LIVE].stop)
     app.add_routes(routes())
@@ -49,12 +52,8 @@ def routes() -> list[web.RouteDef]:
 
 
 def find_files(name: str) -> Path:
-    """`static` or `templates`: beside this file in an installed wheel, one floor up in a checkout."""
-    package = Path(__file__).resolve().parent
-    for directory in (package / name, package.parent / name):
-        if directory.is_dir():
-            return directory
-    raise FileNotFoundError(f"the directory {name} is missing from {package} and {package.parent}")
+    """`static` or `templates`, beside the package web: in a checkout and in the wheel's `_app`."""
+    return Path(__file__).absolute().parent.parent / name
 
 
 def read_assets(directory: Path) -> handlers.Assets:
@@ -64,7 +63,7 @@ def read_assets(directory: Path) -> handlers.Assets:
 
 def read_asset(path: Path) -> handlers.Asset:
     """A static file, with the version that its bytes give it."""
-    content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    content_type = CONTENT_TYPES.get(path.suffix, "application/octet-stream")
     body = path.read_bytes()
     return handlers.Asset(content_type, body, hashlib.sha256(body).hexdigest()[:16])
 
@@ -92,5 +91,5 @@ def templates(assets: handlers.Assets, files: str = "") -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["files"] = files
-    environment.globals["asset"] = lambda name: f"/static/{name}?v={assets[name].version}"
+    environment.globals["asset"] = lambda name: f"static/{name}?v={assets[name].version}"
     return environment

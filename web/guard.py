@@ -5,12 +5,16 @@ browser, because of DNS rebinding: a foreign site gives its own name the address
 scripts may read our answers as same-origin. Such a GET carries no Origin, nothing in it is wrong except
 the name in Host, so the name in Host is what is checked, on every request (hub/config/allowed_hosts.py).
 
+Only /livez and /readyz answer whatever the Host: an orchestrator asks by address, or in HTTP/1.0 without one.
+What they tell a foreign name is whether the hub lives, and nothing that its clients do.
+
 Refusals are 421 Misdirected Request (RFC 9110, 15.5.20). A request that aiohttp's parser rejects never
 becomes a request: two Host lines, or none in HTTP/1.1, are its 400, as RFC 9112, 3.2 demands.
 `HttpConnection` replaces those answers, too, by ours.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -22,6 +26,8 @@ from web.hub_gateway import HUB_GATEWAY
 from web.schema import problem
 
 METHODS = ("GET", "HEAD")
+PROBES = ("/livez", "/readyz")
+HOST_IN_POLICY = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?", re.ASCII | re.IGNORECASE)
 KEEPALIVE_S = 60.0
 LINGER_S = 1.0
 
@@ -45,12 +51,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 HOSTS = web.AppKey("hosts", Hosts)
+PUBLIC_WS = web.AppKey("public_ws", str)
+"""Where browsers find the hub's WebSocket port behind a proxy; empty: at the page's own host."""
 
 
 @web.middleware
 async def check_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse foreign names (421), then methods that could change something (405)."""
-    if not names_us(request):
+    if not (names_us(request) or is_probe(request)):
         return problem(421, "this name is not served here; --allowed-host adds names to localhost")
     if request.method not in METHODS:
         return problem(405, f"allowed are {' and '.join(METHODS)}", {"Allow": ", ".join(METHODS)})
@@ -69,6 +77,12 @@ def names_us(request: web.Request) -> bool:
         return False
     hosts, port = request.app[HOSTS], arrived_at[1]
     return hosts.allow(named[0], port) and (not in_target or hosts.allow(in_target, port))
+
+
+def is_probe(request: web.Request) -> bool:
+    """Whether the router took this for a question after the hub's health, however the target is written."""
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical in PROBES
 
 
 def is_from_own_page(request: web.Request) -> bool:
@@ -92,15 +106,26 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
 def chat_source(request: web.Request) -> str:
     """What the policy has to add so that the page may connect to the hub's own WebSocket port.
 
-    That port is another origin. Its host is the one in Host, which the guard has compared whole: nothing
-    of a name that is not ours gets into a header. The grammar of sources has no IPv6 address (CSP 3,
-    2.3.1), so for one of those only the scheme is left to name.
+    That port is another origin: the one of --public-ws, or the host in Host, which the guard has compared
+    whole, so that nothing of a name that is not ours gets into a header. Whether the browser came by https is
+    known to the proxy in front alone, so both schemes are named; a page by https can use only the second.
     """
-    port = request.app[HUB_GATEWAY].ws_port
+    port, public = request.app[HUB_GATEWAY].ws_port, request.app[PUBLIC_WS]
     if not port or not names_us(request):
         return ""
-    name = split_port(request.headers["Host"])[0]
-    return " ws:" if name.startswith("[") else f" ws://{name}:{port}"
+    if public:
+        scheme, _, rest = public.partition("://")
+        return source(scheme, rest.partition("/")[0])
+    host = f"{split_port(request.headers['Host'])[0]}:{port}"
+    return source("ws", host) + source("wss", host)
+
+
+def source(scheme: str, host: str) -> str:
+    """A source of the policy. Its grammar has letters, digits, hyphens and dots between them (CSP 3, 2.3.1).
+
+    For any other host, such as an IPv6 address, only the scheme is left to name.
+    """
+    return f" {scheme}://{host}" if HOST_IN_POLICY.fullmatch(host) else f" {scheme}:"
 
 
 async def expect_nothing(_request: web.Request) -> None:
@@ -114,7 +139,14 @@ class HttpConnection(web.RequestHandler):
     """aiohttp's HTTP connection, with a limit on how many, and plain answers to what is no HTTP."""
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, most: int) -> None:
-        super().__init__(server, loop=loop, keepalive_timeout=KEEPALIVE_S, lingering_time=LINGER_S)
+        # No body is ever read; to decode one while throwing it away would only bring faults of the sender's.
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
         self._server = server
         self._most = most
 

@@ -7,7 +7,7 @@ import jinja2
 from aiohttp import web
 
 from hub import __version__
-from web.guard import Handler
+from web.guard import PUBLIC_WS, Handler, names_us
 from web.hub_gateway import HUB_GATEWAY, HubGateway, HubSilent
 from web.schema import (
     BadValue,
@@ -93,11 +93,17 @@ async def rooms(request: web.Request) -> web.Response:
 
 
 async def livez(request: web.Request) -> web.Response:
-    """GET /livez: 200 while the hub's loop turns, else 503; how many turns, as published `age_s` ago."""
+    """GET /livez: 200 while the hub's loop turns, else 503; how many turns, as published `age_s` ago.
+
+    A foreign name may be another site's, which is not told how busy the hub is.
+    """
     read_parameters(request.query)
     gateway = request.app[HUB_GATEWAY]
-    alive, turns = is_alive(gateway), gateway.latest.turns if gateway.latest else 0
-    return json_response({"alive": alive, "turns": turns, "age_s": gateway.age_s}, 200 if alive else 503)
+    alive = is_alive(gateway)
+    told: dict[str, object] = {"alive": alive, "age_s": gateway.age_s}
+    if names_us(request):
+        told["turns"] = gateway.latest.turns if gateway.latest else 0
+    return json_response(told, 200 if alive else 503)
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -117,7 +123,8 @@ def is_alive(gateway: HubGateway) -> bool:
 async def page(request: web.Request) -> web.Response:
     """GET /: the shell of the live page. The shell holds no figures, so the hub may do what it will."""
     app = request.app
-    text = app[PAGE].render(version=__version__, ws_port=app[HUB_GATEWAY].ws_port)
+    ports = {"ws_port": app[HUB_GATEWAY].ws_port, "ws_url": app[PUBLIC_WS]}
+    text = app[PAGE].render(version=__version__, **ports)
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 

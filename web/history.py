@@ -8,6 +8,7 @@ always, and a page that is opened sees the past.
 from collections import deque
 from collections.abc import Mapping
 
+from hub.close_reasons import CloseReason
 from hub.control.snapshots import EventCounts, Record, Summary
 
 INTERVAL_S = 1.0
@@ -15,9 +16,12 @@ POINTS_MAX = 300
 SHORTEST_S = 0.5
 """Publications that come out of turn, at a drain, are no interval of their own."""
 
-NOT_EVICTED = frozenset({"peer_closed", "peer_reset", "peer_timeout", "io_error", "quit", "server_shutdown"})
-"""Close reasons that the hub did not choose; all the others are evictions."""
-
+NOT_EVICTED = frozenset(
+    str(reason)
+    for reason in CloseReason
+    if reason.by_peer or reason.refuses or reason in (CloseReason.QUIT, CloseReason.SERVER_SHUTDOWN)
+)
+"""All other close reasons are evictions: the hub chose to end a client that was in."""
 
 RATES = ("lines_in", "lines_out", "bytes_in", "bytes_out", "turns", "busy")
 COLUMNS = (*RATES, "open", "turn_p99_ms", "evicted")
@@ -108,5 +112,5 @@ def rates_between(before: Summary, after: Summary) -> Rates:
 
 
 def evictions(closed: Mapping[str, int]) -> int:
-    """How many of these closes were the hub's choice."""
+    """How many of these closes were evictions."""
     return sum(count for reason, count in closed.items() if reason not in NOT_EVICTED)

@@ -48,7 +48,7 @@ class HubGateway:
         self._wake: Callable[[], object] | None = None
         self._woken = False
         self._unanswered = 0
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[str] | None = None
         self._runs: list[Run] = []
         self._runs_taken_s = -math.inf
 
@@ -93,13 +93,15 @@ class HubGateway:
         """The rows of all open clients in the hub's order, split into runs; raises HubSilent.
 
         All callers that ask while a question is under way share its answer, and rows taken less than
-        ROWS_FRESH_S ago are served again: ten open pages cost the hub what one does.
+        ROWS_FRESH_S ago are served again: ten open pages cost the hub what one does. Rows from before the
+        newest totals are not, since both are shown side by side.
         """
         if self._asking is None or self._asking.done():
-            if self._clock() - self._runs_taken_s < ROWS_FRESH_S:
+            if self._clock() - self._runs_taken_s < ROWS_FRESH_S and self._runs_taken_s >= self._published[1]:
                 return list(self._runs)
             self._asking = asyncio.create_task(self._renew_rows())
-        await asyncio.shield(self._asking)
+        if trouble := await asyncio.shield(self._asking):
+            raise HubSilent(trouble)
         return list(self._runs)
 
     async def client(self, client_id: int) -> ClientRow | None:
@@ -114,12 +116,17 @@ class HubGateway:
         """A window on the rooms, largest first, and how many there are; raises HubSilent."""
         return await self._ask(partial(WantRooms, offset, limit))
 
-    async def _renew_rows(self) -> None:
-        rows = await self._ask(WantRows)
+    async def _renew_rows(self) -> str:
+        """Ask for the rows; what came in the way, or "". An error would be reported where all askers left."""
+        try:
+            rows = await self._ask(WantRows)
+        except HubSilent as silent:
+            return str(silent)
         stale, self._runs = self._runs, into_runs(rows)
         self._runs_taken_s = self._clock()
         while stale:
             stale.pop()  # A run at a time: Python releases the GIL between two bytecodes, not within a call.
+        return ""
 
     async def _ask(self, question: Callable[[Callable[[Answer], None]], Command]) -> Answer:
         # A question counts until the hub replies, not until we give up: a stuck hub's mailbox must not grow.

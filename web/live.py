@@ -36,9 +36,10 @@ LATE_S: Final = 1.5
 class Live:
     """The sessions and what they share."""
 
-    def __init__(self, gateway: HubGateway, files: str) -> None:
+    def __init__(self, gateway: HubGateway, files: str, public_ws: str) -> None:
         self._gateway = gateway
         self._files = files
+        self._public_ws = public_ws
         self._history = History()
         self._snapshots = SnapshotCache(gateway, self._history)
         self._boot = secrets.token_hex(8)
@@ -50,8 +51,9 @@ class Live:
         self._gateway.on_publish(self._published)
 
     async def stop(self, _app: web.Application) -> None:
-        """Close every session."""
+        """Close every session, each after a last update: how the hub ended."""
         self._stop_timer()
+        self._snapshots.beat()
         for session in self._sessions:
             session.close()
 
@@ -104,6 +106,7 @@ class Live:
             "version": __version__,
             "files": self._files,
             "ws_port": self._gateway.ws_port,
+            "ws_url": self._public_ws,
             "series": self._history.series(),
         }
         return msgspec.json.encode(hello)

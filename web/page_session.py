@@ -30,6 +30,8 @@ LINGER_S: Final = 2.0
 """How long a close frame and the answer to it may take."""
 LEAVE_S: Final = 0.1
 """The same when the page stops; aiohttp reads no answer any more then."""
+LAST_S: Final = 0.2
+"""How long the last update may take, from question to kernel."""
 ERROR_CHARACTERS: Final = 300
 SEND_BUFFER_BYTES: Final = 64 * 1024
 """In the kernel, which books twice that; its default would take minutes of updates for a page that sleeps."""
@@ -69,10 +71,11 @@ class PageSession:
         self._wake.set()
 
     def close(self) -> None:
-        """Say that the server goes away, and close, whatever is being waited for."""
+        """Send a last update, say that the server goes away, and close, whatever is being waited for."""
         self._leaving = True
+        self.nudge()
         if self._writing is not None:
-            self._writing.cancel()
+            asyncio.get_running_loop().call_later(LAST_S, self._writing.cancel)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve until either side closes. Raises HTTPBadRequest for what is no WebSocket handshake."""
@@ -87,14 +90,13 @@ class PageSession:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
         self._writing = writing
-        if self._leaving:
-            writing.cancel()
         try:
             ended, _ = await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             await self._close(code_of(request, ended.pop()), reading)
         finally:
             await end(reading, writing)
-            transport.abort()  # The browser does not take what is still unsent.
+            if transport.get_extra_info("socket").fileno() >= 0:  # On a closed one asyncio's abort() fails.
+                transport.abort()  # The browser does not take what is still unsent.
         return self._ws
 
     async def _close(self, code: int, reading: asyncio.Task[int]) -> None:
@@ -150,11 +152,13 @@ class PageSession:
         """Send what is due; returns the code to close with."""
         try:
             await self._send(self._hello)
-            while True:
+            while not self._leaving:
                 await self._wait()
                 await self._send_small()
                 if self._due and asyncio.get_running_loop().time() >= self._updates_at_s:
                     await self._send_update()
+            await self._send_update()
+            return WSCloseCode.GOING_AWAY
         except TimeoutError:
             return WSCloseCode.TRY_AGAIN_LATER
         except ConnectionError:

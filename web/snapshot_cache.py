@@ -33,7 +33,7 @@ REST_MAX_S = 0.5
 
 CLOSED_FIELDS = (
     "id", "peer", "transport", "nick", "room", "reason", "detail", "closed_wall_s", "age_s", "lateness_ms",
-    "unsent_bytes", "unsent_outbox_bytes",
+    "unsent_bytes",
 )  # fmt: skip
 """What the live page shows of an entry of the close log."""
 

@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
-from tests.support import PATIENCE_S, HubProcess, until
+from tests.support import PATIENCE_S, HubProcess, bye, until
 
 HUB = ("203.0.113.1", "2001:db8:0:1::1")
 ADDRESSES = [f"203.0.113.{number}" for number in range(2, 10)]
 SITES = [(f"2001:db8:0:{site}::1", f"2001:db8:0:{site}::2") for site in (2, 3)]
 PLACES = 2
-REFUSAL = b"* bye reason=per_ip_limit limit=2\r\n"
+REFUSAL = bye("per_ip_limit", "limit=2", end="\r\n")
 
 
 def prepare() -> None:

@@ -1,11 +1,15 @@
 """WebSocket clients in the same loop, rooms and books as everybody else, on real sockets."""
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 
 from tests.support import HubProcess, Peer, ThreadHub, each_pair, until
 from tests.support_ws import Refused, WsPeer
+from tests.unit.protocol.support import masked
 
 MESSAGES = ["", "plain", "two\nlines\r\n", b"", b"\x00\xff\n", "x" * 70_000, b"y" * 70_000]
 
@@ -122,6 +126,26 @@ def test_only_our_own_page_is_let_in() -> None:
             browser.say("hi")
             assert browser.message() == "hi"
         assert hub.closed(4) == {"origin_refused": 3, "peer_closed": 1}
+
+
+@pytest.mark.promise("close-one-reason")
+@pytest.mark.parametrize("leave", [Peer.reset, Peer.close, Peer.half_close])
+def test_a_browser_that_leaves_its_handshake_is_no_fault(leave: Callable[[Peer], None]) -> None:
+    """ThreadHub finds the log without a fault, and the books balanced."""
+    with ThreadHub(mode="chat") as hub, ExitStack() as stack:
+        head = b"GET / HTTP/1.1\r\nHost: localhost:%d\r\nUpgrade: websocket\r\n" % hub.ws_port
+        head += b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        head += b"Sec-WebSocket-Version: 13\r\n\r\n"
+        sent = [head[:cut] for cut in (0, 1, 20, len(head) - 1, len(head))]
+        sent += [head + masked(Opcode.CLOSE, b"\x03\xe8"), head + b"\x81", head + b"\xff" * 9]
+        for data in sent:
+            peer = stack.enter_context(Peer(hub.ws_port))
+            peer.send(data)
+            leave(peer)
+        closed = hub.loop.hub.counters.closed
+        until(lambda: sum(closed.values()) == len(sent))
+        expected = {"silent", "peer_closed", "peer_reset", "protocol_error"}
+        assert {str(reason) for reason, count in closed.items() if count} <= expected
 
 
 def test_a_full_hub_says_so_in_http() -> None:

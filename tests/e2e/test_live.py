@@ -36,6 +36,29 @@ def test_a_browser_that_chats_finds_its_own_row_by_its_tag() -> None:
             assert [row["tag"] for row in update["clients"]["clients"]] == ["k3j9"]
 
 
+@pytest.mark.promise("page-shows")
+@pytest.mark.parametrize("flags", [(), ("--no-ws",)])
+def test_the_last_update_tells_how_every_client_ended(flags: tuple[str, ...]) -> None:
+    """Totals, list and rows are of the same moment: after the end."""
+    with HubProcess("--mode", "chat", *flags) as hub, LiveTab(hub.url) as tab:
+        assert tab.hello["ws_port"] == hub.ws_port
+        tab.send(limit=50)
+        peers = [hub.peer() for _ in range(15)]
+        for peer in peers:
+            peer.send(b"hello\n")
+        tab.until(lambda update: update["summary"]["clients"]["open"] == 15)
+        hub.process.terminate()
+        for peer in peers:
+            peer.rest()
+            peer.close()
+        last = tab.until(lambda update: update["summary"]["closed"].get("server_shutdown") == 15)
+        while last["summary"]["clients"]["open"] or last["summary"]["lingering"]:
+            last = tab.next()
+        assert (last["trouble"], last["clients"]["clients"], last["closed"]["kept"]) == ("", [], 15)
+        assert len(last["closed"]["closed"]) == 15
+        assert tab.close_code() == 1001
+
+
 def test_hostile_tabs_do_not_keep_the_hub_from_its_end() -> None:
     with HubProcess("--mode", "echo") as hub, hub.peer() as peer:
         tabs = [LiveTab(hub.url) for _ in range(20)]

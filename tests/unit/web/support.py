@@ -121,9 +121,11 @@ class Records(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[str] = []
+        self.levels: list[int] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
+        self.levels.append(record.levelno)
 
 
 class Clock:
@@ -139,11 +141,12 @@ class Clock:
 class Served:
     """The real page over a stand-in hub, which says what no real one would. The test moves its time."""
 
-    def __init__(self, port: int = 0, **options: Any) -> None:
+    def __init__(self, port: int = 0, public_ws: str = "", **options: Any) -> None:
         self.mailbox = Mailbox()
         self.hub = StandInHub(self.mailbox)
         self.clock = Clock()
-        settings = Settings(web_port=port, allowed_hosts=("Hub.Example", "one.example:7777"))
+        names = ("Hub.Example", "one.example:7777")
+        settings = Settings(web_port=port, allowed_hosts=names, public_ws=public_ws)
         self.page = WebThread(settings, self.mailbox, clock=self.clock, **options)
         self.url = ""
 

@@ -1,23 +1,16 @@
 """The pieces that the application is put together from."""
 
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jinja2
 import pytest
 
 from hub.config.settings import Settings
+from tests.support import ROOT
 from web.app import build_app, files_version, find_files, read_assets, templates
 from web.hub_gateway import HubGateway
-
-
-def test_files_inside_the_package_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "static").mkdir()
-    (tmp_path / "web" / "static").mkdir(parents=True)
-    monkeypatch.setattr("web.app.__file__", str(tmp_path / "web" / "app.py"))
-    assert find_files("static") == tmp_path / "web" / "static"
-    shutil.rmtree(tmp_path / "web" / "static")
-    assert find_files("static") == tmp_path / "static"
 
 
 def test_missing_files_are_an_error_that_names_the_place(
@@ -39,6 +32,21 @@ def test_assets_are_files_with_their_types(tmp_path: Path) -> None:
     }
 
 
+def test_every_kind_of_file_that_is_shipped_has_its_type() -> None:
+    kinds = {Path(name).suffix: one.content_type for name, one in read_assets(find_files("static")).items()}
+    assert kinds == {".css": "text/css", ".js": "text/javascript"}
+
+
+@pytest.mark.parametrize("table", [b"text/plain js css\n", b"text/x-\xe9 js\n"])
+def test_the_machines_table_of_types_has_no_say(tmp_path: Path, table: bytes) -> None:
+    (tmp_path / "mime.types").write_bytes(table)
+    code = "import mimetypes, sys; mimetypes.knownfiles[:] = sys.argv[1:]; from web import app; "
+    code += "print(*{one.content_type for one in app.read_assets(app.find_files('static')).values()})"
+    command = [sys.executable, "-c", code, str(tmp_path / "mime.types")]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, timeout=30, text=True)
+    assert (set(done.stdout.split()), done.stderr) == ({"text/javascript", "text/css"}, "")
+
+
 @pytest.mark.parametrize(
     ("template", "error"), [("{{ sumary }}", jinja2.UndefinedError), ("{{ asset('none.js') }}", KeyError)]
 )
@@ -56,7 +64,7 @@ def test_the_address_of_an_asset_changes_with_its_bytes(tmp_path: Path) -> None:
     for content in (b"1", b"2"):
         (tmp_path / "a.js").write_bytes(content)
         seen.add(templates(read_assets(tmp_path)).from_string("{{ asset('a.js') }}").render())
-    assert len(seen) == 2 and all(address.startswith("/static/a.js?v=") for address in seen)
+    assert len(seen) == 2 and all(address.startswith("static/a.js?v=") for address in seen)
 
 
 def test_the_version_of_all_files_changes_with_any_of_them(tmp_path: Path) -> None:

@@ -6,34 +6,36 @@ from contextlib import ExitStack
 import pytest
 
 from hub.config.allowed_hosts import Hosts
-from tests.unit.web.support import Answer, Served, ask, ask_raw, port_of
+from tests.unit.web.support import Answer, LiveTab, Served, ask, ask_raw, port_of
 from web.guard import SECURITY_HEADERS
 
 # {port} is the page's port, {other} another one. The page also allows hub.example and one.example:7777.
 ALLOWED = [
     "localhost:{port}", "LOCALHOST:{port}", "LocalHost:{port}", "127.0.0.1:{port}", "[::1]:{port}",
     "hub.example", "HUB.example:1", "hub.example:{port}", "hub.example:{other}", "one.example:7777",
-    "ONE.EXAMPLE:7777", " \tlocalhost:{port} \t",
+    "ONE.EXAMPLE:7777", " \tlocalhost:{port} \t", "localhost.:{port}", "LOCALHOST.:{port}", "hub.example.",
+    "Hub.Example.:{port}", "one.example.:7777",
 ]  # fmt: skip
 REFUSED = [
     "", "localhost", "127.0.0.1", "[::1]", "localhost:{other}", "localhost:80", "localhost:0{port}",
-    "localhost:+{port}", "localhost:-{port}", "localhost:", "localhost: {port}", "localhost.:{port}",
+    "localhost:+{port}", "localhost:-{port}", "localhost:", "localhost: {port}", "localhost.", ".:{port}",
     "localhost..:{port}", ".localhost:{port}", "localhost.evil.example:{port}", "evil.example",
     "evil.example:{port}", "evil.localhost:{port}", "xlocalhost:{port}", "localhost:{port}:{port}",
     "localhost:{port}@evil.example", "evil.example@localhost:{port}", "user:pass@localhost:{port}",
     "localhost:{port}/evil.example", "localhost:{port}#", "localhost:{port},evil.example",
     "evil.example,localhost:{port}", "localhost:{port} evil.example", "http://localhost:{port}",
-    "127.0.0.1.:{port}", "127.1:{port}", "127.0.0.2:{port}", "127.000.000.001:{port}", "2130706433:{port}",
+    "127.0.0.1..:{port}", "127.1:{port}", "127.0.0.2:{port}", "127.000.000.001:{port}", "2130706433:{port}",
     "0x7f000001:{port}", "0177.0.0.1:{port}", "0.0.0.0:{port}", "0:{port}", "127.0.0.1.nip.example:{port}",
     "::1", "::1:{port}", "[::1", "[::1]]:{port}", "[::1%lo]:{port}", "[::1%25lo]:{port}",
     "[0:0:0:0:0:0:0:1]:{port}", "[::ffff:127.0.0.1]:{port}", "[::]:{port}", "[localhost]:{port}",
-    "one.example", "one.example:{port}", "one.example:7777:7777", "hub.example.:{port}", "hub.example:x",
+    "one.example", "one.example:{port}", "one.example:7777:7777", "hub.example..:{port}", "hub.example:x",
+    "one.example.:{port}", "one.example:7777.",
     "hub.example:", "sub.hub.example", "*", "null", "loc\u212alhost:{port}", "localhos\uff54:{port}",
     "xn--localhost:{port}",
 ]  # fmt: skip
 
 
-def ask_as(url: str, host: str, target: str = "/livez", method: str = "GET", more: str = "") -> Answer:
+def ask_as(url: str, host: str, target: str = "/", method: str = "GET", more: str = "") -> Answer:
     """`more` are further header lines."""
     text = host.format(port=port_of(url), other=port_of(url) ^ 1)
     head = f"{method} {target} HTTP/1.1\r\nHost: {text}\r\n{more}Connection: close\r\n\r\n"
@@ -70,7 +72,7 @@ def test_two_host_lines_are_refused_even_when_both_are_ours(url: str, second: st
 
 @pytest.mark.parametrize(
     "target",
-    ["http://evil.example/livez", "http://localhost:{port}@evil.example/livez", "//[", "//[x/livez", "//]"],
+    ["http://evil.example/", "http://localhost:{port}@evil.example/", "//[", "//[x/livez", "//]"],
 )
 def test_an_absolute_target_without_a_name_of_ours_is_foreign(url: str, target: str) -> None:
     answer = ask_as(url, "localhost:{port}", target.format(port=port_of(url)))
@@ -78,7 +80,36 @@ def test_an_absolute_target_without_a_name_of_ours_is_foreign(url: str, target: 
 
 
 def test_an_absolute_target_with_our_name_is_served(url: str) -> None:
-    assert ask_as(url, "localhost:{port}", f"http://localhost:{port_of(url)}/livez").status == 200
+    assert ask_as(url, "localhost:{port}", f"http://localhost:{port_of(url)}/").status == 200
+
+
+PROBED = [
+    "GET {path} HTTP/1.1\r\nHost: 10.1.2.3:{port}\r\n", "GET {path} HTTP/1.1\r\nHost: evil.example\r\n",
+    "GET {path} HTTP/1.1\r\nHost: \r\n", "GET {path} HTTP/1.0\r\n", "HEAD {path} HTTP/1.0\r\n",
+    "HEAD {path} HTTP/1.1\r\nHost: [fd00::1]:8080\r\n", "GET http://10.1.2.3{path} HTTP/1.1\r\nHost: a\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.promise("health-any-host")
+@pytest.mark.parametrize(
+    ("path", "told"), [("/livez", {"alive", "age_s"}), ("/readyz", {"alive", "ready", "draining"})]
+)
+@pytest.mark.parametrize("head", PROBED)
+def test_probes_are_answered_whatever_the_host(served: Served, head: str, path: str, told: set[str]) -> None:
+    request = head.format(path=path, port=port_of(served.url)) + "Connection: close\r\n\r\n"
+    for age_s, status in ((0, 200), (4, 503)):
+        served.clock.now_s += age_s
+        answer = ask_raw(served.url, request.encode())
+        assert answer.status == status
+        if head.startswith("GET"):
+            assert answer.json().keys() == told, "and nothing of what its clients do"
+
+
+@pytest.mark.promise("page-names")
+@pytest.mark.parametrize("line", ["GET {path}/", "GET /static{path}", "GET /a/..{path}", "POST {path}"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/live"])
+def test_what_only_resembles_a_probe_needs_our_name(url: str, line: str, path: str) -> None:
+    assert ask_raw(url, f"{line.format(path=path)} HTTP/1.0\r\n\r\n".encode()).status == 421
 
 
 @pytest.mark.parametrize(
@@ -106,7 +137,7 @@ def test_a_foreign_name_is_refused_on_every_path_and_method(url: str, path: str,
 @pytest.mark.promise("page-names")
 def test_each_request_on_one_connection_is_checked(url: str) -> None:
     good = f"GET /livez HTTP/1.1\r\nHost: localhost:{port_of(url)}\r\n\r\n"
-    bad = "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    bad = "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port_of(url)), timeout=10) as peer:
         peer.sendall((good + bad).encode())
         received = b"".join(iter(lambda: peer.recv(65536), b""))
@@ -205,10 +236,11 @@ def test_the_policy_forbids_inline_and_foreign_code() -> None:
 @pytest.mark.parametrize(
     ("host", "sources"),
     [
-        ("localhost:{port}", " ws://localhost:9123"),
-        ("127.0.0.1:{port}", " ws://127.0.0.1:9123"),
-        ("hub.example", " ws://hub.example:9123"),
-        ("[::1]:{port}", " ws:"),
+        ("localhost:{port}", " ws://localhost:9123 wss://localhost:9123"),
+        ("127.0.0.1:{port}", " ws://127.0.0.1:9123 wss://127.0.0.1:9123"),
+        ("hub.example", " ws://hub.example:9123 wss://hub.example:9123"),
+        ("[::1]:{port}", " ws: wss:"),
+        ("localhost.:{port}", " ws: wss:"),
         ("evil.example", ""),
         ("localhost:{other}", ""),
         ("localhost:{port}; script-src *", ""),
@@ -219,6 +251,29 @@ def test_the_page_may_connect_to_the_hub_under_its_own_name(served: Served, host
         served.publish(ws_listeners=listeners)
         policy = ask_as(served.url, host).headers["Content-Security-Policy"]
         assert policy == SECURITY_HEADERS["Content-Security-Policy"] + added
+
+
+@pytest.mark.parametrize(
+    ("public", "source"),
+    [
+        ("wss://chat.example/ws", " wss://chat.example"),
+        ("wss://chat.example:8443/a/b", " wss://chat.example:8443"),
+        ("ws://10.1.2.3", " ws://10.1.2.3"),
+        ("wss://[fd00::1]:8443/", " wss:"),
+        ("wss://under_score.example", " wss:"),
+    ],
+)
+def test_a_public_address_is_told_to_the_page_and_allowed(public: str, source: str) -> None:
+    with Served(public_ws=public) as served:
+        served.publish(ws_listeners=("127.0.0.1:9123",))
+        answer = ask(served.url, "/")
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy == SECURITY_HEADERS["Content-Security-Policy"] + source
+        assert f'data-ws-url="{public}"' in answer.body.decode()
+        with LiveTab(served.url) as tab:
+            assert (tab.hello["ws_port"], tab.hello["ws_url"]) == (9123, public)
+        served.publish()
+        assert ask(served.url, "/").headers["Content-Security-Policy"].endswith(" 'self'"), "--no-ws"
 
 
 @pytest.mark.promise("page-limits")

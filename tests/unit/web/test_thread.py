@@ -33,9 +33,11 @@ def _nobody_elses_page() -> None:
     join_web_threads()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_start_returns_a_url_that_serves(mailbox: Mailbox, host: str) -> None:
-    page = WebThread(Settings(web_host=host, web_port=0), mailbox)
+@pytest.mark.parametrize(
+    ("listened", "host"), [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost"), ("*", "127.0.0.1")]
+)
+def test_start_returns_a_url_that_serves(mailbox: Mailbox, listened: str, host: str) -> None:
+    page = WebThread(Settings(web_host=listened, web_port=0), mailbox)
     url = page.start()
     page.gateway.publish(make_summary())
     assert url == f"http://{host}:{port_of(url)}/"
@@ -46,9 +48,27 @@ def test_start_returns_a_url_that_serves(mailbox: Mailbox, host: str) -> None:
     page.stop()
 
 
-def test_a_taken_port_is_raised_in_the_caller(mailbox: Mailbox) -> None:
+@pytest.mark.parametrize("dualstack", [True, False])
+def test_a_page_on_all_addresses_has_one_port_on_each(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, dualstack: bool
+) -> None:
+    if not dualstack:
+        monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    elif not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    page = WebThread(Settings(web_host="*", web_port=0), mailbox)
+    port = port_of(page.start())
+    for address in ("127.0.0.1", "localhost", "::1")[: 3 if dualstack else 2]:
+        with closing(http.client.HTTPConnection(address, port, timeout=10)) as connection:
+            connection.request("GET", "/livez")
+            assert connection.getresponse().read()
+    page.stop()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+def test_a_taken_port_is_raised_in_the_caller(mailbox: Mailbox, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        page = WebThread(Settings(web_port=taken.getsockname()[1]), mailbox)
+        page = WebThread(Settings(web_host=host, web_port=taken.getsockname()[1]), mailbox)
         with pytest.raises(OSError, match="in use") as caught:
             page.start()
     assert caught.value.errno == errno.EADDRINUSE
