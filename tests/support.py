@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
+from hub.close_reasons import CloseReason, told_to_people
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE
 from hub.control.mailbox import Mailbox, Stop
@@ -57,6 +58,11 @@ def until(look: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
             return seen
         assert time.monotonic() < end, f"still not so after {patience_s} s: {look}"
         time.sleep(0.002)
+
+
+def bye(reason: str, detail: str = "", end: str = "\n") -> bytes:
+    """The farewell line that a client gets, with its sentence."""
+    return f"* bye {told_to_people(CloseReason(reason), detail)}{end}".encode()
 
 
 def queued_bytes(clients: Iterable[Client]) -> int:
@@ -182,7 +188,7 @@ class ThreadHub:
         hub = Hub(
             self.settings, limits or limits_of(self.settings), intake_of(self.settings),
             sockets or Sockets(), self.poller, clock,
-            lambda event, **fields: self.log.append((event, fields)), self.summaries.append,
+            self._note, self.summaries.append,
             budgets=budgets or Budgets(), make_room=make_room,
         )  # fmt: skip
         self.loop = EventLoop(hub, self.mailbox)
@@ -249,6 +255,9 @@ class ThreadHub:
         books, queued = hub.account, queued_bytes(hub.connections.by_fd.values())
         assert books.owed + books.replayed == books.delivered + books.skipped + books.unsent + queued
 
+    def _note(self, event: str, *, like: object = None, **fields: object) -> None:
+        self.log.append((event, fields))
+
     def _port_of(self, transport: Transport) -> int:
         """0 where there is none."""
         addresses = self.loop.hub.status.addresses.get(transport)
@@ -261,14 +270,22 @@ class ThreadHub:
             self.failure = failure
 
 
+HUBBUB = (sys.executable, "-m", "hubbub")
 _LISTENER = re.compile(r"hubbub: (?P<what>(?:read-only |write-only )?lines|websockets) on \S+:(?P<port>\d+)$")
 
 
 class HubProcess:
     """`hubbub serve` or `demo` as a process of its own, on free ports that are read from its start lines."""
 
-    def __init__(self, *flags: str, prefix: Sequence[str] = (), command: str = "serve", **popen: Any) -> None:
-        arguments = [*prefix, sys.executable, "-m", "hub", command, "--port", "0", *flags]
+    def __init__(
+        self,
+        *flags: str,
+        prefix: Sequence[str] = (),
+        program: Sequence[str] = HUBBUB,
+        command: str = "serve",
+        **popen: Any,
+    ) -> None:
+        arguments = [*prefix, *program, command, "--port", "0", *flags]
         if "--line-rate" not in flags:  # Tests talk faster than people.
             arguments += ["--line-rate", "0"]
         if not {"--self-echo", "--no-self-echo"} & set(flags):  # Tests see their own lines in every mode.

@@ -75,6 +75,9 @@ def prose(folder: str) -> Iterator[str]:
     if folder == "docs":
         pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
         yield from (FENCE.sub("", path.read_text()) for path in pages)
+    elif folder == "deploy":
+        for path in (ROOT / folder).iterdir():
+            yield "\n".join(re.findall(r"^\s*[#;] ?(.*)$", path.read_text(), re.MULTILINE))
     elif folder in ("static", "templates"):
         for path in (ROOT / folder).iterdir():
             yield from script_comments(path.read_text())
@@ -85,7 +88,7 @@ def prose(folder: str) -> Iterator[str]:
             yield from comments(source)
 
 
-@pytest.mark.parametrize("folder", ["hub", "web", "bench", "static", "templates", "docs"])
+@pytest.mark.parametrize("folder", ["hubbub", "hub", "web", "bench", "static", "templates", "docs", "deploy"])
 def test_sentences_name_their_subject(folder: str) -> None:
     assert wrong(prose(folder)) == []
 

@@ -107,6 +107,11 @@ def _hear(connection: HTTPConnection, ready: bool) -> str:
     match _get(connection, "/livez"):
         case {"alive": True, "turns": int(turns), "age_s": float(age_s)}:
             well = f"{turns} turns, heard of {age_s:.1f} s ago"
+        case {
+            "alive": True,
+            "age_s": float(age_s),
+        }:  # A page tells no more under a name that it does not know.
+            well = f"heard of {age_s:.1f} s ago"
         case {"alive": False, "age_s": float(age_s)}:
             raise _Unwell(f"the loop hangs, it was heard of {age_s:.1f} s ago")
         case {"alive": False, "age_s": None}:

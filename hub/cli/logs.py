@@ -3,9 +3,9 @@
 A third thread only formats and writes, so that no other thread waits for whoever reads the log.
 The other threads leave a record in a bounded queue and go on. Whatever stderr is (a pipe that nobody
 reads, a full disk, closed), the worst that happens is that records are dropped, and counted. A storm of
-like records becomes one record with a count. structlog's renderers are called directly: its global
-configuration would be module state. Nothing of a record reaches the descriptor but printable ASCII and
-the line feed at its end, so a client's bytes cannot move a cursor or forge a line (CWE-117).
+records that are left as alike becomes one record with a count. structlog's renderers are called directly:
+its global configuration would be module state. Nothing of a record reaches the descriptor but printable
+ASCII and the line feed at its end, so a client's bytes cannot move a cursor or forge a line (CWE-117).
 """
 
 import logging
@@ -20,11 +20,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from hub.config.settings import LogLevel
+
 Form = Literal["text", "json"]
+
+_LEVELS: dict[LogLevel, int] = {
+    "debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR,
+}  # fmt: skip
 
 QUEUE_RECORDS = 10_000
 LIKE_RECORDS = 20
-"""So many records of one event pass within WINDOW_S; the rest become one record with a count."""
+"""So many like records pass within WINDOW_S; the rest become one record with a count."""
 WINDOW_S = 1.0
 SAY_S = 0.2
 LINE_CHARACTERS = 500
@@ -34,31 +40,44 @@ _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
 
 
 class Entry(NamedTuple):
-    """A record as it was left: seconds since 1970 (UTC), what happened, and its particulars."""
+    """A record as it was left: seconds since 1970 (UTC), what happened, its particulars, its level.
+
+    `like` is what counts it together with others of its event: particulars that all of them have, and that
+    their count keeps. None: it is written, whatever others there are.
+    """
 
     wall_s: float
     event: str
     fields: Mapping[str, object]
+    level: LogLevel = "info"
+    like: Mapping[str, object] | None = None
 
 
 @dataclass(slots=True)
 class _Window:
-    """The second that began with an event's first record, and how many records it has seen."""
+    """The second that began with the first of some like records, and how many it has seen."""
 
-    start_s: float
+    first: Entry
     count: int = 0
+
+    @property
+    def start_s(self) -> float:
+        return self.first.wall_s
 
 
 class Limiter:
-    """Lets LIKE_RECORDS of an event through in a second and counts the others. Time is an argument."""
+    """Lets LIKE_RECORDS through in a second and counts the others. Time is an argument."""
 
     def __init__(self) -> None:
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[object, _Window] = {}
 
     def take(self, entry: Entry) -> list[Entry]:
         """What is written now that this record came: it, if it is admitted, after what was `due` by then."""
         ready = self.due(entry.wall_s)
-        window = self._windows.setdefault(entry.event, _Window(entry.wall_s))
+        if entry.like is None:
+            return [*ready, entry]
+        alike = (entry.event, entry.level, *entry.like.items())
+        window = self._windows.setdefault(alike, _Window(entry))
         window.count += 1
         return [*ready, entry] if window.count <= LIKE_RECORDS else ready
 
@@ -67,18 +86,22 @@ class Limiter:
 
         A wall clock may be set back: a window that begins in the future has ended too.
         """
-        ended = [name for name, w in self._windows.items() if not 0 <= now_s - w.start_s < WINDOW_S]
-        closed = [(name, self._windows.pop(name)) for name in ended]
-        return [
-            Entry(window.start_s + WINDOW_S, name, {"repeated": window.count - LIKE_RECORDS})
-            for name, window in closed
-            if window.count > LIKE_RECORDS
-        ]
+        ended = [alike for alike, w in self._windows.items() if not 0 <= now_s - w.start_s < WINDOW_S]
+        windows = [self._windows.pop(alike) for alike in ended]
+        return [_count_of(window) for window in windows if window.count > LIKE_RECORDS]
 
     def wait_s(self, now_s: float) -> float | None:
         """Seconds until the next window ends, or None when none is open."""
         ends = [window.start_s + WINDOW_S - now_s for window in self._windows.values()]
         return min(WINDOW_S, max(0.0, min(ends))) if ends else None
+
+
+def _count_of(window: _Window) -> Entry:
+    """The record of how many were held back."""
+    first, count = window.first, window.count - LIKE_RECORDS
+    return Entry(
+        window.start_s + WINDOW_S, first.event, {**(first.like or {}), "repeated": count}, first.level
+    )
 
 
 class Formatter:
@@ -96,7 +119,8 @@ class Formatter:
     def line(self, entry: Entry) -> bytes:
         """The whole line with its line feed. Raises what a field's own str() raises."""
         fields = {key: _plain(value) for key, value in entry.fields.items()}
-        rendered = self._render(None, "", {"time": _stamp(entry.wall_s), "event": entry.event, **fields})
+        head = {"time": _stamp(entry.wall_s), "event": entry.event, "level": entry.level}
+        rendered = self._render(None, "", head | fields)
         text = rendered if isinstance(rendered, str) else rendered.decode()
         return text.translate(_CONTROLS).encode("ascii", "backslashreplace") + b"\n"
 
@@ -105,10 +129,18 @@ class LogThread:
     """A bounded queue of records and the daemon thread that writes them to a descriptor.
 
     `dropped` counts the records that found the queue full, `errors` those that could not be formatted or
-    written. Nothing is retried: who reads the log again sees the next record whole.
+    written. Records below `level` are left out. Nothing is retried: a later reader of the log sees the next
+    record whole.
     """
 
-    def __init__(self, form: Form = "text", descriptor: int = 2, capacity: int = QUEUE_RECORDS) -> None:
+    def __init__(
+        self,
+        form: Form = "text",
+        descriptor: int = 2,
+        capacity: int = QUEUE_RECORDS,
+        level: LogLevel = "info",
+    ) -> None:
+        self._least = _LEVELS[level]
         self.dropped = 0
         self.errors = 0
         self._formatter = Formatter(form)
@@ -127,12 +159,21 @@ class LogThread:
         """Records that nobody will ever read."""
         return self.dropped + self.errors
 
-    def log(self, event: str, **fields: object) -> None:
-        """Leave one record; never blocks. The fields must not change afterwards."""
+    def log(
+        self,
+        event: str,
+        *,
+        level: LogLevel = "info",
+        like: Mapping[str, object] | None = None,
+        **fields: object,
+    ) -> None:
+        """Leave one record; never blocks. The fields must not change afterwards. `like`: see Entry."""
+        if _LEVELS[level] < self._least:
+            return
         if self._queue.qsize() >= self._capacity:
             self.dropped += 1
             return
-        self._queue.put(Entry(time.time(), event, fields))
+        self._queue.put(Entry(time.time(), event, fields, level, like))
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is queued, for at most `timeout_s`, and end. Whether all of it was written in time."""
@@ -172,7 +213,9 @@ class Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Leave it as a `page` record, with the trace of its exception if it has one."""
-        self._log.log("page", level=record.levelname.lower(), text=self.format(record))
+        fitting = [level for level, number in _LEVELS.items() if number <= record.levelno]
+        level = fitting[-1] if fitting else "debug"
+        self._log.log("page", level=level, like={}, text=self.format(record))
 
 
 def write(descriptor: int, text: str) -> None:

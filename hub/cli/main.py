@@ -5,7 +5,6 @@ Whatever is wrong is one line on stderr, `hubbub: source: value: what is allowed
 reads the flags; hub/config/sources.py gives it the two other layers.
 """
 
-import errno
 import gc
 import io
 import os
@@ -14,10 +13,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import cyclopts
@@ -30,13 +29,15 @@ from hub import __version__
 from hub.cli.demo import Company, DemoSettings
 from hub.cli.health import URL, Page, ask, page_of
 from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
+from hub.cli.start_record import start_record
 from hub.cli.terminal import run as run_terminal
+from hub.cli.unavailable import Unavailable, bind_lines, bind_page
+from hub.config.service_links import service_links
 from hub.config.settings import Settings, affordable, page_connections, refuse_conflicts, running
 from hub.config.sources import CONFIG_FILE, Sources, explain
 from hub.config.values import FILE, FLAG, HOST, number
 from hub.control.mailbox import Mailbox, Stop
 
-Bound = TypeVar("Bound")
 Config = Annotated[str, running("--config", FILE), Parameter(help="One that is named must exist.")]
 
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
@@ -49,6 +50,7 @@ _CHECKED = Parameter(name="*", validator=refuse_conflicts)
 _EPILOGUE = """\
 Every flag of serve is a variable as well, HUBBUB_IDLE_TIMEOUT=5m, and a line of
 hubbub.toml, idle-timeout = "5m". Flags beat variables, variables beat the file.
+An empty variable is as if it were not set.
 Times: 500ms 30s 5m 2h, sizes: 64KiB 1MiB (KB and MB are 1000s).
 
 Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available,
@@ -57,7 +59,7 @@ _READY = "Be well only while new clients are welcome: not while the hub drains."
 
 
 def main() -> NoReturn:
-    """The entry point of `hubbub` and of `python -m hub`."""
+    """Run what the command line of this process says, to its end; hubbub/__main__.py calls this."""
     fill_standard_descriptors()
     sys.exit(run(sys.argv[1:], os.environ))
 
@@ -68,6 +70,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     app = _app(Sources(environment), Console(file=screen, width=80, color_system=None))
     try:
         command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
+        if command in (serve, demo) and (links := service_links(environment)):
+            say(2, own_line(f"ignored, as service links of Kubernetes: {' '.join(links)}"))
         code: int | None = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         write(2, own_line(explain(error)))
@@ -93,7 +97,10 @@ def demo(settings: Annotated[DemoSettings, _CHECKED] = _FOR_DEMO, *, config: Con
 
 
 def _serve(settings: Settings, company: Company | None) -> int:
-    log = LogThread(settings.log)
+    # Else a log record stops a background job, and with it everybody, after `stty tostop` (termios(3)). The
+    # child of a demo inherits this.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    log = LogThread(settings.log, level=settings.log_level)
     log.start()
     try:
         _run_hub(settings, log, company)
@@ -101,7 +108,7 @@ def _serve(settings: Settings, company: Company | None) -> int:
         say(2, own_line(str(error)))
         return os.EX_UNAVAILABLE
     except Exception:
-        log.log("crashed", trace=traceback.format_exc())
+        log.log("crashed", level="error", trace=traceback.format_exc())
         return os.EX_SOFTWARE
     finally:
         log.stop(_LOG_STOP_S)
@@ -132,7 +139,7 @@ def health(
 
     The page is looked for where serve would have it: the flags of serve are taken
     here too, and so are its variables and its file. A page on all addresses,
-    --web-host 0.0.0.0, is asked on 127.0.0.1.
+    --web-host '*', is asked on 127.0.0.1.
 
     Exit codes: 0 well (a hub that drains is), 1 not well: the loop hangs, nobody
     listens, no answer or a wrong one; 2 wrong usage, or no page to ask (--no-web).
@@ -140,10 +147,6 @@ def health(
     verdict = ask(url or page_of(settings), ready=ready)
     write(1, own_line(verdict.text))
     return verdict.code
-
-
-class Unavailable(Exception):
-    """An address cannot be listened on; the text is the line for the user."""
 
 
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
@@ -168,19 +171,17 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
     )  # fmt: skip
     loop = EventLoop(hub, mailbox)
     _handle_signals(mailbox)
-    addresses = _bind(loop.listen)
+    addresses = bind_lines(loop.listen)
     listening = hub.status.addresses
-    said = [f"{_PORTS[kind]} on {address}" for kind, found in listening.items() for address in found]
-    url = _bind(page.start, f"{settings.web_host}:{settings.web_port}") if page else ""
-    if page:
-        hub.status.page_port = urlsplit(url).port or 0  # Browsers that come from there are let in.
-        said.append(f"page on {url}")
-    said.append(f"at most {settings.max_clients} clients ({descriptors} descriptors)")
+    url = bind_page(page.start, settings) if page else ""
+    hub.status.page_port = urlsplit(url).port or 0  # Browsers that come from there are let in.
+    said = _start_lines(listening.items(), url, f"{settings.max_clients} clients ({descriptors} descriptors)")
     if settings.max_clients < wanted:
         say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))
     if company:
         said += company.invitation(addresses, url)
     say(1, "".join(map(own_line, said)))
+    log.log("started", **start_record(settings, listening.items(), url))
     _tune_interpreter()
     try:
         if company:
@@ -190,7 +191,12 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
         if company:
             company.stop(_COMPANY_STOP_S)
         if page:
-            page.stop(_PAGE_STOP_S)
+            page.stop(_PAGE_STOP_S, loop.answer)
+
+
+def _start_lines(listening: Iterable[tuple[str, Sequence[str]]], url: str, most: str) -> list[str]:
+    lines = [f"{_PORTS[kind]} on {address}" for kind, found in listening for address in found]
+    return [*lines, *([f"page on {url}"] if url else []), f"at most {most}"]
 
 
 def _handle_signals(mailbox: Mailbox) -> None:
@@ -216,14 +222,6 @@ def _handle_signals(mailbox: Mailbox) -> None:
         signal.signal(signal.SIGHUP, stop)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # They mean nothing here, and would end everybody.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-
-
-def _bind(listen: Callable[[], Bound], address: str = "") -> Bound:
-    try:
-        return listen()
-    except OSError as error:
-        why = "address in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
-        raise Unavailable(f"cannot listen on {address}: {why}" if address else str(error.strerror)) from error
 
 
 def raise_descriptor_limit() -> int:

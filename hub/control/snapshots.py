@@ -87,6 +87,8 @@ class Account(Record, frozen=True, kw_only=True):
     delivered: int
     skipped: int
     unsent: int
+    unsent_own: int = 0
+    """The part of `unsent` that are lines which clients had said themselves: nobody missed anything."""
     queued: int | None = None
 
 
@@ -113,6 +115,8 @@ class Summary(Record, frozen=True, kw_only=True):
     """The same of the port for programs that only send."""
     self_echo: bool = True
     """Whether a sender gets its own lines back from its room."""
+    max_line_bytes: int = 0
+    """The longest line that a client may send, without its end; 0: any."""
     max_clients: int
     clients: ClientCounts
     rooms: int
@@ -188,7 +192,9 @@ class ClosedClient(Record, frozen=True, kw_only=True):
     bytes_in: int
     bytes_out: int
     unsent_bytes: int
-    """Canonical bytes of lines that it was owed and did not get."""
+    """Canonical bytes of others' lines that it was owed and did not get."""
+    unsent_own_bytes: int = 0
+    """The same of its own lines, which it was to get back."""
     unsent_outbox_bytes: int = 0
     """The same of what only it was to get: answers, notices, the farewell."""
     skipped_lines: int = 0

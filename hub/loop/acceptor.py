@@ -20,6 +20,15 @@ MOST_VANISHED: Final = 64
 leaves those who wait in the backlog, so that trying on would spin."""
 
 
+class CannotListen(Exception):
+    """Lines of this transport cannot be heard; the error has the address in its message."""
+
+    def __init__(self, transport: Transport, error: OSError) -> None:
+        super().__init__(transport, error)
+        self.transport = transport
+        self.error = error
+
+
 class Acceptor(Step):
     """The listeners, and those who wait there."""
 
@@ -34,7 +43,7 @@ class Acceptor(Step):
         self._vanished = 0
 
     def open(self) -> None:
-        """Bind and listen. Raises OSError, with the address in its message."""
+        """Bind and listen. Raises CannotListen."""
         settings = self._settings
         ports: dict[Transport, int | None] = {
             "line": settings.port, "websocket": settings.ws_port if settings.ws else None,
@@ -43,7 +52,10 @@ class Acceptor(Step):
         for transport, port in ports.items():
             if port is None:
                 continue
-            bound = self._sockets.listen(settings.host, port)
+            try:
+                bound = self._sockets.listen(settings.host, port)
+            except OSError as error:
+                raise CannotListen(transport, error) from error
             for sock, _ in bound:
                 self.listeners[sock.fileno()] = Listener(sock, transport, sock.getsockname()[1])
                 self._poller.watch(sock.fileno())
@@ -106,7 +118,7 @@ class Acceptor(Step):
         listener = self.listeners.pop(fd)
         self._lost.append(listener)
         self._poller.forget(fd)
-        self._log("listener_lost", transport=listener.transport, port=listener.port)
+        self._log("listener_lost", level="warning", transport=listener.transport, port=listener.port)
 
     def _refuse_with_spare(self, listener: Listener, now: float) -> bool:
         """Tell the next peer that there is no room; False when there is none, or the listeners are left

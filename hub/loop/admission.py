@@ -4,7 +4,7 @@ from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Final, NamedTuple
 
-from hub.close_reasons import CloseReason
+from hub.close_reasons import CloseReason, told_to_people
 from hub.config.allowed_hosts import Hosts
 from hub.loop.core import Core, Step
 from hub.net.sockets import Address, PeerGone, Socket, show_address
@@ -45,6 +45,7 @@ class Admission(Step):
         """Let in who came by this listener, or refuse them: by a rule, or for a limit of the system."""
         client = self._make(sock, address, listener, now)
         self._counters.accepted += 1
+        self._log("accepted", level="debug", id=client.id, peer=client.peer, transport=client.transport)
         refusal = (CloseReason.SERVER_FULL, f"limit={limit}") if limit else self._refusal(client.address)
         if refusal:
             self._refuse(client, *refusal, now)
@@ -56,7 +57,9 @@ class Admission(Step):
         if transport == "websocket":
             inbox, encoding = Inbox(self._websocket(listener.port), now), Encoding.FRAMES
         else:
-            inbox = Inbox(LineTransport(settings.max_line_bytes, telnet=settings.telnet), now)
+            cr_ends = settings.line_end == "cr"
+            lines = LineTransport(settings.max_line_bytes, telnet=settings.telnet, cr_ends=cr_ends)
+            inbox = Inbox(lines, now)
             encoding = Encoding.CRLF if settings.eol == "crlf" else Encoding.LF
         peer, counted = show_address(address), network_of(address[0])
         client = Client(self._next_id, sock, peer, counted, transport, inbox, now)
@@ -87,8 +90,8 @@ class Admission(Step):
 
     def _refuse(self, client: Client, reason: CloseReason, detail: str, now: float) -> None:
         """A single send, our end of stream, one discard, close: a refused peer costs one turn at most."""
-        client.close.reason, client.close.detail = reason, detail
-        told, is_browser = f"* bye reason={reason} {detail}", client.transport == "websocket"
+        client.close.reason, client.close.detail, client.close.is_stranger = reason, detail, True
+        told, is_browser = f"* bye {told_to_people(reason, detail)}", client.transport == "websocket"
         line = http_answer(HTTPStatus.SERVICE_UNAVAILABLE, told) if is_browser else f"{told}\r\n".encode()
         try:
             if is_browser or (self._settings.notices and client.transport != "write-only"):
@@ -100,7 +103,7 @@ class Admission(Step):
         self._sockets.close(client.sock)
         self._counters.refused += 1
         self._counters.closed[reason] += 1
-        self._close_log.record(client, self._status.wall_s(now), now)
+        self._close_log.record(client, now)
         client.outbox.release()
 
     def _let_in(self, client: Client, now: float) -> None:

@@ -1,47 +1,110 @@
-"""The close log: every connection that ended, and why; the newest 10,000 are kept.
+"""The close log: the connections that ended, and why; of clients the newest 10,000 are kept.
 
 An entry is written when the connection's descriptor closes, because only then is it known what was left
 unsent and whether the farewell got through. Ids are never reused.
+
+Strangers (`CloseRecord.is_stranger`) can end as often as they like, so their ends may push out nobody else's:
+of each address and reason only the newest is kept, of few addresses, and the log counts them together. Silent
+ends are counted by the hub alone, and told at debug level.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from hub.close_reasons import CloseReason
+from hub.config.settings import LogLevel
 from hub.control.snapshots import ClosedClient
 from hub.session.client import Client
 
 KEPT: Final = 10_000
+STRANGERS_KEPT: Final = 500
 
 
 class Log(Protocol):
-    """Where structured records go. Never blocks."""
+    """Where structured records go. Never blocks. Records with the same `like` are counted together."""
 
-    def __call__(self, event: str, **fields: object) -> None: ...
+    def __call__(
+        self,
+        event: str,
+        *,
+        level: LogLevel = "info",
+        like: Mapping[str, object] | None = None,
+        **fields: object,
+    ) -> None: ...
+
+
+class Dates(Protocol):
+    """What keeps a moment and turns it into wall time (hub/loop/core.py, Status)."""
+
+    def steady_clock(self) -> float:
+        """This moment, as it is kept."""
+
+    def wall_s(self, steady_s: float) -> float:
+        """A moment that was kept, in seconds since 1970."""
+
+
+class Kept(NamedTuple):
+    """An entry with when it was made, and behind how many clients' entries since the start."""
+
+    steady_s: float
+    place: int
+    entry: ClosedClient
 
 
 class CloseLog:
-    """Closed clients, newest first. Each is written to the log as well."""
+    """Closed connections, newest first. Each is written to the log as well."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._entries: deque[ClosedClient] = deque(maxlen=KEPT)
+    def __init__(self, log: Log, dates: Dates) -> None:
+        self._log, self._dates = log, dates
+        self._clients: deque[Kept] = deque(maxlen=KEPT)
+        self._recorded = 0
+        """Clients' entries since the start."""
+        self._strangers: dict[tuple[str, str], Kept] = {}
+        """By counted address and reason, the oldest first."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._clients) + len(self._strangers)
 
-    def record(self, client: Client, wall_s: float, now: float) -> None:
-        """Write one entry; past the limit the oldest goes."""
-        entry = entry_of(client, wall_s, now)
-        self._entries.appendleft(entry)
-        self._log("closed", **msgspec.structs.asdict(entry))
+    def record(self, client: Client, now: float) -> None:
+        """Write one entry; past the limit the oldest of its kind goes."""
+        steady_s = self._dates.steady_clock()
+        entry = entry_of(client, self._dates.wall_s(steady_s), now)
+        fields = msgspec.structs.asdict(entry)
+        if client.close.reason is CloseReason.SILENT:
+            self._log("closed", level="debug", **fields)
+        elif client.close.is_stranger:
+            self._log("closed", like={"reason": entry.reason}, **fields)
+            self._keep_stranger((client.address, entry.reason), Kept(steady_s, self._recorded, entry))
+        else:
+            self._log("closed", **fields)
+            self._clients.appendleft(Kept(steady_s, self._recorded, entry))
+            self._recorded += 1
 
     def page(self, offset: int, limit: int) -> Sequence[ClosedClient]:
-        """At most `limit` entries after skipping the `offset` newest."""
-        return tuple(islice(self._entries, offset, offset + limit))
+        """At most `limit` entries after skipping the `offset` newest, with wall times as of now."""
+        length = len(self._clients)
+        strangers = {
+            number + min(self._recorded - kept.place, length): kept
+            for number, kept in enumerate(reversed(self._strangers.values()))
+        }
+        first = offset - sum(place < offset for place in strangers)
+        clients = islice(self._clients, first, first + limit)
+        places = range(offset, min(offset + limit, len(self)))
+        return tuple(self._dated(strangers.get(place) or next(clients)) for place in places)
+
+    def _keep_stranger(self, key: tuple[str, str], kept: Kept) -> None:
+        self._strangers.pop(key, None)
+        self._strangers[key] = kept
+        if len(self._strangers) > STRANGERS_KEPT:
+            del self._strangers[next(iter(self._strangers))]
+
+    def _dated(self, kept: Kept) -> ClosedClient:
+        wall_s = self._dates.wall_s(kept.steady_s)
+        return msgspec.structs.replace(kept.entry, closed_wall_s=round(wall_s, 3))
 
 
 def entry_of(client: Client, wall_s: float, now: float) -> ClosedClient:
@@ -68,6 +131,7 @@ def entry_of(client: Client, wall_s: float, now: float) -> ClosedClient:
         bytes_in=inbox.bytes_in,
         bytes_out=outbox.bytes_out,
         unsent_bytes=outbox.unsent_bytes,
+        unsent_own_bytes=outbox.unsent_own_bytes,
         unsent_outbox_bytes=outbox.unsent_item_bytes,
         skipped_lines=outbox.skipped_lines,
         skipped_bytes=outbox.skipped_bytes,

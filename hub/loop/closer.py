@@ -8,13 +8,18 @@ counts as closed, leaves its room and frees its nick at the decision; its descri
 """
 
 from itertools import islice
+from typing import Final
 
-from hub.close_reasons import CloseReason
+from hub.close_reasons import CloseReason, told_to_people
 from hub.loop.core import Core, Step
 from hub.loop.writer import Writer
+from hub.protocol.sniff import reply_to
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client, Phase
 from hub.session.mode import Mode
+
+_OFFENCES: Final = (CloseReason.LINE_TOO_LONG, CloseReason.PROTOCOL_ERROR, CloseReason.INVALID_UTF8)
+"""What ends those that send garbage: with its first input such a connection is no client."""
 
 
 class Closer(Step):
@@ -61,17 +66,18 @@ class Closer(Step):
         transport = client.inbox.transport
         if isinstance(transport, WebSocket):
             transport.stop()
-        self._close_log.record(client, self._status.wall_s(now), now)
+        self._close_log.record(client, now)
         client.outbox.release()
 
     def _settle(self, client: Client, now: float) -> None:
         """The decision: out of the room, out of the tables, one farewell on its way."""
         close, reason, was_open = client.close, client.close.reason, client.phase is Phase.OPEN
         assert reason is not None
+        name = self._name_of(client, reason)
         client.phase = Phase.FLUSHING
         close.room = client.room.name if client.room else ""
         close.nick = self._mode.nick(client)
-        self._counters.closed[reason] += 1
+        self._counters.closed[name] += 1
         self._counters.lines_discarded += client.inbox.waiting
         self._connections.settle(client)
         self._timers.forget(client.id)
@@ -88,10 +94,32 @@ class Closer(Step):
         self._say_farewell(client, reason)
         self._start_flush(client, reason, now)
 
-    def _say_farewell(self, client: Client, reason: CloseReason) -> None:
-        """Say why in a line; none to a client that is gone, or was answered in a language of its own.
+    def _name_of(self, client: Client, reason: CloseReason) -> CloseReason:
+        """Note whether this was a stranger, and the reason under which the end is known from here on.
 
-        A WebSocket has a farewell of its own: the Close frame says the reason, or echoes the peer's.
+        The end itself goes on as what it was: in order, or by reset. A stop is no stranger's doing.
+        """
+        close, is_silent = client.close, self._is_silent(client)
+        is_at_handshake = client.transport == "websocket" and client.phase is Phase.OPENING
+        is_garbage = reason in _OFFENCES and not client.inbox.lines_in
+        is_strange = is_silent or is_at_handshake or is_garbage or reason.refuses
+        close.is_stranger = is_strange and reason is not CloseReason.SERVER_SHUTDOWN
+        is_over = reason in (CloseReason.PEER_CLOSED, CloseReason.PEER_RESET)
+        close.reason = CloseReason.SILENT if is_silent and is_over else reason
+        return close.reason
+
+    def _is_silent(self, client: Client) -> bool:
+        """The client never sent a byte, and none was said that its kernel took: a probe may end as a line
+        goes out to it."""
+        if client.inbox.bytes_in:
+            return False
+        return client.was_said_nothing or not self._sockets.has_taken(client.sock)
+
+    def _say_farewell(self, client: Client, reason: CloseReason) -> None:
+        """Say why in a line; none to a client that is gone.
+
+        A WebSocket has a farewell of its own: the Close frame says the reason, or echoes the peer's. A client
+        of another protocol gets its reply, under --no-notices as well.
         """
         if client.outbox.closed or client.close.peer_error:
             return
@@ -100,8 +128,10 @@ class Closer(Step):
             frame = transport.close_frame(reason, detail)
             if frame:
                 client.outbox.put(frame, raw=True, farewell=not reason.by_peer)
-        elif self._settings.notices and not reason.by_peer and reason is not CloseReason.WRONG_PROTOCOL:
-            client.outbox.put(f"* bye reason={reason} {detail}".rstrip().encode() + b"\n", farewell=True)
+        elif reason is CloseReason.WRONG_PROTOCOL and transport.foreign is not None:
+            client.outbox.put(reply_to(transport.foreign, self._status.hint), raw=True)
+        elif self._settings.notices and not reason.by_peer:
+            client.outbox.put(f"* bye {told_to_people(reason, detail)}\n".encode(), farewell=True)
 
     def _start_flush(self, client: Client, reason: CloseReason, now: float) -> None:
         if client.outbox.is_empty or client.close.peer_error:

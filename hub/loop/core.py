@@ -5,6 +5,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from hub.close_reasons import CloseReason
@@ -28,6 +29,10 @@ from hub.session.turn_budget import TurnBudget
 HISTORY_LINES_A_TURN: Final = 16_384
 """Clients that join in one turn are shown about so many: 5 ms, where each line had a turn of its own."""
 
+_BOOT_CLOCK: Final = partial(time.clock_gettime, time.CLOCK_BOOTTIME)  # clock_gettime(2)
+WALL_TOLERANCE_S: Final = 0.5
+"""So much may the time of the start be off, so that it does not change with every slew of the wall clock."""
+
 
 class Counters:
     """Totals of the hub since its start, which only rise. The page derives rates."""
@@ -49,11 +54,20 @@ class Counters:
 
 
 class Status:
-    """What is true of the hub as a whole. `started_at` is seconds on the loop's clock, `started_wall_s` is
-    seconds since 1970."""
+    """What is true of the hub as a whole.
 
-    def __init__(self, now: float, wall_s: float) -> None:
-        self.started_at, self.started_wall_s = now, wall_s
+    The wall clock may be set, and the loop's clock stands still while the machine is suspended. So a moment
+    is kept on a clock that does neither, and is turned into wall time when somebody asks: the wall clock of
+    now, less the age.
+    """
+
+    def __init__(
+        self, now: float, wall_clock: Callable[[], float], steady_clock: Callable[[], float]
+    ) -> None:
+        self._wall_clock, self.steady_clock = wall_clock, steady_clock
+        self.started_at = now
+        """Seconds on the loop's clock."""
+        self._started_steady_s, self._started_wall_s = steady_clock(), wall_clock()
         self.addresses: dict[Transport, tuple[str, ...]] = {}
         """Where the hub listens, for each transport that has a port."""
         self.page_port = 0
@@ -65,9 +79,17 @@ class Status:
         """A line for a client that speaks the wrong protocol."""
         return f"Its page is on port {self.page_port}." if self.page_port else "Try telnet."
 
-    def wall_s(self, now: float) -> float:
-        """Seconds since 1970 at this moment of the loop's clock; a step of the wall clock cannot move it."""
-        return self.started_wall_s + now - self.started_at
+    def wall_s(self, steady_s: float) -> float:
+        """Seconds since 1970 at a moment of the steady clock, as far as the wall clock is right now."""
+        return self._wall_clock() - (self.steady_clock() - steady_s)
+
+    @property
+    def started_wall_s(self) -> float:
+        """When the hub started, in seconds since 1970. Another value only where the wall clock was set."""
+        wall_s = self.wall_s(self._started_steady_s)
+        if abs(wall_s - self._started_wall_s) > WALL_TOLERANCE_S:
+            self._started_wall_s = wall_s
+        return self._started_wall_s
 
 
 @dataclass(eq=False, repr=False)
@@ -85,6 +107,8 @@ class Core:
     log_dropped: Callable[[], int] = lambda: 0
     """How many log records could not be written."""
     wall_clock: Callable[[], float] = time.time
+    steady_clock: Callable[[], float] = _BOOT_CLOCK
+    """As the loop's clock, but time passes on it while the machine is suspended."""
     budgets: Budgets = field(default_factory=Budgets)
     make_room: MakeRoom = Room
 
@@ -97,13 +121,13 @@ class Core:
         self.budgets = replace(self.budgets, accepts=accepts, starts=starts)
         self.account, self.ready, self.counters = Account(), ReadySets(), Counters()
         self.turn_times, self.budget = TurnHistogram(), TurnBudget()
-        self.status = Status(self.clock(), self.wall_clock())
+        self.status = Status(self.clock(), self.wall_clock, self.steady_clock)
         self.timers = TimerSet(settings, self.limits)
         self.rooms = Registry(
             self.account, settings.max_rooms, self_echo=settings.hears_itself, make_room=self.make_room
         )
         self.connections = Connections(self.poller, self.ready, self.timers)
-        self.close_log = CloseLog(self.log)
+        self.close_log = CloseLog(self.log, self.status)
 
 
 class Step:
@@ -125,5 +149,7 @@ class Step:
 
     def caught(self, client: Client) -> None:
         """The exception being handled is a fault of ours: it costs this client only."""
-        self._log("fault", id=client.id, peer=client.peer, trace=traceback.format_exc())
+        self._log(
+            "fault", level="error", like={}, id=client.id, peer=client.peer, trace=traceback.format_exc()
+        )
         self._ready.end(client, CloseReason.INTERNAL_ERROR)

@@ -12,7 +12,7 @@
 
 from collections.abc import Sequence
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from hub.close_reasons import CloseReason
 from hub.control.mailbox import Mailbox, Stop
@@ -33,7 +33,11 @@ class EventLoop:
         self.hub = hub
         """All parts, for those who look at the loop from outside; only the loop's thread changes them."""
         self._clock, self._mailbox = hub.clock, mailbox
-        self._counts_tx = hub.settings.idle_counts == "rx+tx"
+        settings = hub.settings
+        self._delivery_counts = settings.delivery_counts("line")
+        self._delivery_counts_for_viewers = settings.read_only_port is not None and settings.delivery_counts(
+            "read-only"
+        )
         idle, warning = hub.timers.idle, hub.timers.warning
         self._poll = idle if isinstance(idle, Poll) else None
         self._activity_timers = [timer for timer in (idle, warning) if timer.timeout_s < inf]
@@ -46,7 +50,7 @@ class EventLoop:
             hub.poller.watch(bell)
 
     def listen(self) -> list[str]:
-        """Bind; returns where lines are heard. Raises OSError with the address in its message."""
+        """Bind; returns where lines are heard. Raises CannotListen."""
         self.hub.acceptor.open()
         self.hub.publisher.publish(self._clock())
         return list(self.hub.status.addresses["line"])
@@ -55,7 +59,19 @@ class EventLoop:
         """Turn until a Stop command came and everybody is gone or the drain is over."""
         while not self.is_drained:
             self.turn()
-        self.hub.publisher.publish(self._clock())
+        now, counters = self._clock(), self.hub.counters
+        self.hub.publisher.publish(now)
+        closed: dict[str, Any] = {
+            f"closed_{reason}": count for reason, count in sorted(counters.closed.items())
+        }
+        uptime_s = round(now - self.hub.status.started_at, 3)
+        self.hub.log("stopped", uptime_s=uptime_s, accepted=counters.accepted, **closed)
+
+    def answer(self) -> None:
+        """Answer what the page asks, after the last turn."""
+        now = self._clock()
+        self._read_mailbox(now)
+        self.hub.publisher.step(now)
 
     @property
     def is_drained(self) -> bool:
@@ -157,8 +173,10 @@ class EventLoop:
             self._touch(ready.received, now)
             ready.received.clear()
         if ready.took:
-            if self._counts_tx:
+            if self._delivery_counts:
                 self._touch(ready.took, now)
+            elif self._delivery_counts_for_viewers:
+                self._touch([client for client in ready.took if client.transport == "read-only"], now)
             ready.took.clear()
         return now
 

@@ -59,11 +59,9 @@ class Expirer(Step):
         outbox = client.outbox
         if self._look_again_if_unread(client, self._timers.idle, now):
             return
-        if outbox.blocked and not outbox.is_empty:
-            reason, detail = CloseReason.SLOW_CONSUMER, f"lag={outbox.lag_bytes}"
-        else:
-            reason, detail = CloseReason.IDLE, f"after={self._settings.idle_timeout_s:g}s"
-        self._ready.end(client, reason, detail, due=due, decided=now)
+        is_slow = outbox.blocked and not outbox.is_empty
+        reason = CloseReason.SLOW_CONSUMER if is_slow else CloseReason.IDLE
+        self._ready.end(client, reason, _over("after", self._settings.idle_timeout_s), due=due, decided=now)
 
     def _look_again_if_unread(self, client: Client, timer: Expiry, now: float) -> bool:
         """Whether something the client sent waits, in the kernel or here, because the hub has not come to it.
@@ -101,8 +99,8 @@ class Expirer(Step):
     def _end_handshake(self, client: Client, due: float, now: float) -> None:
         """The client's request is late, unless it waits to be read: then the hub is."""
         if not self._look_again_if_unread(client, self._timers.handshake, now):
-            after = f"after={self._limits.handshake_s:g}s"
-            self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, after, due=due, decided=now)
+            late = _over("after", self._limits.handshake_s)
+            self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, late, due=due, decided=now)
 
     def _resume_rate(self, client: Client, due: float, now: float) -> None:
         """The client's bucket holds a line again."""
@@ -120,8 +118,8 @@ class Expirer(Step):
             return
         asks = not client.outbox.blocked
         if inbox.pinged and asks and not self._has_input(client):
-            after = f"ping={self._limits.ping_s:g}s"
-            self._ready.end(client, CloseReason.PEER_TIMEOUT, after, due=due, decided=now)
+            late = _over("ping", self._limits.ping_s)
+            self._ready.end(client, CloseReason.PEER_TIMEOUT, late, due=due, decided=now)
             return
         self._timers.ping.touch(client.id, now)
         inbox.pinged = asks
@@ -137,3 +135,8 @@ class Expirer(Step):
             self._flow.stuck(client, due, now)
         else:
             self._ready.abort.append(client)
+
+
+def _over(name: str, limit_s: float) -> str:
+    """The detail of an end by a timer, which is decided when the limit is reached; lateness is told apart."""
+    return f"{name}={limit_s:g}s limit={limit_s:g}s"

@@ -166,7 +166,8 @@ class FlowControl(Step):
 
     def stuck(self, client: Client, due: float, now: float) -> None:
         """Rule 5, where it closes."""
-        detail = f"stuck={self._limits.progress_s:g}s"
+        limit = f"{self._limits.progress_s:g}s"
+        detail = f"stuck={limit} limit={limit}"
         self._ready.end(client, CloseReason.SLOW_CONSUMER, detail, due=due, decided=now)
 
     def step(self, now: float) -> None:

@@ -10,7 +10,6 @@ from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
 from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
-from hub.protocol.sniff import reply_to
 from hub.protocol.telnet import TelnetFilter
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client, Phase
@@ -37,29 +36,31 @@ class InputEvents(Step):
     def handle(self, client: Client, transport: Transport, lines: list[bytes], size: int, now: float) -> None:
         """What one feed of `size` bytes, which completed these lines, has to tell besides them."""
         if isinstance(transport, LineTransport):
-            self._handle_line(client, transport, lines, size)
+            self._handle_line(client, transport, size)
         else:
             self._handle_websocket(client, transport, lines, size, now)
 
-    def end_of_stream(self, client: Client, lines: list[bytes]) -> None:
-        """The input ended in order; `lines` is its unfinished last one."""
+    def end_of_stream(self, client: Client) -> None:
+        """The input ended in order, and its unfinished last line is taken next."""
         transport = client.inbox.transport
         if isinstance(transport, LineTransport):
             if transport.foreign is not None:
-                self._answer_foreign(client, transport.foreign)
-            elif lines and client.phase is Phase.OPENING:
+                self._end_foreign(client, transport.foreign)
+            elif client.phase is Phase.OPENING and not transport.is_undecided:
                 self._open(client)
 
     # Line clients.
 
-    def _handle_line(self, client: Client, transport: LineTransport, lines: list[bytes], size: int) -> None:
-        if transport.foreign is not None:
-            self._answer_foreign(client, transport.foreign)
-            return
-        telnet = transport.telnet
+    def _end_foreign(self, client: Client, protocol: str) -> None:
+        """The client speaks another protocol; the closer answers it in that, behind its lines."""
+        self._end_behind_lines(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
+
+    def _handle_line(self, client: Client, transport: LineTransport, size: int) -> None:
+        # In one piece with a request there may be a body, whose bytes are no telnet.
+        telnet = transport.telnet if transport.foreign is None else None
         if telnet is not None and self._settings.eol != "lf":
             client.outbox.speak(Encoding.TELNET)
-        if client.phase is Phase.OPENING and (lines or telnet is not None):
+        if client.phase is Phase.OPENING and (telnet is not None or not transport.is_undecided):
             self._open(client)
         if telnet is not None:
             self._answer_telnet(client, telnet, size)
@@ -67,15 +68,11 @@ class InputEvents(Step):
             client.outbox.speak(Encoding.CRLF)
         if transport.said_text:
             self._ready.received.append(client)
-        if transport.decoder.too_long:
+        if transport.foreign is not None:
+            self._end_foreign(client, transport.foreign)
+        elif transport.decoder.too_long:
             limit = f"limit={self._settings.max_line_bytes}"
             self._end_behind_lines(client, CloseReason.LINE_TOO_LONG, limit)
-
-    def _answer_foreign(self, client: Client, protocol: str) -> None:
-        """A short reply in the peer's own language, and the end."""
-        if client.close.reason is None:
-            self._ready.put(client, reply_to(protocol, self._status.hint), raw=True)
-            self._ready.end(client, CloseReason.WRONG_PROTOCOL, f"protocol={protocol}")
 
     def _answer_telnet(self, client: Client, telnet: TelnetFilter, size: int) -> None:
         """What the telnet layer owes."""

@@ -49,7 +49,7 @@ class Limits:
     """Seconds of patience that come back in a second without waiting. Equal readers that read once a second
     make a room wait up to nine tenths of the time, a slow one nearly all (docs/design/flow-control.md)."""
     kept_bytes: int = 256 * 1024
-    """A room keeps so much for those who come later, and the rest of the chunk in which that begins."""
+    """So much of what was said in a room is shown to those who come later."""
     handshake_s: float = 5.0
     ping_s: float = 20.0
     """How long a WebSocket client may say nothing before it is asked, and then how long until it is gone."""
@@ -58,7 +58,7 @@ class Limits:
 
     @property
     def history_bytes(self) -> int:
-        """What those who come are shown, and so what is kept: at most half of the lag that is allowed."""
+        """What those who come are shown: at most half of the lag that is allowed."""
         return min(self.kept_bytes, self.lag_bytes // 2) if self.lag_bytes else self.kept_bytes
 
     @property

@@ -113,6 +113,8 @@ class Reader(Step):
         if client.transport == "read-only":
             self._counters.lines_discarded += len(lines)
             return
+        if client.phase is Phase.OPENING:
+            return  # Nothing but blank lines, which say nothing: any other opens the client.
         self._counters.lines_in += len(lines)
         client.inbox.add(lines)
 
@@ -124,10 +126,10 @@ class Reader(Step):
         client.inbox.eof = True
         if reason is CloseReason.PEER_CLOSED:
             lines = client.inbox.transport.finish()
-            self._events.end_of_stream(client, lines)
+            self._events.end_of_stream(client)
             self._take(client, lines)
         is_watching = client.transport == "read-only" and client.close.peer_error is None
-        if client.close.reason is None and not (is_watching and reason is CloseReason.PEER_CLOSED):
+        if client.close.pending is None and not (is_watching and reason is CloseReason.PEER_CLOSED):
             client.close.pending = (reason, detail)
         self._connections.pause(client, ENDED)
 

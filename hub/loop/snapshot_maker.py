@@ -18,6 +18,7 @@ def summary(core: Core, now: float) -> snapshots.Summary:
         (counters, core.settings, status),
         version=__version__,
         uptime_s=round(now - status.started_at, 3),
+        started_wall_s=round(status.started_wall_s, 3),
         taken_s=now,
         listeners=status.addresses.get("line", ()),
         ws_listeners=status.addresses.get("websocket", ()),

@@ -38,7 +38,7 @@ class Writer(Step):
 
     def __init__(self, core: Core, flow: FlowControl) -> None:
         super().__init__(core)
-        self._flow, self._history = flow, core.history
+        self._flow = flow
         self.queue: deque[Client] = deque()
         """Clients that were marked writable and wait for their send."""
         self.passes: dict[Room, Pass] = {}
@@ -122,7 +122,7 @@ class Writer(Step):
         if at == len(subscribers):
             # Everyone had its turn: trim the log, and start again if lines came meanwhile.
             del self.passes[room]
-            room.trim(pass_.reached, self._history, self._limits.history_bytes)
+            room.trim(pass_.reached)
             if log.head == pass_.reached:
                 self._ready.rooms.pop(room, None)
         return left
@@ -174,7 +174,7 @@ class Writer(Step):
                 rooms[room] = None
             elif room.trailing.pop(client.id, None) is not None and not (room.trailing or room in rooms):
                 # The last one that trailed has caught up; where a pass is due, its end trims the log.
-                room.trim(room.log.head, self._history, self._limits.history_bytes)
+                room.trim(room.log.head)
             self._flow.judge(outbox, room, now)
         if not outbox.is_empty:
             self._ready.writable[client.id] = client

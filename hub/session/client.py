@@ -35,7 +35,7 @@ class Phase(Enum):
 class CloseRecord:
     """How one client ends. The first reason wins; `due` and `decided` are given where a timer decided."""
 
-    __slots__ = ("decided", "detail", "due", "nick", "peer_error", "pending", "reason", "room")
+    __slots__ = ("decided", "detail", "due", "is_stranger", "nick", "peer_error", "pending", "reason", "room")
 
     def __init__(self) -> None:
         self.reason: CloseReason | None = None
@@ -44,6 +44,10 @@ class CloseRecord:
         self.decided: Time = None
         self.pending: tuple[CloseReason, str] | None = None
         """The reason and detail for when all parsed lines are taken."""
+        self.is_stranger = False
+        """Anybody who reaches the port can cause such ends at will, so no number of them may push out others
+        (hub/loop/close_log.py): the client was refused, did not finish its handshake, sent garbage from the
+        first, or never said a byte and was said nothing."""
         self.peer_error: CloseReason | None = None
         """What a failed send said: nothing more can be delivered, and reading finds the end."""
 
@@ -78,6 +82,13 @@ class Client:
     def is_reading(self) -> bool:
         """The hub wants to read this client: it is open, not at its end, and not paused."""
         return self.gate.reasons == 0 and self.phase in _ALIVE
+
+    @property
+    def was_said_nothing(self) -> bool:
+        """No line came into its room since the client came (history is past), or it is to hear none."""
+        if self.room is None or self.outbox.write_only:
+            return True
+        return self.room.log.head == self.outbox.entered_at
 
     @property
     def is_alive(self) -> bool:

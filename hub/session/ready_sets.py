@@ -38,10 +38,13 @@ class ReadySets:
         """Clients whose kernel took talk since activity was last stamped."""
 
     def put(
-        self, client: Client, data: bytes, *, owed: bool = False, raw: bool = False, messages: int = 0
+        self, client: Client, data: bytes, *, echo: bool = False, raw: bool = False, messages: int = 0
     ) -> None:
-        """Queue what one client alone gets: whole canonical lines, or raw bytes, which may be messages."""
-        client.outbox.put(data, owed=owed, raw=raw, messages=messages)
+        """Queue what one client alone gets: whole canonical lines, or raw bytes, which may be messages.
+
+        An echo is what the client said itself, and is owed.
+        """
+        client.outbox.put(data, owed=echo, own=echo, raw=raw, messages=messages)
         self.writable[client.id] = client
 
     def end(

@@ -40,7 +40,7 @@ def test_a_thousand_resets_before_accept_are_a_thousand_closes(
             for _ in range(1000):
                 hub.peer().reset()
             started_s = time.monotonic()
-        assert hub.closed(1000) == {"peer_reset": 1000}
+        assert hub.closed(1000) == {"silent": 1000}
         record_property("all counted after", f"{time.monotonic() - started_s:.1f} s")
         until(lambda: hub.descriptors() <= descriptors)
         with hub.peer() as peer:
@@ -61,7 +61,7 @@ def test_a_peer_gone_when_a_line_is_sent_is_closed_once(trigger: str) -> None:
             speaker.send(b"anybody there?\n" * 50)
         for peer in [speaker, *stays]:
             assert peer.read(15 * 50) == b"anybody there?\n" * 50
-        assert hub.closed(61, 21) == {"peer_reset": 20, "peer_closed": 20}
+        assert hub.closed(61, 21) == {"silent": 40}
         status = Path(f"/proc/{hub.process.pid}/status").read_text()
         ignored = int(status.split("\nSigIgn:")[1].split()[0], 16)
         assert ignored >> signal.SIGPIPE - 1 & 1, "a write to a closed connection is an error and no end"
@@ -92,17 +92,21 @@ def test_ten_thousand_bad_connections_leave_a_short_log(tmp_path: Path, record_p
                 chance.random() < 0.5 and peer.rest()
         took_s = time.monotonic() - started_s
         counts = hub.closed(10_000)
-        assert set(counts) <= {"wrong_protocol", "line_too_long", "peer_reset", "peer_closed"}, counts
+        assert set(counts) <= {"wrong_protocol", "line_too_long", "peer_reset", "peer_closed", "silent"}, (
+            counts
+        )
         assert hub.summary()["log_dropped"] == 0
         assert hub.stop() == 0
         written = path.stat().st_size - before
     records = [json.loads(line) for line in path.read_bytes().splitlines()]
     ends = [record for record in records if record["event"] == "closed"]
     told = [record for record in ends if "repeated" not in record]
-    assert len(told) + sum(record["repeated"] for record in ends if "repeated" in record) == 10_000
+    assert len(told) + sum(
+        record["repeated"] for record in ends if "repeated" in record
+    ) == 10_000 - counts.get("silent", 0)
     # A second of the log begins with its first record, so one of the clock's has parts of two.
     per_second = Counter(record["time"].partition(".")[0] for record in records)
-    assert max(per_second.values()) <= 2 * 21 + 2, per_second
+    assert max(per_second.values()) <= 2 * (2 * 21) + 2, per_second  # Of two reasons.
     assert written < 1 << 20
     record_property("seconds for them", f"{took_s:.0f} s")
     record_property("records of ends", len(told))

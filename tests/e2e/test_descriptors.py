@@ -27,12 +27,12 @@ import pytest
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client
 from tests.e2e.test_quiet import assert_hub_rests, newest
-from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, Record, ThreadHub, each_pair, until
+from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, Record, ThreadHub, bye, each_pair, until
 from tests.support import closing as closing_all
 from tests.support_ws import WsPeer
 from tests.unit.web.support import LiveTab
 
-NO_DESCRIPTOR = b"* bye reason=server_full limit=descriptors\r\n"
+NO_DESCRIPTOR = bye("server_full", "limit=descriptors", end="\r\n")
 KIB = 1024
 O_CLOEXEC = 0o2000000  # As /proc/PID/fdinfo has it: the kernel's number, on every machine.
 
@@ -122,7 +122,7 @@ def test_a_crowd_on_the_page_takes_no_descriptor_of_the_clients() -> None:
         for peer in stack.enter_context(closing_all([hub.peer() for _ in range(32)])):
             peer.echo()
         with hub.peer() as late:
-            assert late.line() == b"* bye reason=server_full limit=32\r\n"
+            assert late.line() == bye("server_full", "limit=32", end="\r\n")
 
 
 # What is left of closed clients.
@@ -265,9 +265,9 @@ def test_a_descriptor_held_by_a_child_makes_no_more_events(trigger: str, read: s
         stack.callback(child.kill)
         if ends == "hub":
             peer.send(b"/quit\n")
-            peer.read_until(b"* bye reason=quit\n")
+            peer.read_until(bye("quit"))
         peer.half_close()
-        assert hub.ending()["reason"] == ("quit" if ends == "hub" else "peer_closed")
+        assert hub.ending()["reason"] == ("quit" if ends == "hub" else "silent")
         assert os.readlink(f"/proc/{child.pid}/fd/{client.fd}") == held
         peer.sock.settimeout(0.0)  # What comes now would be an event.
         with suppress(OSError):

@@ -13,7 +13,7 @@ import pytest
 
 from bench.figures import Distribution
 from tests.e2e.load import Allowance, Echoers, block, flooding, queues
-from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, Record, closing, each_trigger, until
+from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, Record, bye, closing, each_trigger, until
 
 AT_ONCE = 10
 
@@ -110,7 +110,7 @@ def test_5000_in_five_seconds_are_served_or_refused(trigger: str, record_propert
             answers = Counter(peer.line() for peer in crowd.peers)
             summary = until(lambda: (s := hub.summary())["clients"]["accepted"] == 5100 and s)
             assert (summary["refused"], summary["clients"]["open"]) == (1000, 4100)
-        refusal = b"* bye reason=server_full limit=4100\r\n"
+        refusal = bye("server_full", "limit=4100", end="\r\n")
         assert answers == {b"a newcomer\n": 4000, refusal: 1000}
         note(record_property, "a line while 5,000 come", figures)
         assert figures.p99_ms < allowed.ms

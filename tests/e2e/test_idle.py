@@ -15,14 +15,18 @@ from typing import Any
 import pytest
 
 from tests.e2e.load import Allowance
-from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, Record, closing, until
+from tests.support import PAIRS, PATIENCE_S, HubProcess, Peer, Record, bye, closing, until
 
 SWEEP_S = 0.2
 OWN_MS = {"poll": 0.0, "sweep": SWEEP_S * 1000, "deadline": 0.0}
 LATEST_MS = 25.0
 """And its own: at the 99th percentile, after the moment at which the strategy itself calls a client due."""
 TIMEOUT_S = 1.0
-FAREWELL = b"* bye reason=idle after=%gs\n"
+
+
+def farewell(timeout_s: float) -> bytes:
+    """What an idle client is told."""
+    return bye("idle", f"after={timeout_s:g}s limit={timeout_s:g}s")
 
 
 class Talker(Peer):
@@ -101,7 +105,7 @@ def assert_idle_and_not_early(ledger: Sequence[dict[str, Any]], talkers: Sequenc
         # A busy machine may let a client speak so late that it has been ended before: that does not count.
         sent_s = max(at_s for at_s in talker.sends_s if at_s <= ending["decided_s"])
         assert ending["decided_s"] >= ending["due_s"] >= sent_s + TIMEOUT_S
-        assert talker.seen.endswith(FAREWELL % TIMEOUT_S)
+        assert talker.seen.endswith(farewell(TIMEOUT_S))
         assert talker.heard_s >= sent_s + TIMEOUT_S
         assert abs(ending["decided_s"] - ending["due_s"] - ending["lateness_ms"] / 1000) < 1e-6
 
@@ -160,7 +164,7 @@ def test_after_a_stop_the_active_stay_the_silent_go_in_slices() -> None:
         hub.go_on()
         for peer in active:
             assert peer.line() == b"still here\n"
-        assert {peer.rest() for peer in silent} == {FAREWELL % STOPPED_S}
+        assert {peer.rest() for peer in silent} == {farewell(STOPPED_S)}
         for peer in silent:
             peer.close()
         ledger = endings(hub, len(silent))

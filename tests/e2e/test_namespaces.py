@@ -17,7 +17,7 @@ from bench.figures import quantile
 from hub.net.sockets import USER_TIMEOUT_MS, Sockets
 from tests.e2e.namespaces import HUB_HOST, Namespace, Network, require_namespaces
 from tests.polled import WIRES, Crowd, Polled, assert_same_story, said
-from tests.support import HubProcess, Peer, Record, ThreadHub, each_trigger, until
+from tests.support import HubProcess, Peer, Record, ThreadHub, bye, each_trigger, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
@@ -264,7 +264,7 @@ def test_an_address_has_one_limit_however_it_is_written() -> None:
             until(lambda: hub.loop.hub.connections.per_address == {"10.99.1.2": 2})
             for host in (HUB_HOST, f"::ffff:{HUB_HOST}"):
                 with Peer(hub.port, host) as third:
-                    assert third.line() == b"* bye reason=per_ip_limit limit=2\r\n"
+                    assert third.line() == bye("per_ip_limit", "limit=2", end="\r\n")
             until(lambda: hub.reasons() == {"per_ip_limit": 2})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.programs import ENVIRONMENT, command_of, require
-from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, until
+from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, bye, until
 
 BROADCAST = ("--mode", "broadcast", "--no-web")
 SENDERS = ["ncat --send-only", "socat -u"]
@@ -131,7 +131,7 @@ def test_a_viewer_whose_stdin_is_at_its_end_gets_all_lines(program: str) -> None
             assert viewer.stdout.readline() == b"line %d\n" % number
         talker.close()
         assert hub.stop() == 0
-        assert viewer.stdout.read() == b"* bye reason=server_shutdown\n"
+        assert viewer.stdout.read() == bye("server_shutdown")
         assert viewer.wait(PATIENCE_S) == 0
 
 
@@ -177,7 +177,7 @@ def test_the_json_api_tells_the_same_story_as_the_sockets() -> None:
 
 EVICTIONS = [
     (b"x" * 65, "line_too_long", "limit=64"),
-    (b"so quiet\n", "idle", "after=0.3s"),
+    (b"so quiet\n", "idle", "after=0.3s limit=0.3s"),
     (b"\xff\xfa\x18" + bytes(257), "protocol_error", "telnet=subnegotiation"),
     (b"/quit\n", "quit", ""),
 ]
@@ -190,7 +190,7 @@ def test_evicted_clients_are_in_the_close_log_with_their_reasons() -> None:
             with hub.peer() as peer:
                 peer.send(sent)
                 heard = peer.rest()
-                assert heard.splitlines()[-1] == f"* bye reason={reason} {detail}".strip().encode()
+                assert heard.splitlines()[-1] == bye(reason, detail, end="")
                 assert rows(hub) == []
                 address = address_of(peer)
             # Only now is the connection over, so only now it is in the close log.

@@ -20,7 +20,7 @@ import pytest
 from hub.session.client import Client, Phase
 from hub.session.read_gate import OUTBOX, ROOM
 from tests.loop.support import take_all
-from tests.support import PATIENCE_S, HubProcess, Peer, Record, ThreadHub, closing, each_pair, until
+from tests.support import PATIENCE_S, HubProcess, Peer, Record, ThreadHub, bye, closing, each_pair, until
 
 LINE = b"x" * 999 + b"\n"
 SMALL_BUFFER_BYTES = 16 * 1024
@@ -229,7 +229,7 @@ def slowest_answer_s(count: int, *flags: str, numbers: Sequence[int] = (signal.S
                 time.sleep(chance.uniform(0, 0.02))  # So that the signal comes at any moment of its sleep.
                 now_s = time.monotonic()
                 hub.process.send_signal(chance.choice(numbers))
-                assert peer.rest() == b"* bye reason=server_shutdown\n"
+                assert peer.rest() == bye("server_shutdown")
                 took_s.append(time.monotonic() - now_s)
                 peer.close()
                 assert hub.process.wait(PATIENCE_S) == 0

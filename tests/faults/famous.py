@@ -95,7 +95,7 @@ FAULTS = (
         bug="The page answers any peer that reaches a listener on loopback, under whatever name it asks.",
         seen="Any web site can read the page once its name points to 127.0.0.1: the browser sees one origin.",
         links=("constellation-works/orbit/issues/2270", "microsoft/aspire/issues/19484"),
-        edits=(Edit("web.guard", "check_request", "not names_us(request)", "False"),),
+        edits=(Edit("web.guard", "check_request", "names_us(request) or is_probe(request)", "True"),),
         tests=("tests/unit/web/test_guard.py::test_any_other_name_is_misdirected",
                "tests/unit/web/test_guard.py::test_a_foreign_name_is_refused_on_every_path_and_method"),
     ),

@@ -23,7 +23,7 @@ from yarl import URL
 from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
 from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
-from hub.protocol.line_decoder import LineDecoder
+from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
 from hub.protocol.sniff import foreign_protocol, http_answer, is_tls_hello, reply_to
 from hub.protocol.telnet import TelnetFilter
 from hub.protocol.ws_connection import WebSocket
@@ -42,8 +42,9 @@ ROWS = into_runs([make_row(number, nick=nick) for number, nick in enumerate(["an
 def check_lines(data: bytes) -> None:
     """The line machine, and what becomes of its lines: cleaned text, names, other protocols."""
     limit, step, data = _choices(data)
-    whole = lines_of([data], limit)
-    assert lines_of(split(data, step), limit) == whole
+    for decoder in (CrLineDecoder, LineDecoder):
+        whole = lines_of([data], limit, decoder)
+        assert lines_of(split(data, step), limit, decoder) == whole
     lines, last, _, _ = whole
     for line in [*lines, *([] if last is None else [last])]:
         assert b"\n" not in line
@@ -54,13 +55,15 @@ def check_lines(data: bytes) -> None:
     assert protocol is None or reply_to(protocol, "there")
 
 
-def lines_of(pieces: Sequence[bytes], limit: int) -> tuple[list[bytes], bytes | None, bool, bool]:
+def lines_of(
+    pieces: Sequence[bytes], limit: int, decoder: type[LineDecoder]
+) -> tuple[list[bytes], bytes | None, bool, bool]:
     """All that a buffer tells about these pieces; between two of them it never holds more than it may."""
-    buffer = LineDecoder(limit)
+    buffer = decoder(limit)
     lines = []
     for piece in pieces:
         lines += buffer.feed(piece)
-        assert not limit or buffer.unfinished_bytes <= limit + 1
+        assert not limit or buffer.unfinished_bytes <= limit + 2
     return lines, buffer.finish(), buffer.too_long, buffer.crlf_seen
 
 
@@ -83,11 +86,11 @@ def _check_name(text: str) -> None:
 
 # A telnet stream as RFC 854 has it, with the whole input in view: what is data, and what is a command.
 _TELNET = re.compile(
-    rb"(?P<data>[^\xff]+|\xff(?=\xff))"  # of a doubled IAC the first is data, the second is skipped below
-    rb"|\xff\xfa(?P<sub>[^\xff]*(?:\xff\xff[^\xff]*)*)(?:\xff\xf0|(?=\xff|\Z))"
+    rb"(?P<data>[^\xff]+|\xff(?=[\x00-\xeb\xff]|\Z))"  # of a doubled IAC the second is skipped below
+    rb"|\xff\xfa(?P<sub>(?:[^\xff]|\xff[\x00-\xeb\xff])*)(?:\xff\xf0|(?=\xff[\xec-\xfe])|\xff?\Z)"
     rb"|\xff(?P<verb>[\xfb-\xfe])(?P<option>.)"
-    rb"|\xff(?P<command>[\x00-\xf9])"
-    rb"|\xff[\xfb-\xfe]?\Z",  # cut off
+    rb"|\xff(?P<command>[\xec-\xf9])"
+    rb"|\xff[\xfb-\xfe]\Z",  # cut off
     re.DOTALL,
 )
 _WILL, _WONT, _DO, _DONT, _TIMING_MARK = b"\xfb", b"\xfc", b"\xfd", b"\xfe", b"\x06"
@@ -99,7 +102,7 @@ def telnet_by_the_book(data: bytes) -> tuple[bytes, bytes, int, bool]:
     while at < len(data):
         found = _TELNET.match(data, at)
         assert found is not None
-        at = found.end() + (found["data"] == b"\xff")
+        at = found.end() + (found["data"] == b"\xff" == data[found.end() : found.end() + 1])
         text += found["data"] or b""
         asked += found["command"] == b"\xf6"
         if len(found["sub"] or b"") > 256:
@@ -119,6 +122,7 @@ def telnet_of(pieces: Sequence[bytes]) -> tuple[bytes, bytes, int, bool]:
         text += telnet.feed(piece)
         replies += telnet.take_replies()
         asked += telnet.are_you_there
+    text += telnet.finish()
     return text, replies, asked, telnet.violation
 
 

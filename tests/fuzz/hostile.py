@@ -38,6 +38,7 @@ CONTROLS: Final = [
 CHARACTERS: Final = [
     *(chr(code).encode() for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0x85]),
     *(chr(0xE0000 + code).encode() for code in (1, 0x41, 0x7F)),
+    *(char.encode() for char in "\ufeff\u200b\u2060\u2063\u3164\u17b4\ufffa\ufffc"),
     "\ufffe".encode(), "\uffff".encode(), b"\xed\xa0\x80", b"\xed\xb0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80",
     b"\xf0\x9f\x98", b"\xc3", b"\x80", b"\xc0\x9b2J", b"\xe0\x82\x9b2J",
 ]  # fmt: skip
@@ -50,9 +51,11 @@ MARKUP: Final = [
 PAYLOADS: Final = list(dict.fromkeys([*SEQUENCES, *CONTROLS, *CHARACTERS, *MARKUP]))
 
 
-def shown(payload: bytes) -> str:
+def shown(line: bytes) -> str:
     """What a line of these bytes has to look like to others, by the Unicode character database."""
-    text = payload.decode(errors="replace")
+    text = ""
+    for char in line.decode(errors="replace"):
+        text = text[:-1] if char in "\b\x7f" else text + char
     return "".join("\N{REPLACEMENT CHARACTER}" if is_forbidden(char) else char for char in text)
 
 
@@ -63,10 +66,11 @@ _SCRIPTS: Final = [
     "مرحبا بالعالم نامه\u200cای abc\u200e\u200f\u061c",
     "שָׁלוֹם עולם",
     "क्\u200dष नमस्ते दुनिया",
-    "สวัสดีน้ำ ครับ",
+    "สวัสดีน้ำ ครับ ភាសា\u200bខ្មែរ",
     "Привет мир Ёж",
     "Γειά σου Κόσμε",
     "👩\u200d👩\u200d👧\u200d👦 👍🏽 ❤\ufe0f 🇯🇵 🏴",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
     "e\u0301\u0323 a\u0308 o\u0302\u0301",
     "𝕏 𠀀 🀄 ∀x∈ℝ: ⌈x⌉ ≠ −x",
     "tab\there\t and {[(<>)]} ~!@#$%^&*",

@@ -20,11 +20,13 @@ WORDS: dict[str, list[bytes]] = {
     "lines": [
         b"\n", b"\r", b"\0", b"\r\n", b"x" * 8, b"\x1b[", b"\x9b", b"\xc2\x9b", b"\xf0\x9f\x98", b"\xff",
         "e\u0301".encode(), "\u202e".encode(), "\u2028".encode(), "\u3164".encode(), b"GET / HTTP/1.1",
-        b"SSH-2.0-", b"\x16\x03\x01", "\ufdfa".encode(), b"guest-1", "\u0430".encode(),
+        b"SSH-2.0-", b"\x16\x03\x01", "\ufdfa".encode(), b"guest-1", "\u0430".encode(), b"\r\r\n", b"\n\r",
+        b"PROXY UNKNOWN",
     ],
     "telnet": [
         b"\xff", b"\xff\xff", b"\xff\xfa", b"\xff\xf0", b"\xff\xfd", b"\xff\xfb", b"\xff\xfe", b"\xff\xfc",
-        b"\xff\xf6", b"\x06", b"\x01", b"a", b"x" * 100, b"\xff\xff" * 60, b"\r\n",
+        b"\xff\xf6", b"\x06", b"\x01", b"a", b"x" * 100, b"\xff\xff" * 60, b"\r\n", b"\xffa", b"\xff\xeb",
+        b"\xff\xec",
     ],
     "websocket": [
         b"\x00", b"\x40", b"\x80", b"\x81\x01a", b"\xc1\x01a", b"\x80\x01b", b"\xc0\x02\xf0\x9f", b"\x82\x00",

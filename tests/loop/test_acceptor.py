@@ -11,7 +11,7 @@ from hub.loop.admission import network_of
 from hub.net.sockets import Sockets
 from tests.loop.support import FromAfar, SteppedHub, no_descriptor_left
 from tests.sim.stage import BROWSERS, LINES, SENDERS, Stage
-from tests.support import Peer, closing
+from tests.support import Peer, bye, closing
 
 # Who comes in.
 
@@ -21,7 +21,7 @@ from tests.support import Peer, closing
 @pytest.mark.parametrize(
     ("listener", "notices", "line"),
     [
-        (LINES, True, b"* bye reason=server_full limit=1\r\n"),
+        (LINES, True, bye("server_full", "limit=1", end="\r\n")),
         (LINES, False, b""),
         (BROWSERS, False, b"HTTP/1.1 503 "),
     ],
@@ -43,7 +43,7 @@ def test_a_refusal_arrives_though_the_peer_spoke_first() -> None:
     with SteppedHub(mode="echo", max_clients=1) as hub, closing(hub.join(1)), Peer(hub.port) as late:
         late.send(b"hello, is there room for me?\n" * 100)
         hub.turns_until(lambda: hub.hub.counters.refused)
-        assert late.rest() == b"* bye reason=server_full limit=1\r\n"
+        assert late.rest() == bye("server_full", "limit=1", end="\r\n")
 
 
 @pytest.mark.promise("admission-full")
@@ -121,7 +121,7 @@ def test_lost_listener_is_left_alone_and_the_hub_goes_on() -> None:
         hub.turns(10)
         assert hub.hub.sockets.calls["accept"] == before + 1
         assert [fields for event, fields in hub.log if event == "listener_lost"] == [
-            {"transport": "line", "port": port}
+            {"level": "warning", "transport": "line", "port": port}
         ]
         hub.say(inside, b"still here\n")
         assert inside.line() == b"still here\n"
@@ -172,7 +172,7 @@ def test_limit_per_address_refuses_one_too_many(
     with SteppedHub(sockets=FromAfar(*hosts), **settings) as hub, closing(hub.join(len(hosts))) as peers:
         for at, peer in enumerate(peers):
             if at in refused:
-                assert peer.rest() == f"* bye reason=per_ip_limit limit={settings['max_per_ip']}\r\n".encode()
+                assert peer.rest() == bye("per_ip_limit", f"limit={settings['max_per_ip']}", end="\r\n")
             else:
                 hub.say(peer, b"inside\n")
                 assert peer.line() == b"inside\n"

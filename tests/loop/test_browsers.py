@@ -10,7 +10,7 @@ from hub.protocol.ws_frames import frame, frames
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub
 from tests.sim.stage import BROWSERS, MUCH, Stage
-from tests.support import Peer
+from tests.support import Peer, bye
 from tests.unit.protocol.support import masked, request, text
 
 LINES = [b"line %04d" % number for number in range(700)]
@@ -70,7 +70,8 @@ def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
     scene.slow.send(text(b"last words") + masked(Opcode.BINARY))
     scene.reads()
     owed = frames(LINE * scene.sender.inbox.lines_in + b"last words\n")
-    assert scene.heard == owed + frame(b"\x03\xebreason=protocol_error binary=not here", Opcode.CLOSE)
+    said = b"\x03\xeb" + bye("protocol_error", "binary=not here", end="")[6:]
+    assert scene.heard == owed + frame(said, Opcode.CLOSE)
 
 
 @pytest.mark.promise("websocket-close")
@@ -81,7 +82,7 @@ def test_browser_given_up_gets_its_close_behind_the_partial(reason: CloseReason)
     scene.hub.ready.end(scene.client, reason)
     scene.stage.turn()
     scene.reads()
-    assert scene.heard == frames(LINE * begun) + frame(b"\x03\xf3reason=" + reason.encode(), Opcode.CLOSE)
+    assert scene.heard == frames(LINE * begun) + frame(b"\x03\xf3" + bye(reason, end="")[6:], Opcode.CLOSE)
     assert begun < scene.sender.inbox.lines_in
 
 

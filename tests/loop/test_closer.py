@@ -15,11 +15,11 @@ from hub.session.client import Phase
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub, take_all
 from tests.sim.stage import Stage
-from tests.support import PAIRS, Peer, ThreadHub, closing, until
+from tests.support import PAIRS, Peer, ThreadHub, bye, closing, until
 from tests.unit.protocol.support import request
 
-BYE_QUIT = b"* bye reason=quit\n"
-BYE_SHUTDOWN = b"* bye reason=server_shutdown\n"
+BYE_QUIT = bye("quit")
+BYE_SHUTDOWN = bye("server_shutdown")
 SAID = b"<guest-2> " + LINE
 
 
@@ -268,7 +268,7 @@ def test_client_accepted_after_a_failed_send_is_served(trigger: str, read: str) 
         newcomer = hub.peer()  # The client waits in the backlog when the next turn begins.
         with closing([talker, newcomer]):
             hub.turns_until(lambda: hub.hub.counters.accepted == 3)
-            hub.turns_until(lambda: hub.hub.counters.closed == {"peer_reset": 1})
+            hub.turns_until(lambda: hub.hub.counters.closed == {"silent": 1})
             hub.say(newcomer, b"two\n")
             hub.say(talker, b"three\n")
             assert newcomer.read(10) == b"two\nthree\n"

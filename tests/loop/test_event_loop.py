@@ -10,7 +10,7 @@ from hub.control.mailbox import Stop
 from hub.net.sockets import Sockets
 from tests.loop.support import SteppedHub, take_all
 from tests.sim.stage import Stage
-from tests.support import PAIRS, ThreadHub, closing, until
+from tests.support import PAIRS, ThreadHub, bye, closing, until
 
 
 @pytest.mark.promise("close-half-close")
@@ -97,7 +97,7 @@ def test_idle_client_with_a_line_due_is_not_called_slow() -> None:
     stage.kernel.now += 51.0
     talker.send(b"two\n")
     stage.rest()
-    assert idler.got == b"one\ntwo\n* bye reason=idle after=100s\n"
+    assert idler.got == b"one\ntwo\n" + bye("idle", "after=100s limit=100s")
 
 
 def test_activity_is_stamped_with_a_clock_read_afterwards() -> None:
@@ -134,7 +134,7 @@ def test_stop_sends_farewells_and_ends_the_loop() -> None:
             assert peer.line() == b"hello\n"
         hub.mailbox.post(Stop(15))
         for peer in peers:
-            assert peer.rest() == b"* bye reason=server_shutdown\n"
+            assert peer.rest() == bye("server_shutdown")
             peer.close()
         until(lambda: hub.loop.is_drained, 5.0)
         hub.stop()

@@ -10,7 +10,7 @@ from hub.session.client import Client
 from hub.session.read_gate import OUTBOX
 from tests.loop.support import SteppedHub
 from tests.sim.stage import BROWSERS, MUCH, Actor, Stage
-from tests.support import PATIENCE_S, closing
+from tests.support import PATIENCE_S, bye, closing
 from tests.unit.protocol.support import close, more, request, text
 
 REQUEST = request()
@@ -37,7 +37,7 @@ def test_idle_client_is_warned_then_told_the_timeout() -> None:
     assert heard_after(stage, actor, 1.9, 0.2) == [b"", WARNING]
     actor.send(b"here\n")
     stage.rest()
-    farewell = b"* bye reason=idle after=10s\n"
+    farewell = bye("idle", "after=10s limit=10s")
     assert heard_after(stage, actor, 1.9, 0.2, 7.8, 0.2) == [b"", WARNING, b"", farewell]
     actor.close()
     stage.rest()

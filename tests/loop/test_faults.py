@@ -10,7 +10,7 @@ from hub.session.client import Client
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub
 from tests.sim.stage import Stage
-from tests.support import closing
+from tests.support import bye, closing
 
 # Faults.
 
@@ -32,7 +32,7 @@ def test_fault_of_the_mode_costs_its_client_only(step: str, monkeypatch: pytest.
                     hub.turns_until(hub.endings)
                     assert unlucky.rest() == b""
                 else:
-                    assert unlucky.rest() == b"* bye reason=internal_error\n"
+                    assert unlucky.rest() == bye("internal_error")
         hub.turns_until(hub.endings)
         assert 3 not in hub.hub.rooms.lobby.members
         hub.say(ann, b"after\n")
@@ -81,14 +81,6 @@ def test_closed_client_leaves_no_timer_running() -> None:
         peer.close()
         hub.turns_until(hub.endings)
         assert timers.idle.timeout(hub.now_s) == math.inf
-
-
-def test_time_of_day_follows_the_loops_own_clock() -> None:
-    with SteppedHub() as hub:
-        status = hub.hub.status
-        before = status.wall_s(hub.now_s)
-        assert before == status.started_wall_s
-        assert status.wall_s(hub.now_s + 12.5) == before + 12.5
 
 
 def test_watching_again_costs_no_system_call() -> None:

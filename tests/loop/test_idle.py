@@ -1,5 +1,6 @@
 """What counts as activity under each idle strategy, and what becomes of a client that is owed something."""
 
+from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from hub.config.settings import IdleStrategy
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub, take_all
-from tests.support import closing
+from tests.sim.stage import BROWSERS, LINES, SENDERS, VIEWERS, Stage
+from tests.support import ThreadHub, bye, closing
 
 NOP, ARE_YOU_THERE = b"\xff\xf1", b"\xff\xf6"
 each_strategy = pytest.mark.parametrize("strategy", get_args(IdleStrategy))
@@ -60,6 +62,44 @@ def test_lines_of_others_keep_a_client_where_tx_counts(strategy: str, counts: st
         assert stays(hub, b"news\n") == [counts == "rx+tx", True]
 
 
+@pytest.mark.promise("idle-auto")
+@pytest.mark.parametrize(
+    ("mode", "listener", "stays"),
+    [
+        ("chat", LINES, False), ("chat", BROWSERS, False), ("chat", VIEWERS, True), ("chat", SENDERS, False),
+        ("broadcast", LINES, True), ("broadcast", BROWSERS, True), ("broadcast", VIEWERS, True),
+        ("broadcast", SENDERS, False),
+    ],
+)  # fmt: skip
+@each_exact_strategy
+def test_hearing_keeps_readers_of_a_feed_and_no_one_in_chat(
+    strategy: str, mode: str, listener: int, stays: bool
+) -> None:
+    times = {"sweep_interval_s": 0.5, "idle_timeout_s": 3.0}
+    stage = Stage(mode=mode, idle_strategy=strategy, write_only_port=0, **times)
+    [talker], [silent] = stage.join(), stage.join(listener=listener)
+    client = stage.client(silent)
+    for _ in range(4):
+        talker.send(b"news\n")
+        stage.pass_time(1)
+    assert (client.close.reason is None) == stays
+    assert stage.client(talker).close.reason is None
+
+
+@pytest.mark.promise("idle-auto")
+def test_silent_chat_client_expires_while_another_talks() -> None:
+    """With the settings of `serve`, on real sockets, but for the time."""
+    with ThreadHub(mode="chat", idle_timeout_s=0.5) as hub, hub.peer() as silent, hub.peer() as talker:
+        silent.sock.settimeout(0.1)
+        while b"bye" not in silent.seen:
+            talker.send(b"still here\n")
+            with suppress(TimeoutError):
+                silent.seen += silent.sock.recv(65536)
+        assert silent.seen.endswith(bye("idle", "after=0.5s limit=0.5s"))
+        assert silent.seen.count(b"still here") >= 3
+        assert hub.loop.hub.counters.closed == {"idle": 1}
+
+
 @pytest.mark.promise("idle-activity")
 @pytest.mark.parametrize("counts", ["rx+tx", "rx"])
 @pytest.mark.parametrize("command", [NOP, ARE_YOU_THERE])
@@ -88,7 +128,7 @@ def test_client_owed_lines_at_its_deadline_is_a_slow_consumer(strategy: str) -> 
     scene = Scene(idle_strategy=strategy, idle_timeout_s=10, sweep_interval_s=0.5)
     scene.fill()
     scene.stage.pass_time(10.6)
-    assert scene.end.startswith("slow_consumer lag=")
-    close, (lines, bye, _) = scene.client.close, scene.heard.partition(b"* bye")
+    assert scene.end == "slow_consumer after=10s limit=10s"
+    close, (lines, said, _) = scene.client.close, scene.heard.partition(b"* bye")
     assert close.decided is not None and close.due is not None and close.decided >= close.due
-    assert lines == (LINE * 10)[: len(lines)] and not bye
+    assert lines == (LINE * 10)[: len(lines)] and not said

@@ -147,7 +147,9 @@ def test_id_of_a_closed_client_never_shows_a_newer_one() -> None:
 def test_closed_clients_come_newest_first_and_in_pages() -> None:
     with SteppedHub(mode="echo") as hub:
         for _ in range(5):
-            hub.join(1)[0].reset()
+            [peer] = hub.join(1)
+            hub.say(peer, b"hello\n")
+            peer.reset()
             hub.turns_until(lambda: not hub.hub.connections.by_fd)
         answers: list[tuple[Sequence[ClosedClient], int]] = []
         ask(hub, WantClosed(2, 2, answers.append))

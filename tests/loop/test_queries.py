@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from hub.modes import chat
-from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN, span
+from hub.modes.past import span
+from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, NO_HISTORY, ROOMS_SHOWN
 from hub.modes.sanitize import NAME_LENGTH, name_key
 from hub.rooms.outbox import Outbox
 from hub.session.client import Client
@@ -109,14 +110,17 @@ def test_history_shows_the_last_lines_to_its_asker_only() -> None:
     talk.say(ann, *(f"line {number}" for number in range(9)))
     talk.say(bob, "/nick rob")
     talk.heard(bob)
-    shown = ["<ann> line 7", "<ann> line 8", "* bob is now rob"]
-    assert asked(talk, ann, "/history") == ["* the last 3 lines of lobby:", *shown]
-    assert asked(talk, ann, "/history 1") == ["* the last 1 line of lobby:", shown[-1]]
+    talk.now_s += 3600
+    shown, end = ["<ann> line 6", "<ann> line 7", "<ann> line 8"], "* end of history"
+    age = "the newest 1 h 0 min old"
+    assert asked(talk, ann, "/history") == [f"* history: 3 lines of lobby, {age}", *shown, end]
+    assert asked(talk, ann, "/history 1") == [f"* history: 1 line of lobby, {age}", shown[-1], end]
     assert asked(talk, ann, "/history 100") == asked(talk, ann, f"/history {'9' * 5000}")
     assert talk.heard(bob) == []
     talk.say(bob, "one", "/history 2", "two")
     assert talk.heard(bob) == [
-        *("<rob> one", "* the last 2 lines of lobby:", "* bob is now rob", "<rob> one", "<rob> two")
+        *("<rob> one", "* history: 2 lines of lobby, the newest 0 s old", shown[-1], "<rob> one", end),
+        "<rob> two",
     ]
     talk.assert_account_balances(ann, bob)
 
@@ -152,11 +156,12 @@ def test_history_is_whole_lines_of_at_most_64_kib() -> None:
     for number in range(100):
         talk.say(ann, f"{number:03} " + "x" * 1000)
         talk.heard(ann)
-    header, *lines = asked(talk, ann, "/history 1000")
+    header, *lines, end = asked(talk, ann, "/history 1000")
     assert HISTORY_BYTES == 64 * 1024
     size = sum(len(line) + 1 for line in lines)
     assert HISTORY_BYTES - 1100 < size <= HISTORY_BYTES
-    assert header == f"* the last {len(lines)} lines of lobby:"
+    assert header == f"* history: {len(lines)} lines of lobby, the newest 0 s old"
+    assert end == "* end of history"
     assert [line[6:9] for line in lines] == [f"{number:03}" for number in range(100 - len(lines), 100)]
 
 

@@ -11,7 +11,7 @@ from hub.loop.timer_set import CHAT_RATE, STEP_S, line_rate, refill_s
 from hub.session.read_gate import RATE, ROOM
 from tests.loop.support import SteppedHub
 from tests.sim.stage import MUCH, Stage
-from tests.support import PAIRS, closing
+from tests.support import PAIRS, bye, closing
 
 SLOW = Rate(10, "s", 5)
 
@@ -191,7 +191,7 @@ def test_drain_does_not_wait_for_lines_beyond_the_rate(trigger: str, read: str) 
     stage.rest()
     assert stage.client(talker).gate.has(RATE)
     stage.stop()
-    assert talker.got == listener.got == b"0\n* bye reason=server_shutdown\n"
+    assert talker.got == listener.got == b"0\n" + bye("server_shutdown")
     assert [(end["reason"], end["unsent_bytes"]) for end in stage.ends] == [("server_shutdown", 0)] * 2
 
 

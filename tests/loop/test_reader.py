@@ -8,7 +8,7 @@ from hub.loop.limits import Budgets
 from tests.loop.scene import LINE, Scene
 from tests.loop.support import SteppedHub
 from tests.sim.stage import MUCH, Stage
-from tests.support import PAIRS, closing
+from tests.support import PAIRS, bye, closing
 
 READ_BYTES = 500
 IAC_NOP = b"\xff\xf1"
@@ -81,7 +81,7 @@ def test_lines_before_a_too_long_one_are_said_none_after(trigger: str, read: str
     ):
         hub.say(offender, b"one\n" + b"2" * 100 + b"\n" + b"3" * 101 + tail)
         said = b"one\n" + b"2" * 100 + b"\n"
-        assert offender.rest() == said + b"* bye reason=line_too_long limit=100\n"
+        assert offender.rest() == said + bye("line_too_long", "limit=100")
         hub.say(listener, b"next\n")
         assert listener.read(len(said) + 5) == said + b"next\n"
 
@@ -167,7 +167,7 @@ def test_endless_subnegotiation_closes_behind_its_lines() -> None:
         hub.say(offender, b"one\n\xff\xfa\x18" + b"x" * 200)
         assert hub.client(offender).close.reason is None
         hub.say(offender, b"x" * 100 + b"\ntwo\n")
-        farewell = b"* bye reason=protocol_error telnet=subnegotiation\r\n"
+        farewell = bye("protocol_error", "telnet=subnegotiation", end="\r\n")
         assert offender.rest() == b"one\r\n" + farewell
         hub.say(listener, b"next\n")
         assert listener.read_until(b"next\n") == b"one\nnext\n"

@@ -74,8 +74,8 @@ def test_answers_whispers_and_notices_of_its_own_still_come() -> None:
     stage.rest()
     assert ann.got[before[0] :].splitlines() == [
         *(b"* guest-1 joined", b"* in lobby (2): guest-1, guest-2", b"<you to guest-2> psst"),
-        *(b"* the last 1 line of lobby:", b"<guest-1> two", b"* you are now ann"),
-        b"* guest-1 is now ann",
+        *(b"* history: 1 line of lobby, the newest 0 s old", b"<guest-1> two", b"* end of history"),
+        *(b"* you are now ann", b"* guest-1 is now ann"),
     ]
     assert bob.got[before[1] :].splitlines() == [
         *(b"* guest-1 joined", b"<guest-1> one", b"<guest-1> *waves*", b"<guest-1> two"),

@@ -90,7 +90,7 @@ def test_client_that_takes_nothing_skips_until_it_would_be_idle() -> None:
         scene.talk(100)
         scene.stage.pass_time(5)
         assert scene.stage.kernel.now < began_s + 400
-    assert scene.end.startswith("slow_consumer lag=")
+    assert scene.end == "slow_consumer after=300s limit=300s"
     assert scene.stage.kernel.now - began_s >= 300
     scene.slow.close()
     scene.stage.rest()

@@ -9,6 +9,7 @@ from hub.loop.snapshot_maker import summary
 from hub.session.client import Client, Phase
 from hub.session.read_gate import RATE
 from tests.sim.stage import MUCH, VIEWERS, Actor, Stage
+from tests.support import bye
 
 
 class Scene:
@@ -46,9 +47,8 @@ def test_viewer_receives_the_room_and_is_not_obeyed() -> None:
     scene.say(scene.talker, b"after\n")
     assert scene.viewer.got.splitlines() == [
         b"* welcome to hubbub - you are guest-2 in lobby, with 1 other; /help lists commands",
-        b"* guest-1 joined",
-        b"<guest-1> before",
-        b"<guest-1> after",
+        b"* history: 1 line of lobby, the newest 0 s old",
+        *(b"<guest-1> before", b"* end of history", b"<guest-1> after"),
     ]
     assert scene.talker.got.endswith(b"* guest-1 joined\n<guest-1> before\n<guest-1> after\n")
     assert scene.client.close.reason is None and scene.client.inbox.lines_in == 0
@@ -80,7 +80,7 @@ def test_idle_time_of_a_viewer_starts_anew_with_what_it_sends() -> None:
 def test_too_long_line_of_a_viewer_closes_it() -> None:
     scene = Scene(max_line_bytes=100)
     scene.say(scene.viewer, b"a\n" + b"b" * 100 + b"\n" + b"c" * 101 + b"\nd\n")
-    assert scene.viewer.got == b"* bye reason=line_too_long limit=100\n"
+    assert scene.viewer.got == bye("line_too_long", "limit=100")
     assert scene.discarded == 2
 
 
@@ -141,5 +141,5 @@ def test_viewer_behind_its_eof_is_closed_as_idle_unwarned() -> None:
     before = len(scene.viewer.got)
     scene.end_of_stream()
     scene.stage.pass_time(10.1)
-    assert scene.viewer.got[before:] == b"* bye reason=idle after=10s\n"
+    assert scene.viewer.got[before:] == bye("idle", "after=10s limit=10s")
     assert {end["reason"] for end in scene.stage.ends} == {"idle"}

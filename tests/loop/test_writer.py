@@ -136,7 +136,7 @@ def test_long_history_reaches_a_slow_joiner_whole(first: bytes, eol: str, end: b
     late.reads = True
     stage.rest()
     assert late.got.count(b"> " + LINE.rstrip() + end) == 100
-    assert client.outbox.lines_out == late.got.count(b"\n") == 101 + bool(first)
+    assert client.outbox.lines_out == late.got.count(b"\n") == 103 + bool(first)
 
 
 # A client that is behind.

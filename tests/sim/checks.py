@@ -37,7 +37,7 @@ class Checks:
         self._counts: object = None
         self._logs: dict[int, tuple[int, int, int]] = {}
         self._closed = self._settled = 0
-        self._logged = 0
+        self._logged = self._kept = 0
         self._ended: set[object] = set()
         self._heard = 0
         """What those heard whose connection is over."""
@@ -95,10 +95,16 @@ class Checks:
                     self._was_over(fields)
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
+                if fields["reason"] == "silent":
+                    said = fields["bytes_in"], fields["lines_in"], fields.get("level")
+                    said == (0, 0, "debug") or fail(f"{fields['peer']} is silent, and said {said}")
+                self._kept += fields["reason"] != "silent"
                 if str(fields["detail"]).startswith("lag=") and fields["due_s"] is None:
                     slow = self._world.plan.slow
                     slow == "disconnect" or fail(f"{fields['peer']} is closed for its lag under {slow}")
         self._logged = len(log)
+        kept = len(self._world.hub.close_log)  # A peer has an address of its own, or is one of two hundred.
+        min(self._kept, 200) <= kept <= self._kept or fail(f"{self._kept} ends are told, {kept} are kept")
 
     def _registered(self) -> None:
         """What epoll has is what is open: clients, listeners while they are looked at, the bell."""

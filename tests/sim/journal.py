@@ -8,6 +8,7 @@ to the byte.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hub.rooms.accounting import Account
@@ -21,7 +22,8 @@ TAG = re.compile(rb"p(\d+)\.(\d+)~")
 """Stands in every line that is followed: who says it, and its number."""
 _OWNER = re.compile(rb"p(\d+)\.")
 _SKIPPED = re.compile(rb"\* skipped (\d+) lines")
-_REPLAYED = re.compile(rb"\* the last (\d+) lines? of ")
+_REPLAYED = re.compile(rb"\* history: (\d+) lines? of ")
+_MOVED = b"* you are now in "
 _WHISPER = re.compile(rb"<[^>]* to you> |<you to [^>]*> ")
 _PRIVATE = (b"* ", b"<you to ")
 _NEGOTIATION = re.compile(rb"\xff[\xfb-\xfe].|\xff\xf1", re.DOTALL)
@@ -33,6 +35,8 @@ class Stay:
 
     room: int
     start: int
+    shown: list[bytes] = field(default_factory=list)
+    """The history that comes first."""
     stop: int | None = None
 
 
@@ -44,6 +48,8 @@ class Journal:
     stays: dict[str, list[Stay]] = field(default_factory=dict)
     said: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
     """By peer, the numbers of its lines with their text, room by room."""
+    marked: bool = False
+    """Clients are told that they are in another room, and what is history."""
 
     def note(self, room: int, chunk: Chunk) -> None:
         log = self.lines.setdefault(room, [])
@@ -54,12 +60,14 @@ class Journal:
             if found := TAG.search(line):
                 self.said.setdefault(int(found[1]), []).append((int(found[2]), line))
 
-    def enter(self, room: int, peer: str, start: int) -> None:
-        """A client joined, and is shown the room's lines from number `start` on."""
+    def enter(self, room: int, peer: str, start: int, shown: list[bytes]) -> None:
+        """A client joined: it gets the room's lines from number `start` on, and before them this history."""
         stays = self.stays.setdefault(peer, [])
         before = max((stay.stop or 0 for stay in stays if stay.room == room), default=0)
-        start >= before or fail(f"{peer} hears line {start} again, it was there until {before}")
-        stays.append(Stay(room, start))
+        missed = iter(self.lines.get(room, [])[before:start])
+        all(line in missed for line in shown) or fail(f"{peer} is shown {shown}, it was there until {before}")
+        any(line.startswith(b"* ") for line in shown) and fail(f"{peer} is shown notices as history: {shown}")
+        stays.append(Stay(room, start, shown))
 
     def leave(self, room: int, peer: str, head: int) -> None:
         stay = self.stays[peer][-1]
@@ -84,12 +92,12 @@ class JournaledRoom(Room):
         super().__init__(name, key, account, JournaledLog(log, journal))
         self._journal = journal
 
-    def join(self, outbox: Outbox, history: int, most_bytes: int) -> None:
-        before = len(outbox.items)
-        super().join(outbox, history, most_bytes)
+    def join(self, outbox: Outbox, history: Iterable[bytes] = ()) -> None:
+        shown = list(history)
+        super().join(outbox, shown)
         if outbox.id in self.subscribers:
-            shown = sum(item.lines for item in outbox.items[before:])
-            self._journal.enter(self.log.number, outbox.owner.peer, outbox.next_line - shown)
+            lines = [line.removesuffix(b"\n") for line in shown]
+            self._journal.enter(self.log.number, outbox.owner.peer, outbox.next_line, lines)
 
     def leave(self, outbox: Outbox) -> None:
         if outbox.log is self.log:
@@ -106,7 +114,10 @@ class Follower:
         self._head_done = not websocket
         self._wire = bytearray()
         self._read = 0
-        self._stay = 0
+        self._stay = self._past = 0
+        """In which of its stays the client is, and how much of the history of that it has."""
+        self._early = 0
+        """Moves that it was not told of yet."""
         self._at: int | None = None
         self._replayed = 0
         self.echoes: list[bytes] | None = None
@@ -169,7 +180,7 @@ class Follower:
             return True
         stop = stays[-1].stop
         stop = len(self._journal.lines.get(stays[-1].room, ())) if stop is None else stop
-        return self._stay == len(stays) - 1 and self._at == stop
+        return self._stay == len(stays) - 1 and not self._shown and self._at == stop
 
     # Wire to lines.
 
@@ -212,8 +223,12 @@ class Follower:
         elif found := _SKIPPED.fullmatch(line):
             self._skip(int(found[1]))
         elif line.startswith(b"* ") or _WHISPER.match(line) or line.startswith(b"HTTP/") or not line:
-            found = _REPLAYED.match(line)
-            self._replayed = int(found[1]) if found else 0
+            if found := _REPLAYED.match(line):
+                self._replayed = 0 if self._shown else int(found[1])
+            elif self._journal.marked and line.startswith(_MOVED) and self._early:
+                self._early -= 1
+            elif self._journal.marked and line.startswith(_MOVED):
+                self._move()
         else:
             fail(f"{self._peer} got {line[:80]!r} in place of {wanted and wanted[:80]!r} ({self._at})")
 
@@ -223,7 +238,10 @@ class Follower:
             self.delivered += wire_size if self._websocket else size
             return
         assert self._at is not None
-        self._at += 1
+        if self._shown:
+            self._past += 1
+        else:
+            self._at += 1
         self.delivered += size
 
     def _wanted(self) -> bytes | None:
@@ -235,6 +253,8 @@ class Follower:
         if not stays:
             return None
         assert self._at is not None
+        if self._shown:
+            return self._shown[0]
         lines = self._journal.lines.get(stays[self._stay].room, [])
         stop = stays[self._stay].stop
         return lines[self._at] if self._at < min(len(lines), len(lines) if stop is None else stop) else None
@@ -246,12 +266,28 @@ class Follower:
             return
         if self._at is None:
             self._at = stays[0].start
-        while True:
+        while not self._shown:
             self._pass_own(stays[self._stay])
-            if self._at != stays[self._stay].stop or self._stay + 1 == len(stays):
+            if self._journal.marked or not self._is_to_move():
                 return
-            self._stay += 1
-            self._at = stays[self._stay].start
+            self._move()
+
+    def _is_to_move(self) -> bool:
+        """Its stay is over, and another one began."""
+        stays = self._journal.stays[self._peer]
+        return self._at == stays[self._stay].stop and self._stay + 1 < len(stays)
+
+    @property
+    def _shown(self) -> list[bytes]:
+        """What of the history of its stay the client has still to get."""
+        stays = self._journal.stays.get(self._peer, [])
+        return stays[self._stay].shown[self._past :] if stays else []
+
+    def _move(self) -> None:
+        """Into the next room: all of this one has come."""
+        stay, self._stay, self._past = self._journal.stays[self._peer][self._stay], self._stay + 1, 0
+        self._at == stay.stop or fail(f"{self._peer} is told of the next room at {self._at} of {stay.stop}")
+        self._at = self._journal.stays[self._peer][self._stay].start
 
     def _pass_own(self, stay: Stay) -> None:
         lines = self._journal.lines.get(stay.room, [])
@@ -267,6 +303,9 @@ class Follower:
 
     def _skip(self, count: int) -> None:
         for _ in range(count):
+            if self._wanted() is None and self._is_to_move():
+                self._move()  # A gap is told of before the answers that wait, and so before the next room.
+                self._early += 1
             if self._wanted() is None:
                 fail(f"{self._peer} is told of {count} lines, and there were not so many ({self._at})")
             assert self._at is not None

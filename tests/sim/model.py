@@ -3,14 +3,13 @@
 Nothing of hub/ is used here. The model knows no turns, sockets or buffers: one deed after the other is done
 at once, and `heard` is what a client that reads must have got by then, line by line. A line of the hub's own
 to one client stands as it is; a notice to a room stands as one line for each fact. The notices of one deed
-are one line of the room's log, behind the answers to that deed and before the next line that is said. A
-client is announced from its first line on.
+are one line of the room, behind the answers to that deed and before the next line that is said. A client is
+announced from its first line on. History is what was said, between a first line, without its age, and a last.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain
 
 
 @dataclass(eq=False)
@@ -18,8 +17,7 @@ class Room:
     """What was said, and who is there, in order of coming."""
 
     name: str
-    log: list[list[str]] = field(default_factory=list)
-    """Each line, a notice as the facts in it."""
+    said: list[str] = field(default_factory=list)
     members: list[Person] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Facts of this deed."""
@@ -169,11 +167,8 @@ class Model:
 
     def _do_history(self, person: Person, count: str) -> None:
         assert person.room
-        lines = person.room.log[-min(int(count), self.history) :] if self.history else []
-        plural = "" if len(lines) == 1 else "s"
-        told = f"* the last {len(lines)} line{plural} of {person.room.name}:"
-        person.heard.append(told if lines else "* nothing is kept of what was said in this room")
-        person.heard += chain(*lines)
+        lines = person.room.said[-min(int(count), self.history) :] if self.history else []
+        person.heard += _past(person.room, lines) or ["* nothing is kept of what was said in this room"]
 
     def _do_quit(self, person: Person, _: str) -> None:
         self.ends(person.key, "quit")
@@ -183,12 +178,12 @@ class Model:
     def _say(self, room: Room | None, line: str) -> None:
         assert room
         self._publish(room)
-        self._append(room, [line])
+        room.said.append(line)
+        self._tell(room, [line])
 
-    def _append(self, room: Room, facts: list[str]) -> None:
-        room.log.append(facts)
+    def _tell(self, room: Room, lines: list[str]) -> None:
         for member in room.members:
-            member.heard += facts
+            member.heard += lines
 
     def _note(self, room: Room | None, fact: str) -> None:
         if room and self.mode == "chat" and 0 < len(room.members) <= self.announce:
@@ -196,8 +191,7 @@ class Model:
 
     def _publish(self, room: Room) -> None:
         facts, room.notes = room.notes, []
-        if facts:
-            self._append(room, facts)
+        self._tell(room, facts)
 
     def _publish_all(self) -> None:
         for room in self.rooms.values():
@@ -205,8 +199,7 @@ class Model:
 
     def _enter(self, person: Person, room: Room) -> None:
         kept = self.history if self.mode == "chat" else 0
-        start = max(len(room.log) - kept, person.seen.get(room, 0))
-        person.heard += chain(*room.log[start:])
+        person.heard += _past(room, room.said[max(len(room.said) - kept, person.seen.get(room, 0)) :])
         person.room = room
         room.members.append(person)
         if person.has_spoken:
@@ -217,11 +210,18 @@ class Model:
         if room is None:
             return
         room.members.remove(person)
-        person.seen[room] = len(room.log)
+        person.seen[room] = len(room.said)
         if person.has_spoken:
             self._note(room, f"* {person.nick} left")
         if not room.members and room is not self.lobby:
             del self.rooms[room.name]
+
+
+def _past(room: Room, lines: list[str]) -> list[str]:
+    if not lines:
+        return []
+    plural = "" if len(lines) == 1 else "s"
+    return [f"* history: {len(lines)} line{plural} of {room.name}", *lines, "* end of history"]
 
 
 def _company(room: Room) -> str:

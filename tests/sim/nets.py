@@ -17,6 +17,7 @@ from tests.sim.world import World
 LINE, WEBSOCKET, VIEWER = range(3)
 WIDE = (65536, 65536, 65536)
 _NEGOTIATION = re.compile(rb"\xff[\xfb-\xfe].|\xff\xf1", re.DOTALL)
+_AGE = re.compile(r"^(\* history: .*), the newest .* old$")
 _FACT = re.compile(r"(.+) (joined|left|is now \S+)")
 MOST_TURNS = 5000
 
@@ -31,6 +32,8 @@ class SimNet:
         self.world = World(plan)
         self._heard: dict[int, tuple[int, list[str]]] = {}
         """By client, of how many bytes, and which lines these were."""
+        self.wrote: set[int] = set()
+        """Clients that sent something."""
 
     @property
     def now(self) -> float:
@@ -44,6 +47,7 @@ class SimNet:
         return len(self.world.peers) - 1
 
     def write(self, key: int, data: bytes) -> None:
+        self.wrote.add(key)
         self.peer(key).has_negotiated |= b"\xff" in data  # Not all that it sends is activity, then.
         self.peer(key).remote.outbox += data
         self.peer(key).tcp.pump()
@@ -88,7 +92,7 @@ def lines_of(wire: bytes, *, websocket: bool) -> list[str]:
     raw = _texts(wire) if websocket else _NEGOTIATION.sub(b"", wire).split(b"\n")[:-1]
     lines: list[str] = []
     for line in raw:
-        lines += facts_of(line.removesuffix(b"\r").decode())
+        lines += facts_of(_AGE.sub(r"\1", line.removesuffix(b"\r").decode()))
     return in_order(line for line in lines if not line.startswith("* bye "))
 
 

@@ -98,7 +98,7 @@ class Stage:
             given,
             limits_of(given), replace(intake_of(given), **(intake or {})),
             self.sockets, self.poller, lambda: self.clock(),
-            lambda event, **fields: self.log.append((event, fields)), lambda summary: None,
+            lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
             wall_clock=lambda: 0.0, budgets=budgets or Budgets(),
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)

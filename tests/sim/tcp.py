@@ -45,6 +45,8 @@ class Tcp(Description):
         self.output = bytearray()
         self.taken = bytearray()
         """Everything that this kernel took from the hub, for whoever wants to compare."""
+        self.acknowledged = 0
+        """How many bytes the peer's kernel took."""
         self.refused = False
         """The last write was not taken whole."""
         self.heard_at = self.took_at = kernel.now
@@ -88,6 +90,10 @@ class Tcp(Description):
 
     def setblocking(self, flag: bool) -> None:
         assert not flag
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+        return bytes(size - 8) + self.acknowledged.to_bytes(8, "little")  # tcpi_bytes_acked stands last.
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         self._kernel.called("recv", self.fd, size, len(self.input))
@@ -200,6 +206,7 @@ class Tcp(Description):
         size = min(len(self.output), remote.capacity - len(remote.inbox))
         if size > 0:
             remote.inbox += self.output[:size]
+            self.acknowledged += size
             del self.output[:size]
             self._moved_at = self._kernel.now
             if self._nospace and self.is_writeable and self.fd >= 0:

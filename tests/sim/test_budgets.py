@@ -19,6 +19,7 @@ from hub.session.mode import Intake
 from tests.sim.counting import Turn, counted_lines
 from tests.sim.stage import BROWSERS, LINES, MUCH, VIEWERS, Actor, Stage, each_pair
 from tests.unit.protocol.support import masked, request, text
+from tests.unit.support import SPEAKER
 
 USUAL = Budgets()
 KIB = 1024
@@ -53,7 +54,9 @@ def remember(stage: Stage, count: int) -> None:
     """So many lines were said in the lobby, each in a turn of its own."""
     room = stage.hub.rooms.lobby
     for number in range(count):
-        room.append(b"%013d" % number, 0)
+        line = b"%013d" % number
+        room.history.add((line, SPEAKER, room.log.head, stage.kernel.now), count, 256 * KIB)
+        room.append(line, SPEAKER)
         room.log.seal()
     room.log.intake = 0
 
@@ -79,7 +82,7 @@ def test_accepts_with_a_longer_history_are_fewer_in_a_turn(history: int, most: i
     stage.kernel.now += 0.1
     assert most_shown(stage, newcomers) == min(len(newcomers), 16_384 // history)
     stage.rest()
-    assert all(each.got.count(b"\n") == history + 1 for each in newcomers)
+    assert all(each.got.count(b"\n") == history + 3 for each in newcomers)
     assert stage.balances()
 
 

@@ -206,7 +206,7 @@ def test_leap_while_others_leave_keeps_clients_that_took(trigger: str) -> None:
         leaver.reset()
     take(reversed(takers))
     stage.rest()
-    assert stage.hub.counters.closed == {"peer_reset": len(leavers)}
+    assert stage.hub.counters.closed == {"silent": len(leavers)}
     assert stage.balances()
 
 

@@ -141,7 +141,9 @@ def allowed(name: str, number: int) -> set[str | None]:
     if name == "accept":
         return {None} if number == errno.ECONNABORTED else {CloseReason.SERVER_FULL}
     if name in ("recv", "send"):
-        return {EXPECTED.get(number, CloseReason.IO_ERROR)}
+        reason = EXPECTED.get(number, CloseReason.IO_ERROR)
+        is_end = reason in (CloseReason.PEER_CLOSED, CloseReason.PEER_RESET)
+        return {reason, CloseReason.SILENT} if is_end else {reason}  # It may have said nothing by then.
     return {CloseReason.IO_ERROR} if name in ("register", "modify") else set()
 
 

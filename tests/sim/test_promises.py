@@ -14,6 +14,7 @@ from hub.session.client import Client, Phase
 from hub.session.read_gate import OUTBOX
 from tests.sim.counting import Turn
 from tests.sim.stage import BROWSERS, SENDERS, VIEWERS, Actor, Stage, each_pair
+from tests.support import bye
 
 KIB = 1024
 LAG = 64 * KIB
@@ -70,7 +71,7 @@ def test_skip_with_a_full_outbox_closes_and_skips_nothing() -> None:
     stage.pass_time(9.9)
     assert client.close.reason is None
     stage.pass_time(0.2)
-    assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=10s")
+    assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=10s limit=10s")
     assert client.outbox.skipped_lines == 0
 
 
@@ -128,7 +129,7 @@ def test_shutdown_gives_closing_clients_the_time_of_the_drain(
     pass_time_of_a_drain(stage, takes_at_s)
     slow.reads = True
     stage.rest()
-    assert slow.got == LINE * 50 + b"* bye reason=server_shutdown\n"
+    assert slow.got == LINE * 50 + bye("server_shutdown")
     pass_time_of_a_drain(stage, closed_after_s - takes_at_s - 0.05)
     assert client.phase is Phase.LINGERING
     pass_time_of_a_drain(stage, 0.1)
@@ -151,7 +152,7 @@ def test_drain_gives_all_their_reason_at_once_and_ends_at_once() -> None:
     assert {client.close.reason for client in clients} == {CloseReason.SERVER_SHUTDOWN}
     talker.send(b"too late\n")
     stage.rest()
-    assert talker.got == LINE * 20 + b"* bye reason=server_shutdown\n"
+    assert talker.got == LINE * 20 + bye("server_shutdown")
     turns = pass_time_of_a_drain(stage, 1.0)
     assert stage.loop.is_drained
     assert [count for turn in turns if (count := turn.count("close"))] == [701]
@@ -169,8 +170,8 @@ def test_slow_consumer_is_sent_its_farewell_once(room_bytes: int, arrives: bool)
     turns = stage.pass_time(3.1)
     assert client.close.reason == "slow_consumer"
     assert client.phase is Phase.LINGERING
-    lines, bye, _ = slow.got.partition(b"* bye reason=slow_consumer lag=")
-    assert bool(bye) == arrives
+    lines, said, _ = slow.got.partition(b"* bye reason=slow_consumer after=")
+    assert bool(said) == arrives
     assert (LINE * 20).startswith(lines)
     slow.reads = True
     turns += stage.rest()
@@ -183,5 +184,5 @@ def test_without_notices_a_browser_alone_is_told_why_it_ends() -> None:
     [[line], [browser]] = stage.join(), stage.join(listener=BROWSERS)
     before = len(browser.got)
     stage.pass_time(3.1)
-    assert browser.got[before:] == b"\x88\x16\x03\xe8reason=idle after=3s"
+    assert browser.got[before:] == b"\x88\x44\x03\xe8" + bye("idle", "after=3s limit=3s", end="")[6:]
     assert line.got == b""

@@ -47,12 +47,13 @@ class World:
         self.steps: deque[Step] = deque(plan.steps)
         self._meanwhile: list[tuple[int, Step]] = []
         self.quiet_s = 0.0
-        self.journal, self.rows_asked = Journal(), 0
+        self.journal = Journal(marked=plan.mode == "chat" and plan.settings["notices"])
+        self.rows_asked = 0
         settings = plan.of_hub()
         self.hub = Hub(
             settings, limits_of(settings), replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
             self.sockets, SimPoller(plan.trigger, self.kernel), self.kernel.clock,
-            lambda event, **fields: self.log.append((event, fields)), lambda summary: None,
+            lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
             wall_clock=lambda: 0.0, budgets=plan.of_turns(),
             make_room=partial(JournaledRoom, journal=self.journal),
         )  # fmt: skip

@@ -71,7 +71,7 @@ def a_room(
     for member in members:
         if isinstance(member, Client):
             member.room = room
-        room.join(member.outbox if isinstance(member, Client) else member, history=0, most_bytes=0)
+        room.join(member.outbox if isinstance(member, Client) else member)
     return room
 
 
@@ -84,6 +84,7 @@ def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
     yield Hub(
         settings, limits_of(settings), intake_of(settings), Sockets(), poller, lambda: 0.0,
         lambda event, **_: log.append(event), lambda summary: None, wall_clock=lambda: 0.0,
+        steady_clock=lambda: 0.0,
     )  # fmt: skip
     poller.close()
     assert not log

@@ -1,11 +1,13 @@
 """The closed list of reasons, and what follows from each."""
 
-from hub.close_reasons import CloseReason
+import pytest
+
+from hub.close_reasons import CloseReason, told, told_to_people
 
 NAMES = """
-    peer_closed peer_reset peer_timeout quit idle line_too_long slow_consumer protocol_error wrong_protocol
-    handshake_timeout invalid_utf8 server_full per_ip_limit origin_refused io_error internal_error
-    server_shutdown
+    peer_closed peer_reset silent peer_timeout quit idle line_too_long slow_consumer protocol_error
+    wrong_protocol handshake_timeout invalid_utf8 server_full per_ip_limit origin_refused io_error
+    internal_error server_shutdown
 """
 
 
@@ -16,10 +18,25 @@ def test_list_is_closed_in_its_order_and_shown_in_small_letters() -> None:
 
 def test_the_other_side_and_the_network_get_no_farewell() -> None:
     by_peer = {str(reason) for reason in CloseReason if reason.by_peer}
-    assert by_peer == {"peer_closed", "peer_reset", "peer_timeout", "io_error"}
+    assert by_peer == {"peer_closed", "peer_reset", "silent", "peer_timeout", "io_error"}
 
 
 def test_what_is_owed_is_dropped_where_it_cannot_be_delivered() -> None:
     """A peer that stopped sending still gets what it is owed."""
     drops = {str(reason) for reason in CloseReason if not reason.flushes}
     assert drops == {"peer_reset", "peer_timeout", "io_error", "slow_consumer", "internal_error"}
+
+
+@pytest.mark.promise("close-sentence")
+@pytest.mark.parametrize("reason", CloseReason)
+def test_every_reason_has_one_short_sentence_of_its_own(reason: CloseReason) -> None:
+    assert 0 < len(reason.sentence) <= 60 and reason.sentence.isascii() and reason.sentence.isprintable()
+    assert [other for other in CloseReason if other.sentence == reason.sentence] == [reason]
+
+
+@pytest.mark.promise("close-sentence")
+def test_programs_read_what_stands_before_the_dash() -> None:
+    assert told(CloseReason.QUIT, "") == "reason=quit"
+    assert told(CloseReason.IDLE, "after=5s limit=5s") == "reason=idle after=5s limit=5s"
+    said = told_to_people(CloseReason.IDLE, "after=5s limit=5s")
+    assert said == "reason=idle after=5s limit=5s - nothing came from you for too long"

@@ -17,7 +17,7 @@ from hub.config.values import show_size
 from hub.loop.acceptor import MOST_VANISHED, PAUSE_S
 from hub.loop.admission import MESSAGE_BYTES
 from hub.loop.assembly import ROOM_SHARE, WAIT_PROGRESS_S
-from hub.loop.close_log import KEPT
+from hub.loop.close_log import KEPT, STRANGERS_KEPT
 from hub.loop.core import HISTORY_LINES_A_TURN
 from hub.loop.limits import Budgets, Limits
 from hub.loop.timer_set import CHAT_RATE, STEP_S
@@ -68,7 +68,7 @@ TABLE: dict[str, list[str]] = {
     "taking nothing": [seconds(USER_TIMEOUT_MS / 1000)],
     "lines per time": [str(CHAT_RATE.count), str(CHAT_RATE.burst)],
     "socket buffers": [size(SEND_BUFFER_BYTES), size(RECEIVE_BUFFER_BYTES)],
-    "its log": [size(LIMITS.kept_bytes)],
+    "its log": [],
     "lines of one pass": [],
     "history at a join": [size(LIMITS.kept_bytes)],
     "notices of joins": [str(USUAL.announce)],
@@ -76,7 +76,8 @@ TABLE: dict[str, list[str]] = {
     "clients of one address": [str(USUAL.max_per_ip)],
     "rooms": [str(USUAL.max_rooms)],
     "lingering clients": [str(TURN.lingering), seconds(LIMITS.linger_s)],
-    "close log": [f"{KEPT:,}"],
+    "close log": [f"{KEPT:,}", str(STRANGERS_KEPT)],
+    "log queue": [f"{QUEUE_RECORDS:,}"],
     "HTTP connections": [str(PAGE_CONNECTIONS), "64", "503"],
 }
 """By how a row begins, its figures in their order."""
@@ -88,7 +89,6 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
     for row, (beginning, figures) in zip(rows(), TABLE.items(), strict=True):
         assert row.startswith(f"| {beginning}")
         assert FIGURE.findall(row) == figures, row
-    assert KEPT == QUEUE_RECORDS
     assert ROOM_SHARE == 8
 
 
@@ -107,7 +107,7 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
         f"after {MOST_VANISHED} failed accepts in a row, the hub accepts nobody for {ms(PAUSE_S)}",
         f"Each half has {seconds(LIMITS.linger_s)}, at a drain",
         f"own last line while it takes a byte every {seconds(LIMITS.progress_s)}.",
-        f"In a second {LIKE_RECORDS} records of an event pass",
+        f"The log takes {LIKE_RECORDS} such records of one reason in a second",
         f"answers in one line within {seconds(LIMIT_S)}.",
         f"exits with 0 within `--drain` ({seconds(USUAL.drain_s)};",
         f"for at most `--patience` ({seconds(USUAL.patience_s)};",

@@ -65,9 +65,14 @@ def test_a_hub_that_turns_is_well_and_its_figures_are_told(hub: HubProcess, read
     assert verdict.text.endswith(" s ago")
 
 
+def test_a_page_that_is_asked_under_a_foreign_name_is_well() -> None:
+    with answering(json_answer('{"alive":true,"age_s":0.5}'), json_answer('{"ready":true}')) as where:
+        assert ask(where) == Verdict(WELL, f"well: {where}: heard of 0.5 s ago")
+
+
 def test_the_command_prints_one_line_and_exits_0(hub: HubProcess) -> None:
     until(lambda: ask(page(hub)).code == WELL)
-    command = [sys.executable, "-m", "hub", "health", "--url", hub.url]
+    command = [sys.executable, "-m", "hubbub", "health", "--url", hub.url]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.startswith(f"hubbub: well: {page(hub)}: ") and said.stdout.count("\n") == 1
     assert said.stderr == ""
@@ -220,6 +225,7 @@ def test_a_name_that_takes_long_to_look_up_is_not_waited_for(monkeypatch: pytest
 
 def test_a_page_on_every_address_is_asked_over_loopback() -> None:
     assert page_of(Settings(web_host="::", web_port=81)) == Page("::1", 81)
+    assert page_of(Settings(web_host="*", web_port=81)) == Page("127.0.0.1", 81)
     assert page_of(Settings(web_host="192.0.2.7", web_port=81)) == Page("192.0.2.7", 81)
 
 

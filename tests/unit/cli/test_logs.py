@@ -8,16 +8,24 @@ import string
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.cli.logs import LIKE_RECORDS, Entry, Form, Formatter, Forward, Limiter, LogThread, own_line
+from hub.config.settings import LogLevel
 
 WALL_S = 1_700_000_000.25
 HOSTILE = 'a "quoted" \x1b[2J\r\n\x00\x7f\x85\x9b\u2028\u2029\u202e\ud800\N{TAG SPACE}é end'
 WITHIN_S = 5.0
+STRANGERS: dict[str, object] = {"reason": "per_ip_limit"}
+"""What counts their records together."""
+
+
+def a_stranger(wall_s: float, event: str = "closed") -> Entry:
+    return Entry(wall_s, event, {"id": 1, **STRANGERS}, like=STRANGERS)
 
 
 @pytest.fixture
@@ -49,14 +57,17 @@ def test_text_is_one_logfmt_line_with_a_utc_stamp() -> None:
         WALL_S, "closed", {"id": 7, "reason": "idle", "nick": "a b", "farewell": True, "due_s": None}
     )
     assert Formatter("text").line(entry) == (
-        b'time=2023-11-14T22:13:20.250Z event=closed id=7 reason=idle nick="a b" farewell=true due_s=\n'
+        b"time=2023-11-14T22:13:20.250Z event=closed level=info "
+        b'id=7 reason=idle nick="a b" farewell=true due_s=\n'
     )
 
 
 def test_json_is_one_object_with_the_values_as_they_were() -> None:
     fields: dict[str, object] = {"id": 7, "nick": HOSTILE, "age_s": 1.5, "farewell": False, "due_s": None}
     line = Formatter("json").line(Entry(WALL_S, "closed", fields))
-    assert json.loads(line) == {"time": "2023-11-14T22:13:20.250Z", "event": "closed", **fields}
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.250Z", "event": "closed", "level": "info", **fields
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -79,7 +90,7 @@ def test_nothing_but_printable_ascii_reaches_the_log(form: Form, text: str) -> N
 @pytest.mark.promise("cli-log")
 def test_a_value_cannot_forge_a_field() -> None:
     line = Formatter("text").line(Entry(WALL_S, "closed", {"nick": 'x" reason=idle y="'}))
-    assert line.endswith(b'event=closed nick="x\\" reason=idle y=\\""\n')
+    assert line.endswith(b'event=closed level=info nick="x\\" reason=idle y=\\""\n')
 
 
 def test_what_the_command_says_is_one_line_whatever_was_typed() -> None:
@@ -89,18 +100,36 @@ def test_what_the_command_says_is_one_line_whatever_was_typed() -> None:
 @pytest.mark.promise("cli-log")
 def test_twenty_like_records_pass_and_the_rest_become_a_count() -> None:
     limiter = Limiter()
-    entries = [Entry(WALL_S + n / 100, "closed", {}) for n in range(50)]
+    entries = [a_stranger(WALL_S + n / 100) for n in range(50)]
     assert [limiter.take(entry) for entry in entries] == [[e] for e in entries[:LIKE_RECORDS]] + [[]] * 30
     assert limiter.due(WALL_S + 0.75) == []
-    count = Entry(WALL_S + 1.0, "closed", {"repeated": 30})
-    after = Entry(WALL_S + 1.0, "closed", {})
+    count = Entry(WALL_S + 1.0, "closed", {**STRANGERS, "repeated": 30})
+    after = a_stranger(WALL_S + 1.0)
     assert limiter.take(after) == [count, after]
     assert limiter.due(WALL_S + 9.0) == []
 
 
-def test_events_are_counted_apart_and_few_without_a_count() -> None:
+@pytest.mark.promise("cli-log")
+def test_records_that_are_not_alike_all_pass_amid_a_storm() -> None:
     limiter = Limiter()
-    for entry in [Entry(WALL_S, event, {}) for event in ("closed", "fault")] * LIKE_RECORDS:
+    for n in range(1000):
+        limiter.take(a_stranger(WALL_S))
+        entry = Entry(WALL_S, "closed", {"id": n, "reason": "per_ip_limit"})
+        assert limiter.take(entry) == [entry]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Entry(WALL_S, "fault", STRANGERS, like=STRANGERS),
+        Entry(WALL_S, "closed", {"reason": "idle"}, like={"reason": "idle"}),
+        Entry(WALL_S, "closed", STRANGERS, "error", like=STRANGERS),
+    ],
+    ids=["event", "reason", "level"],
+)
+def test_what_differs_is_counted_apart_and_few_without_count(other: Entry) -> None:
+    limiter = Limiter()
+    for entry in [a_stranger(WALL_S), other] * LIKE_RECORDS:
         assert limiter.take(entry) == [entry]
     assert limiter.due(WALL_S + 1) == []
 
@@ -109,14 +138,14 @@ def test_events_are_counted_apart_and_few_without_a_count() -> None:
 def test_a_clock_set_back_and_the_end_of_the_log_close_a_second(now_s: float) -> None:
     limiter = Limiter()
     for _ in range(LIKE_RECORDS + 1):
-        limiter.take(Entry(WALL_S, "closed", {}))
-    assert [entry.fields for entry in limiter.due(now_s)] == [{"repeated": 1}]
+        limiter.take(a_stranger(WALL_S))
+    assert [entry.fields for entry in limiter.due(now_s)] == [{**STRANGERS, "repeated": 1}]
 
 
 def test_the_next_count_is_awaited_no_longer_than_its_second() -> None:
     limiter = Limiter()
     assert limiter.wait_s(WALL_S) is None
-    limiter.take(Entry(WALL_S, "closed", {}))
+    limiter.take(a_stranger(WALL_S))
     assert limiter.wait_s(WALL_S + 0.25) == 0.75
     assert limiter.wait_s(WALL_S + 5) == 0
     assert limiter.wait_s(WALL_S - 3600) == 1
@@ -126,7 +155,7 @@ def test_stop_writes_what_is_queued_and_what_was_held_back(pipe: tuple[int, int]
     reader, writer = pipe
     with logging_to(writer) as log:
         for number in range(30):
-            log.log("closed", id=number)
+            log.log("closed", like=STRANGERS, id=number)
     lines = lines_of(reader)
     assert sum("repeated=" not in line for line in lines) >= LIKE_RECORDS
     counts = [int(line.partition("repeated=")[2]) for line in lines if "repeated=" in line]
@@ -137,10 +166,24 @@ def test_a_count_is_written_when_its_second_ends(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     with logging_to(writer) as log:
         for _ in range(LIKE_RECORDS + 5):
-            log.log("closed")
+            log.log("closed", like=STRANGERS)
         seen = b""
         while b"repeated=" not in seen:
             seen += os.read(reader, 65536)  # Blocks until the thread writes; the test's time limit ends it.
+
+
+@pytest.mark.promise("cli-log-level")
+@pytest.mark.parametrize("least", get_args(LogLevel))
+def test_records_below_the_level_are_left_out(pipe: tuple[int, int], least: LogLevel) -> None:
+    reader, writer = pipe
+    log = LogThread(descriptor=writer, level=least)
+    log.start()
+    for level in reversed(get_args(LogLevel)):
+        log.log("tried", level=level)
+    assert log.stop(WITHIN_S)
+    order = ["error", "warning", "info", "debug"]
+    found = [line.partition(" level=")[2] for line in lines_of(reader)]
+    assert found == order[: order.index(least) + 1]
 
 
 def test_a_pipe_that_nobody_reads_drops_records_at_once(pipe: tuple[int, int]) -> None:
@@ -200,10 +243,15 @@ def test_a_slow_reader_gets_long_records_whole(pipe: tuple[int, int]) -> None:
     assert len(json.loads(seen)["text"]) == 300_000
 
 
-def test_what_libraries_report_becomes_a_page_record(pipe: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("number", "level"),
+    [(0, "debug"), (10, "debug"), (20, "info"), (25, "info"), (30, "warning"), (40, "error"), (50, "error")],
+)
+def test_what_libraries_report_becomes_a_page_record(pipe: tuple[int, int], number: int, level: str) -> None:
     reader, writer = pipe
-    with logging_to(writer, "json") as log:
-        record = logging.makeLogRecord({"levelname": "ERROR", "msg": "bad %s", "args": ("\x1b",)})
-        Forward(log).emit(record)
+    log = LogThread("json", writer, level="debug")
+    log.start()
+    Forward(log).emit(logging.makeLogRecord({"levelno": number, "msg": "bad %s", "args": ("\x1b",)}))
+    assert log.stop(WITHIN_S)
     said = json.loads(lines_of(reader)[0])
-    assert (said["event"], said["level"], said["text"]) == ("page", "error", "bad \x1b")
+    assert (said["event"], said["level"], said["text"]) == ("page", level, "bad \x1b")

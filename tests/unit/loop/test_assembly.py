@@ -40,7 +40,7 @@ def test_chat_has_its_settings() -> None:
         hub.mode.lines(first)
         assert b"as many rooms as this hub allows" in take(first.outbox)
         hub.mode.joined(second)
-        assert take(second.outbox).endswith(b"/help lists commands\n<guest-1> two\n")
+        assert take(second.outbox).endswith(b" old\n<guest-1> two\n* end of history\n")
         second.inbox.add([b"three"])
         hub.mode.lines(second)
         assert not hub.rooms.lobby.notes

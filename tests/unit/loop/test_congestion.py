@@ -37,7 +37,7 @@ def test_last_sign_is_the_first_refusal_until_a_byte_is_taken() -> None:
 
 def test_last_sign_is_not_moved_by_a_gap() -> None:
     room, client = a_room(), a_client(1)
-    room.join(client.outbox, 0, 0)
+    room.join(client.outbox)
     room.append(b"missed", sender=9)
     room.log.seal()
     client.outbox.refused(NOW_S)

@@ -28,7 +28,7 @@ def a_record(
     """Of a room with subscribers 1, 2, 3, ...; the first ones lag, and of those the first ones are alive."""
     room = a_room()
     for id in range(1, subscribers + 1):
-        room.join(a_client(id).outbox, 0, 0)
+        room.join(a_client(id).outbox)
     record = Congestion(room, LIMITS, 4.0, NOW_S, waits_for_all=waits_for_all)
     for id in range(1, lagging + 1):
         outbox = room.subscribers[id]
