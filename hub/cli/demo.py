@@ -34,7 +34,7 @@ class DemoSettings(Settings):
     idle_timeout_s: Annotated[float, idle("--idle-timeout", TIMEOUT)] = 20.0
     """Close a client that did nothing for so long. 0: never."""
     idle_warning_s: Annotated[float, idle("--idle-warning", TIMEOUT)] = 10.0
-    """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
+    """Warn a client so long before it is closed, if --idle-timeout is longer than this. 0: do not."""
 
 
 class Company:

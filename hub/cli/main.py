@@ -32,13 +32,14 @@ from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line
 from hub.cli.start_record import start_record
 from hub.cli.terminal import run as run_terminal
 from hub.cli.unavailable import Unavailable, bind_lines, bind_page
-from hub.config.service_links import service_links
+from hub.config.service_links import in_short, service_links
 from hub.config.settings import Settings, affordable, page_connections, refuse_conflicts, running
 from hub.config.sources import CONFIG_FILE, Sources, explain
 from hub.config.values import FILE, FLAG, HOST, number
 from hub.control.mailbox import Mailbox, Stop
 
-Config = Annotated[str, running("--config", FILE), Parameter(help="One that is named must exist.")]
+_FILE = "TOML file of settings; hubbub.toml if present. One that is named must exist."
+Config = Annotated[str, running("--config", FILE), Parameter(help=_FILE)]
 
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
@@ -47,20 +48,29 @@ _PORTS = {"line": "lines", "websocket": "websockets"} | {k: f"{k} lines" for k i
 _PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
 _DEFAULTS, _FOR_DEMO = Settings(), DemoSettings()
 _CHECKED = Parameter(name="*", validator=refuse_conflicts)
+_HELP = """\
+A TCP line hub you can see inside.
+
+The flags below are those of serve, which is meant when no command is given."""
 _EPILOGUE = """\
 Every flag of serve is a variable as well, HUBBUB_IDLE_TIMEOUT=5m, and a line of
 hubbub.toml, idle-timeout = "5m". Flags beat variables, variables beat the file.
+--no-web is HUBBUB_WEB=false, web = false; --config is no line of the file.
 An empty variable is as if it were not set.
 Times: 500ms 30s 5m 2h, sizes: 64KiB 1MiB (KB and MB are 1000s).
 
-Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available,
+Exit codes: 0 ended as asked, 2 wrong usage, 69 address not available or in use,
 70 internal error, 128+N left at once on a second signal N."""
+_THIS_PAGE = Parameter(help="Ask this page instead.", show_default=False)
 _READY = "Be well only while new clients are welcome: not while the hub drains."
 
 
 def main() -> NoReturn:
     """Run what the command line of this process says, to its end; hubbub/__main__.py calls this."""
     fill_standard_descriptors()
+    # Else a line of ours stops a background job, and with it everybody, after `stty tostop` (termios(3)). The
+    # child of a demo inherits this.
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     sys.exit(run(sys.argv[1:], os.environ))
 
 
@@ -71,7 +81,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
         if command in (serve, demo) and (links := service_links(environment)):
-            say(2, own_line(f"ignored, as service links of Kubernetes: {' '.join(links)}"))
+            say(2, own_line(f"ignored, as service links of Kubernetes: {in_short(links)}"))
         code: int | None = command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         write(2, own_line(explain(error)))
@@ -81,7 +91,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def serve(settings: Annotated[Settings, _CHECKED] = _DEFAULTS, *, config: Config = CONFIG_FILE) -> int:
-    """Run the hub. The command that is meant when none is given."""
+    """Run the hub: the command that is meant when none is given."""
     return _serve(settings, None)
 
 
@@ -97,9 +107,6 @@ def demo(settings: Annotated[DemoSettings, _CHECKED] = _FOR_DEMO, *, config: Con
 
 
 def _serve(settings: Settings, company: Company | None) -> int:
-    # Else a log record stops a background job, and with it everybody, after `stty tostop` (termios(3)). The
-    # child of a demo inherits this.
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     log = LogThread(settings.log, level=settings.log_level)
     log.start()
     try:
@@ -120,18 +127,21 @@ def client(
     port: Annotated[int, Parameter(converter=number(1, 65535), help="Port of its lines.")],
     /,
 ) -> int:
-    """Talk to a hub: keyboard and socket in one loop. Works in pipes.
+    """Talk to a hub: send what you type, show what comes.
+
+    In pipes it changes no byte. Neither variables nor hubbub.toml apply to it.
 
     Exit codes: 0 ended in order, 1 connection lost or closed with input unsent,
     2 wrong usage, 69 no connection, 74 input or output failed, 130 Ctrl-C.
     """
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)  # A program for people stops, as they set it.
     return run_terminal(host, port)
 
 
 def health(
     settings: Annotated[Settings, Parameter(name="*", show=False)] = _DEFAULTS,
     *,
-    url: Annotated[Page | None, running("--url", URL), Parameter(help="Ask this page instead.")] = None,
+    url: Annotated[Page | None, running("--url", URL), _THIS_PAGE] = None,
     ready: Annotated[bool, running("--ready", FLAG), Parameter(help=_READY, negative=())] = False,
     config: Annotated[str, running("--config", FILE), Parameter(show=False)] = CONFIG_FILE,
 ) -> int:
@@ -141,7 +151,7 @@ def health(
     here too, and so are its variables and its file. A page on all addresses,
     --web-host '*', is asked on 127.0.0.1.
 
-    Exit codes: 0 well (a hub that drains is), 1 not well: the loop hangs, nobody
+    Exit codes: 0 well, also while it drains; 1 not well: the loop hangs, nobody
     listens, no answer or a wrong one; 2 wrong usage, or no page to ask (--no-web).
     """
     verdict = ask(url or page_of(settings), ready=ready)
@@ -243,7 +253,8 @@ def _tune_interpreter() -> None:
 def _app(sources: Sources, console: Console) -> cyclopts.App:
     app = cyclopts.App(
         name="hubbub",
-        help="A TCP line hub you can see inside.",
+        usage="Usage: hubbub [COMMAND] [OPTIONS]",
+        help=_HELP,
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
         help_formatter=DefaultFormatter(panel_spec=PanelSpec(box=SIMPLE, padding=0)),

@@ -1,4 +1,4 @@
-"""The variables that Kubernetes gives each container for each service of its namespace, and Docker for links.
+"""The variables that Kubernetes gives each container for each service of its namespace.
 
 A service named hubbub gives HUBBUB_SERVICE_HOST=10.96.7.12, HUBBUB_SERVICE_PORT=9000,
 HUBBUB_PORT=tcp://10.96.7.12:9000, HUBBUB_PORT_9000_TCP_ADDR=10.96.7.12 and more, a service named hubbub-ws
@@ -7,11 +7,13 @@ settings. A variable is one only if both its name and its value have the shape, 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 
+_NAMED = 3
+"""Each has at most 92 characters: the name of a service has 63, that of its port 15 (RFC 1035, 6335)."""
 _PORT = r"(?P<port>\d{1,5})"
 _URL: Final = rf"(?:tcp|udp|sctp)://(?P<host>[\d.]+|\[[\da-f]*:[\da-f:.]+\]):{_PORT}"
 _HOST: Final = r"(?P<host>[\d.]+|[\da-f:.]+)"
@@ -33,8 +35,14 @@ def service_links(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name, value in environment.items() if is_service_link(name, value))
 
 
+def in_short(names: Sequence[str]) -> str:
+    """The first few of these names and how many more there are: as much as one line holds."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return " ".join(names[:_NAMED]) + more
+
+
 def is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes or Docker would have written this variable."""
+    """Whether Kubernetes would have written this variable."""
     return any(
         shape.fullmatch(name) and (found := values.fullmatch(value)) and _is_there(found.groupdict())
         for shape, values in _SHAPES

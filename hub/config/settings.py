@@ -66,7 +66,7 @@ class Settings:
     """What one hub runs with. The text below a field is its help: what follows from the value."""
 
     host: Annotated[str, _lines("--host", kinds.LISTEN)] = "localhost"
-    """Where lines are heard. localhost: 127.0.0.1, and ::1 if present. *: all addresses, IPv4 and IPv6."""
+    """Where lines are heard. localhost: 127.0.0.1, and ::1 if present. '*': all addresses, IPv4 and IPv6."""
     port: Annotated[int, _lines("--port", kinds.PORT)] = 9000
     """Port of the lines. 0 picks a free one."""
     ws: Annotated[bool, _lines("--ws", kinds.FLAG)] = True
@@ -74,7 +74,7 @@ class Settings:
     ws_port: Annotated[int, _lines("--ws-port", kinds.PORT)] = 9001
     """Port of their WebSockets: one line, one text message. 0 picks a free one."""
     public_ws: Annotated[str, _lines("--public-ws", kinds.WS_URL)] = ""
-    """Where browsers find that port behind a proxy: wss://hub.example/ws. Else at the page's host."""
+    """Where browsers find --ws-port behind a proxy: wss://hub.example/ws. Else at the page's host."""
     read_only_port: Annotated[int | None, _lines("--read-only-port", kinds.OPTIONAL_PORT)] = None
     """A further port of lines, for viewers: what they send is thrown away. 0 picks a free one."""
     write_only_port: Annotated[int | None, _lines("--write-only-port", kinds.OPTIONAL_PORT)] = None
@@ -88,13 +88,13 @@ class Settings:
     line_end: Annotated[LineEnd, _lines("--line-end", kinds.choice(LineEnd))] = "lf"
     """What ends a client's line. lf: LF, CRLF or CR NUL. cr: a bare CR as well."""
     telnet: Annotated[bool, _lines("--telnet", kinds.FLAG)] = True
-    """Take telnet commands out of the lines. Without it the port is 8-bit clean."""
+    """Take telnet commands out of the lines. --no-telnet: the port is 8-bit clean."""
     notices: Annotated[bool, _lines("--notices", kinds.FLAG)] = True
-    """The hub's own lines, which begin with "* "."""
+    """Send the hub's own lines, which begin with "* ": greeting, joins, replies, farewells."""
     web: Annotated[bool, _page("--web", kinds.FLAG)] = True
     """Serve the page and its JSON."""
     web_host: Annotated[str, _page("--web-host", kinds.LISTEN)] = "127.0.0.1"
-    """Where the page is served. *: all addresses, as for --host."""
+    """Where the page is served. '*': all addresses, as for --host."""
     web_port: Annotated[int, _page("--web-port", kinds.PORT)] = 8080
     """Port of the page. 0 picks a free one."""
     allowed_hosts: Annotated[tuple[str, ...], _page("--allowed-host", kinds.NAMES_IN_URLS)] = ()
@@ -106,33 +106,33 @@ class Settings:
     idle_timeout_s: Annotated[float, idle("--idle-timeout", kinds.TIMEOUT)] = 300.0
     """Close a client that did nothing for so long. 0: never."""
     idle_strategy: Annotated[IdleStrategy, idle("--idle-strategy", kinds.choice(IdleStrategy))] = "deadline"
-    """deadline: exact. sweep: a look through all now and then. poll: one busy client keeps all alive."""
+    """deadline: exact. sweep: a look at all each --sweep-interval. poll: one busy client keeps all alive."""
     sweep_interval_s: Annotated[float, idle("--sweep-interval", kinds.duration(0.01, kinds.HOUR_S))] = 5.0
     """Time between two sweeps, and so the most by which sweep is late."""
     idle_warning_s: Annotated[float, idle("--idle-warning", kinds.TIMEOUT)] = 30.0
-    """Warn a client so long before it is closed, where the timeout is longer. 0: no warning."""
+    """Warn a client so long before it is closed, if --idle-timeout is longer than this. 0: do not."""
     idle_counts: Annotated[IdleCounts, idle("--idle-counts", kinds.choice(IdleCounts))] = "auto"
-    """Activity. rx: bytes received. rx+tx: lines delivered too. auto: rx+tx in broadcast and for viewers."""
+    """What is activity: bytes received (rx), lines delivered too (rx+tx; auto: in broadcast, for viewers)."""
     max_line_bytes: Annotated[int, _limit("--max-line", kinds.size(1, kinds.GIB, off=True))] = 8192
     """A longer line closes its client. 0: no limit."""
     max_lag_bytes: Annotated[int, _limit("--max-lag", kinds.size(64 * kinds.KIB, kinds.GIB))] = 1 << 20
     """How far a client may fall behind its room. Bounds what a room keeps in memory."""
     slow: Annotated[Slow, _limit("--slow", kinds.choice(Slow))] = "disconnect"
-    """disconnect: it is closed. skip: it misses lines, and is told how many. wait: a broadcast waits."""
+    """A client over --max-lag is closed (disconnect) or misses lines (skip), or a broadcast waits (wait)."""
     patience_s: Annotated[float, _limit("--patience", kinds.duration(0.01, kinds.HOUR_S, off=True))] = 4.0
-    """How long a broadcast waits for one client near --max-lag that still reads. 0: for none."""
+    """In broadcast, how long senders wait for one client near --max-lag that still reads. 0: not at all."""
     line_rate: Annotated[Rate | Literal["auto"], _limit("--line-rate", kinds.RATE)] = "auto"
-    """Lines that a client may say in a second, and at once. Its others wait. 0: no limit."""
+    """Lines of a client in a second, and at once; more wait. auto: 50/s:200 in chat only. 0: no limit."""
     max_clients: Annotated[int, _limit("--max-clients", kinds.COUNT)] = 10_000
     """More are refused with a line. 0: as many as the descriptor limit allows."""
     max_per_ip: Annotated[int, _limit("--max-per-ip", kinds.COUNT)] = 64
-    """Clients from one address; loopback is exempt. 0: no limit."""
+    """Clients from one address or IPv6 /64; loopback is exempt. 0: no limit."""
     per_ip_exempt: Annotated[tuple[str, ...], _limit("--per-ip-exempt", kinds.NETWORKS)] = ()
     """A network to which --max-per-ip does not apply. May be repeated."""
     max_rooms: Annotated[int, _limit("--max-rooms", kinds.COUNT)] = 1000
     """Rooms at a time. 0: no limit."""
     greeting: Annotated[str, _chat("--greeting", kinds.TEXT)] = ""
-    """A line for everyone who connects."""
+    """A line for everyone who connects. '': welcome to hubbub."""
     history: Annotated[int, _chat("--history", kinds.number(1, 10_000, off=True))] = 20
     """What clients said last, so many lines, is shown to a client that joins a room. 0: nothing."""
     announce: Annotated[int, _chat("--announce", kinds.COUNT)] = 50

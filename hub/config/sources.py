@@ -6,6 +6,7 @@ wrong is one line, `source: value: what is allowed`.
 """
 
 import difflib
+import errno
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import cyclopts
 from cyclopts import Argument, CycloptsError, Token
 
-from hub.config.not_included import not_included
+from hub.config.not_included import meant, not_included
 from hub.config.service_links import is_service_link
 from hub.config.settings import Conflict
 from hub.config.values import Kind
@@ -23,6 +24,7 @@ FLAGS_ONLY = ("url", "ready")
 """No settings of a hub: what one question of `hubbub health` is about."""
 
 _FILE_BYTES = 1 << 20
+_FIRST_WORD = "serve, demo, client or health, as the first word; see hubbub --help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,16 @@ def _read_file(path: str, source: str | None) -> dict[str, object]:
     """The keys of a TOML file. With no `source`, nobody named it and it may be absent."""
     try:
         with open(path, "rb") as file:
-            return tomllib.loads(_text(file.read(_FILE_BYTES)))
+            data = file.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise OSError(errno.EFBIG, "larger than 1MiB")
+        return tomllib.loads(_text(data))
     except OSError as error:
         if not source and isinstance(error, FileNotFoundError):
             return {}
         allowed = f"a file that can be read ({error.strerror})"
+        if not source:  # A working directory that may not be entered may hold one.
+            allowed += "; --config names another, --config /dev/null none"
         raise CycloptsError(_wrong(source or path, path, allowed)) from None
     except (ValueError, RecursionError) as error:
         raise CycloptsError(f"{path}: not a TOML file: {error}") from None
@@ -117,6 +124,8 @@ def explain(error: CycloptsError) -> str:
     match error:
         case cyclopts.ValidationError(argument=Argument() as root, __cause__=Conflict() as conflict):
             token = next(a.tokens[0] for a in root.children if a.name == conflict.flag)
+            if not token.value:  # --no-self-echo is its own value.
+                return f"{token.keyword}: {conflict.allowed}"
             return _wrong(token.keyword, token.value, conflict.allowed)
         case cyclopts.CoercionError(argument=Argument() as argument, token=Token() as token):
             return _wrong(token.keyword or argument.name, token.value, _kind(argument).allowed)
@@ -128,9 +137,11 @@ def explain(error: CycloptsError) -> str:
             flag = token.keyword or token.value
             known = [name for a in arguments for name in (*a.names, *a.negatives)]
             return _unknown(flag, "flag", known)
+        case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]) if first.startswith("-"):
+            return _unknown(first, "flag", ())  # -6 might have been a number.
         case cyclopts.UnusedCliTokensError(unused_tokens=[first, *_]):
             after = " ".join(error.command_chain or ())
-            allowed = "nothing more" if after else "serve, demo, client or health, as the first word"
+            allowed = "nothing more" if after else _FIRST_WORD
             return _wrong(after or "command", first, allowed)
     return str(error)
 
@@ -150,7 +161,8 @@ def _shown(value: object) -> str:
 def _unknown(name: str, what: str, known: Iterable[str]) -> str:
     """What every name begins with is left out of the comparison, or it would make all names look alike."""
     bare = {_bare(one): one for one in known}
-    close = difflib.get_close_matches(_bare(name), bare, n=1)
+    same = meant(_bare(name))
+    close = [same] if same in bare else difflib.get_close_matches(_bare(name), bare, n=1)
     advice = f"did you mean {bare[close[0]]}?" if close else "see hubbub --help"
     return f"{name:.100}: no such {what}: {not_included(_bare(name)) or advice}"
 

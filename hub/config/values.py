@@ -214,6 +214,8 @@ def _read_rate(text: str) -> Rate | str:
 
 
 def _read_text(text: str) -> str:
+    """UTF-8 whatever the locale is: Python hands over as surrogates what that could not decode (PEP 383)."""
+    text = text.encode(errors="surrogateescape").decode()
     if len(text) > 400 or any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in text):
         raise ValueError(text)
     return text
@@ -235,7 +237,11 @@ def _or_word(word: str, kind: Kind, allowed: str) -> Kind:
 
 
 def _show_many(values: Sequence[str]) -> str:
-    return " ".join(values) or "none"
+    return " ".join(values) or "(none)"
+
+
+def _show_text(text: str) -> str:
+    return text or "''"
 
 
 FLAG = Kind("", "true or false", _read_flag, lambda value: "on" if value else "off")
@@ -245,14 +251,14 @@ OPTIONAL_PORT = _or_word("none", PORT, f"{PORT.allowed}, or none")
 HOST = Kind("HOST", "a host name or an IP address", _read_host)
 LISTEN = _or_itself(ALL_ADDRESSES, HOST, f"{HOST.allowed}, or {ALL_ADDRESSES} for every address")
 _WS = "a URL ws:// or wss:// with host, and port and path if need be: wss://hub.example/ws"
-WS_URL = _or_itself("", Kind("URL", _WS, _read_ws_url, lambda text: text or "none"), _WS)
+WS_URL = _or_itself("", Kind("URL", _WS, _read_ws_url, _show_text), _WS)
 _NAMES = f"{HOST.allowed}, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443"
 NAMES_IN_URLS = Kind("HOST[:PORT]", _NAMES, _read_name_in_url, _show_many, many=True)
 _NETWORKS = "an IP network such as 10.0.0.0/8 or fd00::/8"
 NETWORKS = Kind("CIDR", _NETWORKS, lambda text: str(ip_network(text, strict=False)), _show_many, many=True)
 _RATES = "a rate such as 50/s, 30/m or 50/s:200 (and so many at once), each from 1 to 1000000; 0 for none"
 RATE = Kind("N/s:BURST", f"{_RATES}; auto for 50/s:200 in chat, none in relay modes", _read_rate)
-TEXT = Kind("TEXT", "one line of at most 400 characters", _read_text, lambda text: text or "none")
+TEXT = Kind("TEXT", "one line of UTF-8, at most 400 characters", _read_text, _show_text)
 FILE = replace(TEXT, metavar="FILE")
 COUNT = number(1, MILLION, off=True)
 TIMEOUT = duration(0.01, YEAR_S, off=True)

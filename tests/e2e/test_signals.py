@@ -21,7 +21,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support import PATIENCE_S, HubProcess, Peer, Record, bye, closing, each_trigger, until
+from tests.support import (
+    HUBBUB,
+    PATIENCE_S,
+    ROOT,
+    HubProcess,
+    Peer,
+    Record,
+    bye,
+    closing,
+    each_trigger,
+    until,
+)
 from tests.support_ws import WsPeer
 
 Hearer = Peer | WsPeer
@@ -240,6 +251,46 @@ def test_a_record_to_the_terminal_stops_no_background_hub(way: str) -> None:
             assert process.status() != psutil.STATUS_STOPPED, number
         process.terminate()
         shown(screen, b"event=draining")
+
+
+@pytest.mark.promise("process-background")
+def test_a_note_before_the_start_stops_no_background_hub() -> None:
+    with job(f"HUBBUB_PORT=tcp://10.96.7.12:9000 {BACKGROUND}", "--no-web") as (hub, _, screen):
+        shown(screen, b"ignored, as service links of Kubernetes: HUBBUB_PORT")
+        with hub.peer() as peer:
+            peer.read_until(b"/help")
+
+
+@pytest.mark.promise("process-background")
+@pytest.mark.parametrize("command", ["serve", "demo", "health"])
+def test_a_wrong_setting_stops_no_background_command(command: str) -> None:
+    screen, terminal = os.openpty()
+    script = 'set -m; stty tostop; "$@" & wait $!; echo code $?'
+    shell = ("setsid", "--ctty", "sh", "-c", script, "sh", *HUBBUB, command, "--port", "x")
+    with subprocess.Popen(shell, cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        try:
+            assert b"--port: 'x'" in shown(screen, b"code 2")
+        finally:
+            process.kill()  # Then the kernel hangs up on the job.
+            os.close(screen)
+
+
+def test_a_client_in_the_background_stops_as_its_user_wished() -> None:
+    screen, terminal = os.openpty()
+    script = 'set -m; stty tostop; "$@" >&2 & echo $!; exec cat'
+    with HubProcess("--no-web") as hub:
+        shell = ("setsid", "--ctty", "sh", "-c", script, "sh", *HUBBUB, "client", "127.0.0.1", str(hub.port))
+        with subprocess.Popen(
+            shell, cwd=ROOT, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal
+        ) as process:
+            os.close(terminal)
+            assert process.stdout
+            client = psutil.Process(int(process.stdout.readline()))
+            until(lambda: client.status() == psutil.STATUS_STOPPED)
+            client.kill()
+            process.kill()
+    os.close(screen)
 
 
 @pytest.mark.promise("process-background")

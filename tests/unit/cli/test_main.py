@@ -32,7 +32,7 @@ NOBODY_HEARS = "none with --mode echo, where nobody would get the lines"
 ECHO_ONLY = "on with --mode echo, where there is nothing else to hear"
 PATIENCE = "a time such as 0.5, 500ms, 30s, 5m or 2h, from 10ms to 1h, or 0 for none"
 NO_FILE = "a file that can be read (No such file or directory)"
-FIRST_WORD = "serve, demo, client or health, as the first word"
+FIRST_WORD = "serve, demo, client or health, as the first word; see hubbub --help"
 
 HUB = (sys.executable, "-m", "hubbub")
 SERVE_ECHO = (*HUB, "--host", "127.0.0.1", "--no-ws", "--no-web", "--mode", "echo", "--port")
@@ -58,7 +58,7 @@ SERVE_ECHO = (*HUB, "--host", "127.0.0.1", "--no-ws", "--no-web", "--mode", "ech
         (["--patience", "1ms"], f"--patience: '1ms': {PATIENCE}"),
         (["--slow", "wait"], f"--slow: 'wait': {NOBODY_WAITS}"),
         (["--mode", "echo", "--write-only-port", "0"], f"--write-only-port: '0': {NOBODY_HEARS}"),
-        (["--mode", "echo", "--no-self-echo"], f"--no-self-echo: '': {ECHO_ONLY}"),
+        (["--mode", "echo", "--no-self-echo"], f"--no-self-echo: {ECHO_ONLY}"),
         (["--self-echo=perhaps"], "--self-echo: 'perhaps': true or false; auto in a variable or a file"),
         (["--max-line", "1.5"], f"--max-line: '1.5': {LINE}"),
         (["--max-clients", "many"], f"--max-clients: 'many': {COUNT}"),
@@ -66,9 +66,11 @@ SERVE_ECHO = (*HUB, "--host", "127.0.0.1", "--no-ws", "--no-web", "--mode", "ech
         (["--per-ip-exempt", "::/0", "--per-ip-exempt", "::/129"], f"--per-ip-exempt: '::/129': {CIDR}"),
         (["--host", "**"], f"--host: '**': {HOST}, or * for every address"),
         (["--public-ws", "http://hub.example/"], f"--public-ws: 'http://hub.example/': {WS_URL}"),
-        (["--greeting", "a\nb"], "--greeting: 'a\\nb': one line of at most 400 characters"),
+        (["--greeting", "a\nb"], "--greeting: 'a\\nb': one line of UTF-8, at most 400 characters"),
         (["--config", "nix.toml"], f"--config: 'nix.toml': {NO_FILE}"),
         (["loud"], f"command: 'loud': {FIRST_WORD}"),
+        (["-6"], "-6: no such flag: see hubbub --help"),
+        (["client", "localhost", "1", "-2"], "-2: no such flag: see hubbub --help"),
         (["--port", "1", "serve"], f"command: 'serve': {FIRST_WORD}"),
         (["serve", "loud"], "serve: 'loud': nothing more"),
         (["client", "localhost"], "PORT: no value: a number from 1 to 65535"),
@@ -206,6 +208,8 @@ def test_help_fits_eighty_columns_and_has_defaults_and_codes(hubbub: Hubbub) -> 
         "--self-echo --no-self-echo A sender gets its own lines as well. auto: in chat and echo, not in",
         "--slow disconnect|skip|wait",
         "--patience TIME",
+        "The flags below are those of serve",
+        "--greeting TEXT A line for everyone who connects. '': welcome to hubbub. [default: '']",
         "--write-only-port N A further port of lines, for programs that only send: they get nothing.",
         "--max-lag SIZE",
         "--no-web",

@@ -94,6 +94,32 @@ def test_a_file_that_is_not_utf_8_is_one_line(hubbub: Hubbub, encoding: str) -> 
     assert hubbub() == (2, "", f"hubbub: hubbub.toml: not a TOML file: {why}\n", None)
 
 
+@pytest.mark.promise("cli-wrong-input")
+@pytest.mark.parametrize("source", ["hubbub.toml", "--config"])
+def test_a_file_that_is_too_large_is_refused_whole(hubbub: Hubbub, source: str) -> None:
+    limit = 1 << 20
+    Path("hubbub.toml").write_text("port = 7".ljust(limit))
+    assert hubbub().settings == Settings(port=7)
+    Path("hubbub.toml").write_text("port = 7".ljust(limit) + "\nport = 8")
+    why = f"hubbub: {source}: 'hubbub.toml': a file that can be read (larger than 1MiB)"
+    assert hubbub(*(["--config", "hubbub.toml"] if source == "--config" else [])).err.startswith(why)
+
+
+def test_a_file_that_nobody_named_says_how_to_do_without_it(hubbub: Hubbub) -> None:
+    Path("hubbub.toml").mkdir()
+    way_out = "--config names another, --config /dev/null none"
+    allowed = f"a file that can be read (Is a directory); {way_out}"
+    assert hubbub().err == f"hubbub: hubbub.toml: 'hubbub.toml': {allowed}\n"
+    assert hubbub("--config", "/dev/null").settings == Settings()
+
+
+def test_a_greeting_is_utf_8_in_every_locale(hubbub: Hubbub) -> None:
+    typed = "Grüße".encode().decode("ascii", "surrogateescape")  # What Python makes of it with LC_ALL=C.
+    assert hubbub("--greeting", typed).settings == Settings(greeting="Grüße")
+    said = hubbub("--greeting", "Grüße".encode("latin-1").decode(errors="surrogateescape"))
+    assert (said.code, "one line of UTF-8" in said.err) == (2, True)
+
+
 # What Kubernetes sets.
 
 
@@ -131,8 +157,18 @@ def test_service_links_are_ignored_and_said_so_once(
 ) -> None:
     said = hubbub(command, **service, HUBBUB_MAX_ROOMS="7")
     assert said.settings and (said.settings.port, said.settings.max_rooms) == (9000, 7)
-    names = " ".join(sorted(service))
-    assert said.err == f"hubbub: ignored, as service links of Kubernetes: {names}\n"[:509]
+    first, more = " ".join(sorted(service)[:3]), len(service) - 3
+    assert said.err == f"hubbub: ignored, as service links of Kubernetes: {first} and {more} more\n"
+
+
+def test_a_single_service_link_is_named_alone(hubbub: Hubbub) -> None:
+    line = "hubbub: ignored, as service links of Kubernetes: HUBBUB_SERVICE_PORT\n"
+    assert hubbub(HUBBUB_SERVICE_PORT="9000").err == line
+
+
+def test_the_line_about_service_links_is_never_cut(hubbub: Hubbub) -> None:
+    longest = dict(links(f"hubbub-{'a' * 56}", "10.0.0.1", {port: "p" * 15 for port in range(1, 300)}))
+    assert hubbub(**longest).err.endswith(f" and {len(longest) - 3} more\n")
 
 
 @pytest.mark.promise("cli-service-links")
@@ -178,8 +214,11 @@ def test_what_only_resembles_a_service_link_is_refused(hubbub: Hubbub, name: str
 # What is not included.
 
 NOT_INCLUDED = {
-    "no TLS is included": "tls ssl cert key tls-cert ssl-keyfile certfile https no-tls",
-    "no login is included": "password auth basic-auth login require-pass htpasswd",
+    "no TLS is included": "tls ssl cert key tls-cert ssl-keyfile certfile https no-tls starttls mtls acme",
+    "no login is included": "password auth basic-auth login require-pass htpasswd api-key users oauth ldap",
+    "a hub is one process": "workers worker-threads cluster",
+    "nothing is kept": "persist save data-dir datadir",
+    "behind a proxy every client": "forwarded-for real-ip-header trusted-proxy",
     "a hub keeps the user": "user uid group run-as-user",
     "a hub stays in the foreground": "daemon pidfile pid-file background no-daemon",
     "the log goes to stderr": "logfile log-file syslog",
@@ -207,14 +246,30 @@ def test_no_setting_has_a_name_that_is_not_included(flag: Flag) -> None:
     assert not_included(flag.name[2:]) == ""
 
 
-@pytest.mark.parametrize("flag", ["--verbose", "--key-x", "--listen", "--http", "--nick", "--fork-x"])
+@pytest.mark.parametrize(
+    "flag", ["--key-bindings", "--socket-buffer", "--token-size", "--http", "--nick", "--fork-x"]
+)
 def test_an_unknown_flag_that_resembles_none_suggests_none(hubbub: Hubbub, flag: str) -> None:
-    assert "did you mean" not in hubbub(flag).err
+    assert hubbub(flag).err == f"hubbub: {flag}: no such flag: see hubbub --help\n"
 
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("--prot", "--port"), ("--max-client", "--max-clients"), ("--no-notice", "--no-notices")],
+    [
+        ("--prot", "--port"),
+        ("--max-client", "--max-clients"),
+        ("--no-notice", "--no-notices"),
+        ("--bind", "--host"),
+        ("--listen-address", "--host"),
+        ("--verbose", "--log-level"),
+        ("--motd", "--greeting"),
+        ("--log-format", "--log"),
+        ("--ws-path", "--public-ws"),
+        ("--max-connections", "--max-clients"),
+    ],
 )
-def test_a_misspelt_flag_suggests_the_one_that_is_meant(hubbub: Hubbub, typed: str, meant: str) -> None:
+def test_an_unknown_flag_suggests_the_one_that_is_meant(hubbub: Hubbub, typed: str, meant: str) -> None:
     assert hubbub(typed).err == f"hubbub: {typed}: no such flag: did you mean {meant}?\n"
+    variable = f"HUBBUB_{typed[2:].replace('-', '_').upper()}"
+    known = f"HUBBUB_{meant[2:].replace('-', '_').upper()}"
+    assert meant.startswith("--no-") or hubbub(**{variable: "x"}).err.endswith(f"did you mean {known}?\n")
