@@ -15,8 +15,9 @@ import sys
 from itertools import islice, takewhile
 from typing import Final
 
-_LINE_END: Final = re.compile(rb"\r\n|\r\0|\n")
-_LINE_END_OR_CR: Final = re.compile(rb"\r[\n\0]?|\n")
+_LINE_END: Final = re.compile(rb"(\r\n|\r\0|\n)(?:\r+(?!\0))?")
+"""With the CRs behind it, but for that of a CR NUL."""
+_LINE_END_OR_CR: Final = re.compile(rb"(\r[\n\0]?|\n)")
 _CRS_AT_LF: Final = re.compile(rb"\r?\n\r*")
 
 
@@ -34,10 +35,11 @@ class LineDecoder:
         """A line, finished or not, went over the limit: it and everything after it is dropped."""
         self.crlf_seen = False
         """At least one line ended in CRLF or CR NUL, so this client is likely to want CRLF back. LF CR does
-        not count: its line is complete, and may be answered, before the CR has come."""
+        not count, nor that CR with a LF behind it: its line is complete, and may be answered, before the CR
+        has come."""
         self._limit_bytes = max_line_bytes or sys.maxsize
-        self._tail: bytearray | None = None
-        """What has come of the line that is not complete; None at the beginning of a line."""
+        self._tail: bytearray | None = bytearray()
+        """What has come of the line that is not complete; None directly behind a line end."""
         self._held = b""
 
     @property
@@ -60,7 +62,7 @@ class LineDecoder:
         """
         last = self._tail
         self._tail, self._held = None, b""
-        return None if last is None else bytes(last)
+        return bytes(last) if last else None
 
     def _feed_with_cr(self, data: bytes) -> list[bytes]:
         if self._held:
@@ -68,13 +70,14 @@ class LineDecoder:
         if data.endswith(b"\r"):  # Only the next byte tells whether it is content or part of a line end.
             self._held = b"\r\r" if data.endswith(b"\r\r") else b"\r"
             data = data.removesuffix(self._held)
+        behind_end = self._tail is None
         ends = text = data.replace(b"\r\n", b"\n")
         if b"\r" in text:
             ends = text.replace(b"\r\0", b"\n")
-            text = _CRS_AT_LF.sub(b"\n", ends if self._tail is not None else ends.lstrip(b"\r"))
+            text = _CRS_AT_LF.sub(b"\n", ends.lstrip(b"\r") if behind_end else ends)
         lines = self._split(text)
         if len(ends) < len(data) and not self.crlf_seen:
-            self.crlf_seen = _has_cr(_LINE_END, data, len(lines))
+            self.crlf_seen = _has_cr(_LINE_END, b"\n" * behind_end + data, behind_end + len(lines))
         return lines
 
     def _split(self, text: bytes) -> list[bytes]:
@@ -134,4 +137,4 @@ class CrLineDecoder(LineDecoder):
 def _has_cr(line_end: re.Pattern[bytes], data: bytes, count: int) -> bool:
     """Whether a CR is among the first line ends: those of the lines that count, as what follows an over-long
     line is dropped."""
-    return any(end.group() != b"\n" for end in islice(line_end.finditer(data), count))
+    return any(end[1] != b"\n" for end in islice(line_end.finditer(data), count))

@@ -1,16 +1,16 @@
 """The transport of plain TCP: bytes in; lines and events out. Sniffing, telnet and line decoding, in this
 order.
 
-The first bytes tell whether a line client speaks at all: TLS is looked for in the raw bytes, which have
-0xFF and line feeds anywhere, other protocols in the first line that is not blank. The blank lines before it
-count as lines, because a client may wait for their echo. Nothing here raises, and the result never depends on
-how the input was cut.
+The first bytes tell whether a line client speaks at all: TLS and the like are looked for in the raw bytes,
+which have 0xFF and line feeds anywhere or no line end, other protocols in the first line that is not blank.
+The blank lines before it count as lines, because a client may wait for their echo. Nothing here raises, and
+the result never depends on how the input was cut.
 """
 
 from typing import Final
 
 from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
-from hub.protocol.sniff import FIRST_BYTES, foreign_protocol, is_blank, is_proxy_header, is_tls_hello
+from hub.protocol.sniff import FIRST_BYTES, foreign_protocol, is_blank, protocol_by_bytes
 from hub.protocol.telnet import TelnetFilter
 
 _IAC: Final = b"\xff"
@@ -49,8 +49,11 @@ class LineTransport:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes. After an over-long line, or a foreign protocol, there are none."""
-        if self.is_undecided and self._is_foreign_from_the_start(data):
-            return []
+        if self.is_undecided:
+            if self.foreign is not None:
+                return []
+            if len(self._first) < FIRST_BYTES:
+                data = self._without_foreign_start(data)
         if self._strips and (self._filter is not None or _IAC in data):
             data = self._without_telnet(data)
         self.said_text = bool(data)
@@ -76,24 +79,26 @@ class LineTransport:
             self.telnet, self.has_events = self._filter, True
         return data
 
-    def _is_foreign_from_the_start(self, data: bytes) -> bool:
-        if self.foreign is None and len(self._first) < FIRST_BYTES:
-            self._first += data[: FIRST_BYTES - len(self._first)]
-            if is_tls_hello(self._first):
-                self.foreign, self.has_events = "tls", True
-        return self.foreign is not None
+    def _without_foreign_start(self, data: bytes) -> bytes:
+        """`data`, or only the empty lines in it that stand before what another protocol begins with."""
+        before = len(self._first)
+        self._first += data[: FIRST_BYTES - before]
+        found = protocol_by_bytes(self._first)
+        if found is None:
+            return data
+        self.foreign, blank_bytes = found
+        self.has_events = True
+        return data[: max(0, blank_bytes - before)]
 
     def _decided(self, lines: list[bytes]) -> list[bytes]:
         """Is the first line with content another protocol's? Then only the blank lines before it are left."""
-        place = next((place for place, line in enumerate(lines) if not is_blank(line)), None)
-        if place is None:
-            return lines
-        first = lines[place]
-        # The header of version 2 begins with two empty lines and a NUL.
-        is_proxy = first == b"\0" and is_proxy_header(self._first)
-        self.foreign = "proxy" if is_proxy else foreign_protocol(first)
-        if self.foreign is not None:
-            self.has_events = True
-            return lines[:place]
-        self.is_undecided = False
+        for place, line in enumerate(lines):
+            if is_blank(line):
+                continue
+            self.foreign = foreign_protocol(line)
+            if self.foreign is not None:
+                self.has_events = True
+                return lines[:place]
+            self.is_undecided = False
+            break
         return lines

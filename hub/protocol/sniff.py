@@ -1,96 +1,119 @@
 """Tell that the first thing a client sent is another protocol, and answer it in its own language.
 
 A browser, a TLS client or ssh that meets the line port gets one short reply that its user can understand.
-Only what cannot be chat counts: `GET a life` and `I like HTTP/1.1` are things a person may say.
+`GET a life` and `I like HTTP/1.1` are things a person may say; where a line may be both, it is a request,
+because a cookie in a room is worse than a person who has to say it in other words.
 
 The first line that is not blank decides (RFC 9112 section 2.2 has servers ignore empty lines before a
-request), without a byte order mark. TLS and the second form of the PROXY header are known by their bytes.
+request). TLS, remote desktop and the second form of the PROXY header are known by their bytes.
 """
 
 import re
 from http import HTTPStatus
 from typing import Final
 
-# RFC 8446 section 5.1: a record of type handshake (22), then a legacy version from SSL 3.0 to TLS 1.3.
-_TLS_HANDSHAKE: Final = b"\x16\x03"
-_TLS_LAST_MINOR: Final = 4
 # RFC 8446 section 6: a record of type alert (21), two bytes long: fatal (2), protocol_version (70).
 _TLS_REFUSAL: Final = b"\x15\x03\x01\x00\x02\x02\x46"
 
-_PROXY2: Final = b"\r\n\r\n\0"
-"""How the PROXY header of version 2 begins (HAProxy's proxy-protocol.txt, section 2.2)."""
-FIRST_BYTES: Final = len(_PROXY2)
+FIRST_BYTES: Final = 6
 """So many bytes tell the protocols that are known by their bytes."""
+LEADING_BYTES: Final = b"\x16\x03\r"
+"""What these begin with."""
+_BY_BYTES: Final = re.compile(
+    # RFC 8446 section 5.1: a record of type handshake (22), a legacy version from SSL 3.0 to TLS 1.3.
+    rb"(?P<tls>\x16\x03[\0-\4])"
+    # RFC 1006 section 6 and X.224: TPKT, version 3, with a connection request, as remote desktop begins.
+    rb"|(?P<rdp>\x03\0\0[^\r\n]{2}\xe0)"
+    # HAProxy's proxy-protocol.txt, section 2.2: the header of version 2 begins with two empty lines.
+    rb"|(?P<proxy>\r\n\r\n\0\r)",
+    re.DOTALL,
+)
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_C0_AND_BLANK: Final = bytes(range(0x21))
+_ADDRESS: Final = rb" [0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*(?:%[^ ]+)?"
+_FIRST_LINE: Final = re.compile(
+    rb"(?P<http2>PRI \* HTTP/2\.0)"  # The first line of the preface: RFC 9113, section 3.4.
+    # RFC 4253, sections 4.2 and 5.1: a software version without a blank, then perhaps a comment.
+    rb"|(?P<ssh>SSH-(?:2\.0|1\.99|1\.5)-[^ ]+(?: .*)?)"
+    # proxy-protocol.txt, section 2.1: family, two addresses, two ports.
+    rb"|(?P<proxy>PROXY (?:UNKNOWN|(?:UNKNOWN|TCP[46])(?:" + _ADDRESS + rb"){2}(?: [0-9]{1,5}){2}))",
+    re.DOTALL,
+)
+
 # RFC 9112 section 3, and the same of RTSP (RFC 7826 section 20.2.1) and SIP (RFC 3261 section 7.1): method,
-# target, version. The method is a token (RFC 9110 section 5.6.2) in capitals that starts with a letter, so
-# that `* says HTTP/1.1` is chat. The target is a path, `*`, or has a colon inside (a URI, or host:port).
+# target, version. A method is a token (RFC 9110 section 5.6.2) in capitals that starts with a letter, so
+# that `* says HTTP/1.1` is chat.
 _METHOD: Final = re.compile(rb"[A-Z][A-Z0-9!#$%&'*+.^_`|~-]*")
-_TARGET: Final = re.compile(rb"/.*|\*|[^:]+:.+", re.DOTALL)
+_PATH_OR_URI: Final = re.compile(rb"(?:/|[a-z]+://).*|\*", re.DOTALL | re.IGNORECASE)
 _VERSION: Final = re.compile(rb"(HTTP|RTSP|SIP)/[0-9.]*", re.IGNORECASE)
-# Between one of these (RFC 9110 section 9.3, RFC 5789) and a version, a path or a URI is a request, however
-# sloppy: with blanks inside, as careless scanners send it, or in small letters, typed by hand.
-_HTTP_METHODS: Final = frozenset(b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH".split())
-_PATH_OR_URI: Final = re.compile(rb"/.*|[a-z]+://.*", re.DOTALL | re.IGNORECASE)
+_VERSION_IN_USE: Final = re.compile(rb"(?:HTTP/[01]|RTSP/[12]|SIP/2)\.")
+_METHODS: Final = {
+    b"HTTP": frozenset(  # IANA's registry, the two of UPnP, and the one of caches.
+        b"ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK LOCK MERGE "
+        b"MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI "
+        b"PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE "
+        b"UPDATEREDIRECTREF VERSION-CONTROL M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE".split()
+    ),
+    b"RTSP": frozenset(
+        b"ANNOUNCE DESCRIBE GET_PARAMETER OPTIONS PAUSE PLAY PLAY_NOTIFY RECORD REDIRECT SETUP SET_PARAMETER "
+        b"TEARDOWN".split()
+    ),
+    b"SIP": frozenset(
+        b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE "
+        b"UPDATE".split()
+    ),
+}
 
 _ANSWERED_AS: Final = {"http": "HTTP/1.1", "http2": "HTTP/1.1", "rtsp": "RTSP/1.0", "sip": "SIP/2.0"}
 
-_FIRST_LINES: Final = {
-    "http2": re.compile(rb"PRI \* HTTP/2\.0"),  # The first line of the preface: RFC 9113, section 3.4.
-    "ssh": re.compile(rb"SSH-[12]\.[0-9]+-.*", re.DOTALL),  # RFC 4253, section 4.2.
-    # proxy-protocol.txt, section 2.1: family, two addresses, two ports; fewer where the stream ended early.
-    "proxy": re.compile(rb"PROXY (?:TCP[46]|UNKNOWN)(?: [A-Fa-f]*[0-9:.][0-9A-Fa-f:.]*){0,4} ?"),
-    # RFC 1006 section 6 and X.224: TPKT, version 3, with a connection request, as remote desktop begins.
-    "rdp": re.compile(rb"\x03\0...\xe0.*", re.DOTALL),
-}
 
+def protocol_by_bytes(first: bytes) -> tuple[str, int] | None:
+    """The protocol that begins with these FIRST_BYTES or fewer, and how many of them are empty lines before.
 
-def is_tls_hello(first: bytes) -> bool | None:
-    """Whether a TLS handshake begins here; None while `first` is too short to tell.
-
-    `first` is what came first, before any telnet filtering. No text starts with 0x16, so one byte tells chat.
+    `first` is what came first, before any telnet filtering. None when it is none, or too short to tell.
     """
-    if len(first) < 3:
-        return None if _TLS_HANDSHAKE.startswith(first) else False
-    return first.startswith(_TLS_HANDSHAKE) and first[2] <= _TLS_LAST_MINOR
-
-
-def is_proxy_header(first: bytes) -> bool | None:
-    """Whether a PROXY header of version 2 begins here; None while `first` is too short to tell."""
-    if len(first) < FIRST_BYTES:
-        return None if _PROXY2.startswith(first) else False
-    return first.startswith(_PROXY2)
+    found = _BY_BYTES.match(first)
+    return (str(found.lastgroup), found[0].rfind(b"\n") + 1) if found else None
 
 
 def is_blank(line: bytes) -> bool:
     """Whether a first line has nothing in it that could tell a protocol."""
-    return not line.removeprefix(_BYTE_ORDER_MARK).strip()
+    return not _content(line)
 
 
 def foreign_protocol(first_line: bytes) -> str | None:
-    """The protocol that the first line with content, without its end, can only be: a name that `reply_to`
-    knows. None when it may be talk."""
-    for protocol, pattern in _FIRST_LINES.items():
-        if pattern.fullmatch(first_line):
-            return protocol
-    line = first_line.removeprefix(_BYTE_ORDER_MARK).partition(b"\r")[0]  # Careless requests end lines in CR.
-    words = line.split(None, 2)
-    if len(words) < 3:
+    """The protocol that the first line that is not blank, without its end, is taken for: a name that
+    `reply_to` knows. None when it is talk."""
+    # Careless requests end lines in CR.
+    line = _content(first_line).partition(b"\r")[0].rstrip(_C0_AND_BLANK)
+    if found := _FIRST_LINE.fullmatch(line):
+        return found.lastgroup
+    return _requested(line.split()) if b"/" in line else None
+
+
+def _content(line: bytes) -> bytes:
+    """A line from the first byte on that counts: controls, blanks and a byte order mark before do not."""
+    return line.lstrip(_C0_AND_BLANK).removeprefix(_BYTE_ORDER_MARK).lstrip(_C0_AND_BLANK)
+
+
+def _requested(words: list[bytes]) -> str | None:
+    """The protocol that these words are a request of.
+
+    Between a known method and a version in use anything may stand, as careless programs send it, or nothing.
+    Exactly three words with a path or URI need only one of both, so small letters are typed by hand.
+    """
+    method, last = words[0], words[-1]
+    version = _VERSION.match(last)
+    if version is None:
         return None
-    method, target, rest = words
-    *between, last = rest.rsplit(None, 1)
-    version = _VERSION.fullmatch(last)
-    if version and _is_request(method, target, last, is_exact=not between):
+    methods = _METHODS[version[1].upper()]
+    if method in methods and _VERSION_IN_USE.match(last):
         return version[1].decode().lower()
-    return None
-
-
-def _is_request(method: bytes, target: bytes, version: bytes, *, is_exact: bool) -> bool:
-    """Whether these words can only be a request; `is_exact` when nothing stood between the last two."""
-    if method.upper() in _HTTP_METHODS and _PATH_OR_URI.fullmatch(target):
-        return is_exact or (method + version).isupper()
-    return is_exact and version.isupper() and bool(_METHOD.fullmatch(method) and _TARGET.fullmatch(target))
+    if len(words) != 3 or not _PATH_OR_URI.fullmatch(words[1]):
+        return None
+    is_method = method.upper() in methods or (version[0].isupper() and _METHOD.fullmatch(method))
+    return version[1].decode().lower() if is_method else None
 
 
 def reply_to(protocol: str, hint: str) -> bytes:

@@ -28,7 +28,7 @@ _DONT: Final = 0xFE
 # answering them is how endless loops begin.
 _REFUSALS: Final = {_DO: _WONT, _WILL: _DONT}
 _TIMING_MARK: Final = 6
-_MAX_SUBNEGOTIATION_BYTES: Final = 256
+MAX_SUBNEGOTIATION_BYTES: Final = 256
 
 # A sequence, whole or cut off at the end of what has come; its kind is the name of its last group. In a
 # sub-negotiation IAC is doubled. Where the peer forgot IAC SE, another command ends it and counts, as BSD's
@@ -82,7 +82,7 @@ class TelnetFilter:
                 text += _IAC
             elif kind == "command":  # All but these two ask for nothing that a hub has.
                 self.are_you_there += found[0] == _ARE_YOU_THERE
-            elif len(found["sub"] or b"") > _MAX_SUBNEGOTIATION_BYTES:
+            elif len(found["sub"] or b"") > MAX_SUBNEGOTIATION_BYTES:
                 self.violation = self.spoken = True
                 return bytes(text)
             elif kind != "sub":

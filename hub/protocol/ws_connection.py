@@ -185,7 +185,7 @@ class WebSocket:
         message = self._message
         if message is None:
             if event.opcode is Opcode.BINARY and not self._whole:
-                self._stop_for(CloseReason.PROTOCOL_ERROR, "binary=not here", CloseCode.UNSUPPORTED_DATA)
+                self._stop_for(CloseReason.PROTOCOL_ERROR, "binary=not_here", CloseCode.UNSUPPORTED_DATA)
                 return
             message = self._message = Message(event.opcode)
         data = bytes(event.data)
@@ -195,7 +195,7 @@ class WebSocket:
         elif len(message.parts) == MAX_FRAGMENTS:
             self._stop_for(CloseReason.PROTOCOL_ERROR, f"fragments={MAX_FRAGMENTS} limit={MAX_FRAGMENTS}")
         elif not message.add(data, event.fin):
-            self._stop_for(CloseReason.INVALID_UTF8, "text=not UTF-8")
+            self._stop_for(CloseReason.INVALID_UTF8, "text=not_utf8")
         elif event.fin:
             self._message = None
             self._finish(message, lines)
@@ -220,9 +220,9 @@ class WebSocket:
         elif isinstance(fault, PayloadTooBig):
             self._stop_for(CloseReason.LINE_TOO_LONG, f"limit={self._limit_bytes}")
         elif isinstance(fault, UnicodeDecodeError):
-            self._stop_for(CloseReason.INVALID_UTF8, "close=not UTF-8")
+            self._stop_for(CloseReason.INVALID_UTF8, "close=not_utf8")
         elif isinstance(fault, ProtocolError):
-            self._stop_for(CloseReason.PROTOCOL_ERROR, f"frame={fault}")
+            self._stop_for(CloseReason.PROTOCOL_ERROR, f"frame={str(fault).replace(' ', '_')}")
         else:
             self._stop_for(CloseReason.INTERNAL_ERROR, f"frame={type(fault).__name__}")
 

@@ -22,10 +22,10 @@ from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
 from hub.protocol.sniff import (
     FIRST_BYTES,
+    LEADING_BYTES,
     foreign_protocol,
     http_answer,
-    is_proxy_header,
-    is_tls_hello,
+    protocol_by_bytes,
     reply_to,
 )
 
@@ -99,22 +99,21 @@ class Handshake:
         if len(self._head) >= MAX_REQUEST_BYTES:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             text = f"A request has at most {MAX_REQUEST_BYTES} bytes here."
-            return _refused(status, text, CloseReason.PROTOCOL_ERROR, "handshake=too large")
+            detail = f"handshake=too_large limit={MAX_REQUEST_BYTES}"
+            return _refused(status, text, CloseReason.PROTOCOL_ERROR, detail)
         self._searched = max(0, len(self._head) - 2)
         return None
 
     def _look_at_first_line(self) -> Refused | None:
         """A refusal as soon as this cannot become an HTTP request any more."""
         first = bytes(self._head[:FIRST_BYTES])
-        tls, proxy = is_tls_hello(first), is_proxy_header(first)
-        if tls:
+        protocol, _ = protocol_by_bytes(first) or (None, 0)
+        if protocol == "tls":
             return Refused(reply_to("tls", ""), CloseReason.WRONG_PROTOCOL, "protocol=tls")
-        if proxy:
-            return self._wrong_protocol("proxy")
-        if tls is None or proxy is None:
+        if protocol is None and len(first) < FIRST_BYTES and first[:1] in LEADING_BYTES:
             return None
         if not first[:1].isupper():
-            return self._wrong_protocol("unknown")
+            return self._wrong_protocol(protocol or "unknown")
         end = self._head.find(b"\n", 0, MAX_REQUEST_BYTES)
         if end < 0:
             return None

@@ -25,7 +25,8 @@ HTTP = [
         b"GET /a b HTTP/1.1\r\n", b"GET\t/\tHTTP/1.0\r\r\n", b"GET /?q=<x> y HTTP/1.1 \r\n",
         b"get / http/1.1\n",
         b"\xef\xbb\xbfGET / HTTP/1.1\r\n", b"HEAD / HTTP/2\r\n", b"GET / HTTP/\r\n",
-        b"POST /cgi-bin/.%2e/bin/sh HTTP/1.1\r\n",
+        b"POST /cgi-bin/.%2e/bin/sh HTTP/1.1\r\n", b"GET index.php HTTP/1.1\r\n", b"HEAD HTTP/1.0\r\n",
+        b"PROPFIND /my docs HTTP/1.1\r\n", b"GET / HTTP/1.1;\r\n", b"\0\0\r\n\0GET / HTTP/1.1\r\n",
     )),
 ]  # fmt: skip
 PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n"  # haproxy.org, proxy-protocol.txt: behind it LOCAL or PROXY, family, size.
@@ -53,7 +54,10 @@ FOREIGN = {
         b"OPTIONS sip:nm SIP/2.0\r\nVia: SIP/2.0/TCP nm;branch=foo\r\nFrom: <sip:nm@nm>;tag=root\r\n\r\n",
         b"REGISTER sip:10.0.0.1 SIP/2.0\r\nTo: <sip:1@10.0.0.1>\r\n\r\n",
     ],
-    "rdp": [b"\x03\0\0\x2f\x2a\xe0\0\0\0\0\0Cookie: mstshash=root\r\n\1\0\x08\0\3\0\0\0"],
+    "rdp": [
+        b"\3\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0",
+        b"\x03\0\0\x2f\x2a\xe0\0\0\0\0\0Cookie: mstshash=root\r\n\1\0\x08\0\3\0\0\0",
+    ],
 }
 OTHERS = {
     "smb": b"\x00\x00\x00\x54\xffSMBr\x00\x00\x00\x00\x18\x01\x28" + b"\0" * 20 + b"\x02NT LM 0.12\0",

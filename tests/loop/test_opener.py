@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
 from hub.loop.limits import Budgets
 from hub.loop.snapshot_maker import client_row, summary
@@ -20,6 +21,7 @@ FOREIGN = {
     "rtsp": b"OPTIONS / RTSP/1.0\r\nCSeq: 1\r\n\r\n",
     "tls": b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03\x0a\xff\xf1\x0d\x00",
     "ssh": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "rdp": b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\1\0\x08\0\3\0\0\0",
 }
 WELCOME = b"* welcome to hubbub - you are guest-%d in lobby, with %s; /help lists commands\n"
 BYE_SHUTDOWN = bye("server_shutdown")
@@ -104,6 +106,20 @@ def test_blank_lines_alone_open_nobody_in_chat() -> None:
     assert (end["reason"], end["room"]) == ("peer_closed", "")
 
 
+@pytest.mark.promise("hostile-protocols")
+def test_foreign_line_behind_blanks_after_50_ms_is_unheard() -> None:
+    """Chat has greeted the client by then, and gets lines in which nobody sees anything."""
+    stage = Stage(mode="chat")
+    [witness] = stage.join()
+    heard, [peer] = witness.got, stage.arrive()
+    stage.pass_time(0.060)
+    for part in b"\r\n\xef\xbb\xbf\n", b"\x0b\x0c\n\0\n", b"GET index.php HTTP/1.1\r\nCookie: a=b\r\n\r\n":
+        peer.send(part)
+        stage.rest()
+    assert peer.got.endswith(reply_to("http", "Try telnet."))
+    assert witness.got == heard
+
+
 @pytest.mark.parametrize("way", ["half_close", "close"])
 def test_end_of_stream_without_a_byte_closes_silently(way: str) -> None:
     stage = Stage(mode="chat")
@@ -142,7 +158,7 @@ def test_opening_client_counts_as_open_and_is_no_member(websocket: bool) -> None
         assert client.room is None and not hub.hub.rooms.lobby.members
         assert hub.hub.mode.nick(client) == ""
         with Peer(hub.port) as late:
-            hub.turns_until(lambda: hub.hub.counters.refused)
+            hub.turns_until(lambda: hub.hub.counters.closed[CloseReason.SERVER_FULL])
             assert b"server_full" in late.rest()
         assert summary(hub.hub, hub.now_s).clients.open == 1
 

@@ -241,7 +241,10 @@ def test_a_request_may_have_16_kib_and_no_more() -> None:
     for too_large in (fits[:-4] + b"z" + fits[-4:], b"A" * MAX_REQUEST_BYTES, fits[:-1] + b"x" * 9999):
         verdict = however_cut(outcome, too_large, [])
         assert isinstance(verdict, Refused)
-        assert (verdict.reason, verdict.detail) == (CloseReason.PROTOCOL_ERROR, "handshake=too large")
+        assert (verdict.reason, verdict.detail) == (
+            CloseReason.PROTOCOL_ERROR,
+            f"handshake=too_large limit={MAX_REQUEST_BYTES}",
+        )
         assert verdict.response.startswith(b"HTTP/1.1 431 ")
 
 
@@ -272,8 +275,8 @@ def test_every_refusal_is_plain_text_and_names_no_software(data: bytes) -> None:
 VERDICTS = [
     request() + b"\x81\x80abcd",
     b"\x16\x03\x01\x02\x00",
-    b"\x16\x03\x09",
-    b"\x16x",
+    b"\x16\x03\x09xxx",
+    b"\x16xxxxx",
     request(Upgrade=None).replace(b"\r\n", b"\n"),
     *[words + b"and more\r\n" for words, _ in FIRST_WORDS],
     *ALL_REFUSED,
