@@ -34,7 +34,10 @@ def build_app(settings: Settings, gateway: HubGateway) -> web.Application:
 
 
 def routes() -> list[web.RouteDef]:
-    """Every path. The last one takes what is left, so that no request falls to a route of aiohttp's own."""
+    """Every path, by whatever method: guard.py refuses all that it does not allow.
+
+    The last one takes what is left, so that no request falls to a route of aiohttp's own.
+    """
     found = [
         ("/", handlers.page),
         ("/static/{name}", handlers.asset),
@@ -46,9 +49,9 @@ def routes() -> list[web.RouteDef]:
         ("/api/rooms", handlers.rooms),
         ("/livez", handlers.livez),
         ("/readyz", handlers.readyz),
+        ("/{rest:.*}", handlers.unknown),
     ]
-    gets = [web.get(path, handler, expect_handler=guard.expect_nothing) for path, handler in found]
-    return [*gets, web.route("*", "/{rest:.*}", handlers.unknown, expect_handler=guard.expect_nothing)]
+    return [web.route("*", path, handler, expect_handler=guard.expect_nothing) for path, handler in found]
 
 
 def find_files(name: str) -> Path:

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_websocket import WebSocketReader
 
 from hub.config.allowed_hosts import Hosts, split_port
 from web.hub_gateway import HUB_GATEWAY
@@ -136,7 +137,7 @@ async def expect_nothing(_request: web.Request) -> None:
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's HTTP connection, with a limit on how many, and plain answers to what is no HTTP."""
+    """aiohttp's HTTP connection, limited in number; it answers what is no HTTP, and half-closes."""
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, most: int) -> None:
         # No body is ever read; to decode one while throwing it away would only bring faults of the sender's.
@@ -149,6 +150,7 @@ class HttpConnection(web.RequestHandler):
         )
         self._server = server
         self._most = most
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Descriptors are shared with the hub's clients, so the page may not take them all."""
@@ -156,6 +158,35 @@ class HttpConnection(web.RequestHandler):
             transport.close()
             return
         super().connection_made(transport)
+
+    # aiohttp's own says None, by which asyncio closes at once, with what was asked unanswered.
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The peer has ended its side. Whether the connection stays: until all that it asked is answered."""
+        waits_for_more = self._waiter is not None and not self._messages
+        if waits_for_more or self._payload_parser is not None:
+            return False
+        self._ended, self._lingering_time = True, 0.0  # The rest of a body does not come any more.
+        self._close_behind_last()
+        return True
+
+    def _close_behind_last(self) -> None:
+        """Close behind the answer under way, if it is the last. Behind an upgrade requests wait unparsed."""
+        if self._ended and not self._messages and not self._message_tail:
+            self.close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the rest of an answer, and look whether it is the last."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._close_behind_last()
+        return finished
+
+    def set_parser(self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None) -> None:
+        """Become a WebSocket, which ends when the peer ends its side (RFC 6455, 7.1.4), here as later."""
+        super().set_parser(parser, data_received_cb)
+        if self._ended and self.transport is not None:
+            self.transport.close()
 
     def handle_error(
         self,

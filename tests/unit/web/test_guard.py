@@ -106,10 +106,18 @@ def test_probes_are_answered_whatever_the_host(served: Served, head: str, path: 
 
 
 @pytest.mark.promise("page-names")
-@pytest.mark.parametrize("line", ["GET {path}/", "GET /static{path}", "GET /a/..{path}", "POST {path}"])
+@pytest.mark.parametrize("line", ["GET {path}/", "GET /static{path}", "GET /a/..{path}", "GET /x?{path}"])
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/live"])
 def test_what_only_resembles_a_probe_needs_our_name(url: str, line: str, path: str) -> None:
     assert ask_raw(url, f"{line.format(path=path)} HTTP/1.0\r\n\r\n".encode()).status == 421
+
+
+@pytest.mark.promise("health-any-host")
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT"])
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/readyz?verbose"])
+def test_a_probe_by_another_method_is_told_which_it_needs(url: str, path: str, method: str) -> None:
+    answer = ask_raw(url, f"{method} {path} HTTP/1.0\r\n\r\n".encode())
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,20 @@ def test_closed_clients_and_rooms_come_in_pages(served: Served) -> None:
         "/api/summary?x=1", "/api/clients?x=1", "/api/clients?sort=fd", "/api/clients?order=down",
         "/api/clients?limit=0", "/api/clients?limit=1&limit=2", "/api/clients?offset=-1",
         "/api/clients/1?x=1", "/api/closed?sort=id", "/api/closed?limit=1001", "/api/rooms?q=x",
-        "/livez?x", "/readyz?x=",
     ],
 )  # fmt: skip
 def test_bad_queries_say_what_is_wrong_and_what_is_allowed(url: str, path: str) -> None:
     answer = ask(url, path)
     assert answer.status == 400
     assert ": allowed is " in answer.json()["error"]
+
+
+@pytest.mark.parametrize("query", ["verbose", "t=1&t=2", "x="])
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_a_probe_may_carry_any_query(served: Served, path: str, query: str) -> None:
+    for age_s, status in ((0, 200), (4, 503)):
+        served.clock.now_s += age_s
+        assert ask(served.url, f"{path}?{query}").status == status
 
 
 @pytest.mark.parametrize("path", PATHS)
