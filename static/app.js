@@ -28,6 +28,29 @@ let boot = "";
 let wsPort = 0;
 let wsUrl = "";
 let trouble = "";
+let draining = false;
+let broken = false;
+
+/** Each by itself: a part that cannot go on does not hold up the others. The first fault is told. @param {(() => void)[]} parts */
+function each(...parts) {
+  for (const part of parts) {
+    try {
+      part();
+    } catch (error) {
+      if (broken) continue;
+      broken = true;
+      console.error(error);
+      status.tell(`A part of this page does not go on (${error}): reload the page.`);
+    }
+  }
+}
+
+/** What the table says while it has no client. */
+function nobody() {
+  if (chat.unreachable) return `No client is shown: ${chat.unreachable}.`;
+  if (draining) return "The hub is stopping and takes no new clients.";
+  return `No client is connected. telnet to the address above${wsPort ? ", or connect the chat" : ""}.`;
+}
 
 function viewChanged() {
   table.viewChanged();
@@ -52,13 +75,17 @@ function hello(message) {
 
 /** @param {Update} message */
 function update(message) {
-  figures.update(message);
-  panels.update(message);
-  closedList.update(message.closed, message.summary?.lingering ?? 0);
-  table.update(message.clients, chat.tag, wsPort > 0);
-  controls.update(message.clients);
-  chat.offer(wsPort, wsUrl, message.summary);
-  if (message.summary) status.update(message.summary.clients.open, evictions(message.summary.closed));
+  const { clients, closed, summary } = message;
+  draining = summary?.draining ?? false;
+  each(
+    () => figures.update(message),
+    () => panels.update(message),
+    () => closedList.update(closed, summary?.lingering ?? 0),
+    () => table.update(clients, chat.tag),
+    () => controls.update(clients),
+    () => chat.offer(wsPort, wsUrl, summary),
+    () => summary && status.update(summary.clients.open, evictions(summary.closed)),
+  );
   // Only a change is told, so that a notice which was dismissed stays away.
   if (message.trouble !== trouble) status.tell(message.trouble);
   trouble = message.trouble;
@@ -66,7 +93,15 @@ function update(message) {
 
 /** @param {import("./live.js").State} now @param {number} seconds */
 function state(now, seconds) {
-  status.show(now, seconds);
+  each(
+    () => status.show(now, seconds),
+    () => chat.reach(now),
+    () => table.tellNobody(nobody()),
+    showPause,
+  );
+}
+
+function showPause() {
   const button = byId("pause");
   setAttribute(button, "aria-pressed", String(live.paused));
   setText(button, live.paused ? "go on" : "pause");
@@ -88,3 +123,4 @@ const restartedAt = restartBeforeReload();
 if (restartedAt) status.restarted(restartedAt);
 viewChanged();
 live.start();
+document.documentElement.dataset.started = "yes"; // asset_retry.js looks.

@@ -3,15 +3,21 @@
    A classic script and the first one, so that it hears of the others. Extensions of the browser add elements of
    their own at any time; only the files that the page names count, and only until all of them are there. */
 (() => {
-  const LOADS = "hubbub.loads";
-  const TYPED = "hubbub.typed";
+  // Each hub behind one name has a path of its own; a browser remembers by name.
+  const LOADS = `hubbub.loads ${location.pathname}`;
+  const TYPED = `hubbub.typed ${location.pathname}`;
   const WAIT_MS = 2000;
   /** So many times in a row; then it is no passing trouble. */
   const TIMES = 5;
+  /** By then even a slow network has brought all of it. */
+  const START_MS = 15_000;
   const named = document.currentScript?.dataset.own?.match(/\S+/g) ?? [];
   /** The addresses of the page's own files. */
   const own = new Set(named.map((address) => new URL(address, location.href).href));
+  const files = new URL("static/", location.href).href;
   let failed = false;
+  let fault = "";
+  let restored = false;
 
   /** What this tab remembers, or `otherwise` where it keeps nothing. @param {string} key @param {string} otherwise */
   function recall(key, otherwise) {
@@ -55,9 +61,10 @@
     location.reload();
   }
 
-  /** Errors of a file's loading do not bubble; those of running code have the window as their target. @param {Event} event */
+  /** Errors of a file's loading do not bubble; those of running code have the window as their target. @param {ErrorEvent} event */
   function heard(event) {
     const file = /** @type {any} */ (event.target);
+    if (event.filename?.startsWith(files)) fault ||= event.message;
     if (failed || !own.has(file.src || file.href)) return;
     failed = true;
     const more = times() < TIMES;
@@ -68,9 +75,22 @@
   }
 
   addEventListener("error", heard, true);
+  /** A file that came cut short, or a browser without something that the page needs, ends in silence otherwise. */
+  function look() {
+    if (failed || document.documentElement.dataset.started) return;
+    say("could not start: reload the page");
+    const notice = document.getElementById("notice");
+    if (!notice?.firstElementChild || !fault) return;
+    notice.firstElementChild.textContent = `This page could not start (${fault}). Reload it, or take a newer browser.`;
+    notice.hidden = false;
+  }
+
+  // A file that never ends keeps the page from being loaded.
+  setTimeout(look, START_MS);
   addEventListener("load", () => {
     removeEventListener("error", heard, true);
     if (!failed) remember(LOADS, "");
+    setTimeout(look);
   });
 
   /** The field of the chat, of which browsers keep nothing over a reload. @returns {HTMLTextAreaElement | null} */
@@ -78,12 +98,22 @@
     return /** @type {HTMLTextAreaElement | null} */ (document.getElementById("chat-line"));
   }
 
-  addEventListener("pagehide", () => remember(TYPED, field()?.value ?? recall(TYPED, "")));
+  addEventListener("pagehide", () => {
+    const line = field();
+    // Before it was restored, what is remembered is newer than an empty field.
+    if (!line || (!restored && !line.value)) return;
+    const { value, selectionStart, selectionEnd } = line;
+    remember(TYPED, JSON.stringify([value, selectionStart, selectionEnd, document.activeElement?.id ?? ""]));
+  });
   addEventListener("DOMContentLoaded", () => {
     const line = field();
-    const typed = recall(TYPED, "");
-    if (!line || line.value || !typed) return;
-    line.value = typed;
-    line.focus();
+    const kept = recall(TYPED, "");
+    remember(TYPED, ""); // A tab that is made of this one gets a copy of what is remembered.
+    restored = true;
+    if (!line || line.value || !kept) return;
+    const [value, start, end, focused] = JSON.parse(kept);
+    line.value = value;
+    line.setSelectionRange(start, end);
+    document.getElementById(focused)?.focus();
   });
 })();

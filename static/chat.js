@@ -1,7 +1,7 @@
 /* The chat pane: a client of the hub like any other, on its WebSocket port. Each line is a text message. What was
    typed stays in the field until it is sent, and nothing is sent that was not asked for in this connection. */
 
-import { chatAddress, whyClosed, whyNotConnected } from "./chat_address.js";
+import { chatAddress, newTag, UNREACHABLE, whyClosed, whyClosedBriefly, whyNotConnected } from "./chat_address.js";
 import { byId, one, setAttribute, setText } from "./dom.js";
 import { bytes } from "./format.js";
 import { Lines } from "./lines.js";
@@ -9,6 +9,8 @@ import { linesOf, tooLong } from "./typed.js";
 
 const UNSENT_MOST_BYTES = 1 << 20;
 const NO_PORT = "off: no WebSocket port";
+/** So many texts are remembered until something comes back. */
+const SENT_MOST = 20;
 
 export class Chat {
   constructor() {
@@ -23,6 +25,9 @@ export class Chat {
     /** @type {HTMLButtonElement} */ this.submit = /** @type {any} */ (one("#chat-form button"));
     this.placeholder = this.input.placeholder;
     /** The text for which Enter was pressed before the connection was open. */ this.asked = "";
+    /** What was sent and nothing came since. @type {string[]} */ this.sent = [];
+    /** Why nothing would arrive now, as the live view has it, or "". */ this.unreachable = "";
+    /** Where it connects to. */ this.url = "";
     /** Whether the hub sends a client's own lines back to it. */ this.selfEcho = true;
     /** The most bytes of a line, 0: any number. */ this.lineBytes = 0;
     /** Whether the page's Content-Security-Policy keeps it from there. */ this.forbidden = false;
@@ -33,7 +38,7 @@ export class Chat {
 
   listen() {
     document.addEventListener("securitypolicyviolation", (event) => {
-      this.forbidden ||= /^wss?\b/.test(event.blockedURI);
+      this.forbidden ||= event.blockedURI !== "" && this.url.startsWith(event.blockedURI);
     });
     this.button.addEventListener("click", () => (this.socket ? this.disconnect() : this.connect()));
     byId("chat-form").addEventListener("submit", (event) => {
@@ -42,9 +47,13 @@ export class Chat {
     });
     // A field of several lines keeps a pasted text as it is; Enter sends it all the same.
     this.input.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      // 229 is a key that an input method took; in Safari the Enter that ends a composition is told by it alone.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
-      this.send();
+      if (!event.repeat) this.send();
+    });
+    this.submit.addEventListener("keydown", (event) => {
+      if (event.repeat && event.key === "Enter") event.preventDefault();
     });
   }
 
@@ -61,6 +70,11 @@ export class Chat {
     this.enable();
   }
 
+  /** A try to connect says nothing new. @param {import("./live.js").State} state of the live view */
+  reach(state) {
+    if (state !== "connecting") this.unreachable = UNREACHABLE[state] ?? "";
+  }
+
   enable() {
     const usable = this.place.port > 0 || this.socket !== null;
     for (const control of [this.button, this.input, this.submit]) control.disabled = !usable;
@@ -73,13 +87,16 @@ export class Chat {
     if (!this.place.port) return this.lines.note("not connected: this page has not heard of the hub yet");
     this.tag = newTag();
     const url = chatAddress(this.place, this.tag);
-    const whyNot = () => (this.left ? "not connected" : whyNotConnected(url, this.place, this.forbidden));
+    const whyNot = (known = this.unreachable) =>
+      this.left ? "not connected" : whyNotConnected(url, this.place, this.forbidden, known);
     this.forbidden = this.left = this.isOpen = false;
+    this.url = url.href;
+    this.sent = [];
     let socket;
     try {
       socket = new WebSocket(url);
-    } catch {
-      return this.ended(whyNot());
+    } catch (error) {
+      return this.ended("not connected", whyNot(String(error)));
     }
     socket.binaryType = "arraybuffer";
     this.socket = socket;
@@ -88,7 +105,7 @@ export class Chat {
     socket.addEventListener("open", () => this.opened());
     socket.addEventListener("message", (event) => this.take(event.data));
     // The only event of a connection that the page's policy forbids. The close of an open one says more.
-    socket.addEventListener("error", () => this.isOpen || this.ended(whyNot()));
+    socket.addEventListener("error", () => this.isOpen || this.ended("not connected", whyNot()));
     socket.addEventListener("close", (event) => {
       if (this.socket === socket) this.closed(event, this.isOpen ? whyClosed(event) : whyNot());
     });
@@ -113,16 +130,26 @@ export class Chat {
   closed(event, why) {
     const unsent = /** @type {WebSocket} */ (event.target).bufferedAmount;
     if (unsent) this.lines.note(`the last ${bytes(unsent)} had not left this browser`);
-    this.ended(why);
-    if (this.left || (event.code === 1000 && !event.reason)) this.say("not connected");
+    const quiet = this.left || !this.isOpen || (event.code === 1000 && !event.reason);
+    this.ended(quiet ? "not connected" : whyClosedBriefly(event), why);
+    if (unsent || !event.wasClean) this.giveBack();
   }
 
-  /** @param {string} why */
-  ended(why) {
+  /** A connection that broke off may have taken the last texts along: nobody knows. */
+  giveBack() {
+    const text = this.sent.join("\n");
+    this.sent = [];
+    if (!text) return;
+    this.lines.note(`not known to have arrived: ${text}`);
+    this.input.value ||= text;
+  }
+
+  /** @param {string} briefly @param {string} why */
+  ended(briefly, why) {
     this.socket = null;
     this.tag = "";
     this.asked = "";
-    this.say(why);
+    this.say(briefly, why);
     this.lines.note(why);
     setText(this.button, "connect");
     this.enable();
@@ -130,6 +157,7 @@ export class Chat {
 
   /** A line that is not UTF-8 comes as a binary message. @param {string | ArrayBuffer} data */
   take(data) {
+    if (!this.socket?.bufferedAmount) this.sent = [];
     this.lines.add(typeof data === "string" ? data : new TextDecoder().decode(data));
   }
 
@@ -141,6 +169,7 @@ export class Chat {
     if (obstacle) this.lines.note(`not sent: ${obstacle}`);
     else if (this.socket?.readyState === WebSocket.OPEN) {
       for (const line of lines) this.sendLine(this.socket, line);
+      this.sent = [...this.sent, text].slice(-SENT_MOST);
       this.input.value = "";
     } else {
       if (!this.socket) this.connect();
@@ -150,6 +179,7 @@ export class Chat {
 
   /** Why the connection takes nothing at the moment, or "". */
   obstacle() {
+    if (this.unreachable) return this.unreachable;
     if (!this.socket) return "";
     if (this.socket.readyState > WebSocket.OPEN) return "the connection is closing";
     return this.socket.bufferedAmount > UNSENT_MOST_BYTES ? "the hub takes no more at the moment" : "";
@@ -161,15 +191,9 @@ export class Chat {
     if (!this.selfEcho) this.lines.addOwn(line);
   }
 
-  /** @param {string} text */
-  say(text) {
+  /** @param {string} text @param {string} [title] the same at length */
+  say(text, title = text) {
     setText(this.state, text);
-    this.state.title = text;
+    this.state.title = title;
   }
-}
-
-/** 16 characters that no other page has. */
-function newTag() {
-  const letters = "0123456789abcdefghijklmnopqrstuvwxyz";
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => letters[byte % 36]).join("");
 }

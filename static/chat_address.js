@@ -19,6 +19,12 @@ const CODES = {
   1013: "try again later",
 };
 
+/** Why nothing would arrive, by the state of the live view. @type {Record<string, string>} */
+export const UNREACHABLE = {
+  stale: "the hub does not answer at the moment",
+  reconnecting: "this page does not reach the hub at the moment",
+};
+
 /** @param {Place} place @param {string} tag names this page's row @param {string} pageProtocol of the page's address */
 export function chatAddress(place, tag, pageProtocol = location.protocol) {
   const scheme = pageProtocol === "https:" ? "wss" : "ws";
@@ -30,9 +36,9 @@ export function chatAddress(place, tag, pageProtocol = location.protocol) {
 /**
  * A sentence for a connection that never opened, with the setting to look at.
  * @param {URL} url @param {Place} place @param {boolean} forbidden the page's Content-Security-Policy does not name it
- * @param {string} pageProtocol of the page's address
+ * @param {string} known what the browser said or the page knows, else "" @param {string} pageProtocol of its address
  */
-export function whyNotConnected(url, place, forbidden, pageProtocol = location.protocol) {
+export function whyNotConnected(url, place, forbidden, known = "", pageProtocol = location.protocol) {
   const where = `${url.protocol}//${url.host}${url.pathname}`;
   if (pageProtocol === "https:" && url.protocol === "ws:") {
     return `an https page may not open ${where}: --public-ws has to begin with wss://`;
@@ -40,16 +46,28 @@ export function whyNotConnected(url, place, forbidden, pageProtocol = location.p
   if (forbidden) {
     return `this page may not open ${where}: --public-ws has to name it, or the proxy has to pass on the page's own Host`;
   }
+  if (known) return `no connection to ${where}: ${known}`;
   if (place.full) return "the hub is full (--max-clients)";
-  if (place.publicUrl) return `no connection to ${where}: does the proxy at --public-ws lead to port ${place.port}?`;
+  if (place.publicUrl) return `no connection to ${where}: does the proxy at --public-ws lead to port ${place.port}, and does --allowed-host name the Host that it passes on?`;
   if (pageProtocol === "https:") {
     return `no connection to ${where}: behind an https proxy --public-ws has to say where browsers find port ${place.port}`;
   }
   return `no connection to ${where}: full (--max-clients, --max-per-ip), not reachable (--host), or the name is not allowed (--allowed-host)`;
 }
 
+/** The reason alone, for the heading. @param {CloseEvent} event */
+export function whyClosedBriefly({ code, reason }) {
+  return `closed: ${/^reason=([a-z_]+)/.exec(reason)?.[1].replaceAll("_", " ") ?? code}`;
+}
+
 /** The hub's sentence for people first, where it gave one. @param {CloseEvent} event */
 export function whyClosed({ code, reason }) {
   const [facts, ...sentence] = plain(reason || CODES[code] || "no reason given").split(" - ");
   return sentence.length ? `closed: ${sentence.join(" - ")} (${code} ${facts})` : `closed: ${code} ${facts}`;
+}
+
+/** 16 characters that no other page has. */
+export function newTag() {
+  const letters = "0123456789abcdefghijklmnopqrstuvwxyz";
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => letters[byte % 36]).join("");
 }

@@ -10,6 +10,8 @@ const KEPT = 200;
 const SHOWN = 40;
 /** How long a new one is set off. */
 const NEW_MS = 8000;
+/** By so much the time of a close has to change. */
+const STEP_S = 0.5;
 
 export class ClosedList {
   constructor() {
@@ -42,6 +44,7 @@ export class ClosedList {
    */
   update(page, lingering) {
     if (!page) return;
+    this.redate(page.closed);
     const fresh = page.closed.filter((entry) => !this.seen.has(entry.id)).reverse();
     for (const entry of fresh) this.seen.set(entry.id, entry);
     for (const id of this.seen.keys()) {
@@ -53,6 +56,18 @@ export class ClosedList {
     if (fresh.length) this.show(this.first ? [] : fresh);
     this.tellHowMany();
     this.first = false;
+  }
+
+  /** Where the server's wall clock was set, those that it does not tell again go along. @param {ClosedClient[]} told */
+  redate(told) {
+    let step = 0;
+    for (const { id, closed_wall_s } of told) step ||= closed_wall_s - (this.seen.get(id)?.closed_wall_s ?? closed_wall_s);
+    if (Math.abs(step) < STEP_S) return;
+    for (const entry of this.seen.values()) {
+      entry.closed_wall_s += step;
+      const item = this.items.get(entry.id);
+      if (item) setText(one("time", item), clock(entry.closed_wall_s));
+    }
   }
 
   /** @param {ClosedClient[]} [fresh] to be set off for a while */
@@ -75,12 +90,12 @@ export class ClosedList {
     this.tellHowMany();
   }
 
-  /** The server tells the newest twenty at a time, so the list may be shorter than what the hub keeps. */
+  /** The server tells the newest twenty at a time, and the hub keeps few of strangers, of which this page saw more. */
   tellHowMany() {
     const { kept, lingering } = this;
-    const shown = this.items.size < kept ? `${number(this.items.size)} of ` : "";
+    const listed = this.items.size === kept ? "" : `${number(this.items.size)} listed, `;
     const more = lingering ? `, ${number(lingering)} lingering` : "";
-    setText(byId("kept"), kept || lingering ? `${shown}${number(kept)} kept${more}` : "");
+    setText(byId("kept"), kept || lingering ? `${listed}${number(kept)} kept by the hub${more}` : "");
   }
 
   /** @param {number} id */

@@ -12,6 +12,15 @@ export function number(value) {
 }
 
 /**
+ * 1 byte, 12 345 bytes.
+ * @param {number} value
+ * @param {string} what of which there is one
+ */
+export function count(value, what) {
+  return `${number(value)} ${what}${value === 1 ? "" : "s"}`;
+}
+
+/**
  * A rate or a count in few characters: 0.4, 12, 12 345, 1.23 M.
  * @param {number} value
  */

@@ -1,7 +1,7 @@
 /* The lines of the chat pane: text only, bounded, drawn once a frame however many came. */
 
 import { make } from "./dom.js";
-import { number, plain } from "./format.js";
+import { count, number, plain } from "./format.js";
 
 const KEPT = 500;
 const LINE_CHARACTERS = 2000;
@@ -50,7 +50,7 @@ export class Lines {
 
   /** @param {string} text a remark of the page's own */
   note(text) {
-    this.put(make("p", "note", text));
+    this.putText(text, "note");
   }
 
   /** @param {HTMLElement} line */
@@ -69,7 +69,7 @@ export class Lines {
     this.drawing = false;
     const { log } = this;
     const atEnd = this.isAtEnd();
-    if (this.skipped) this.waiting.unshift(make("p", "note", `${number(this.skipped)} lines not shown`));
+    if (this.skipped) this.waiting.unshift(make("p", "note", `${count(this.skipped, "line")} not shown`));
     this.skipped = 0;
     log.append(...this.waiting);
     this.waiting = [];

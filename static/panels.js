@@ -1,7 +1,7 @@
 /* The header's facts and the four panels of totals. */
 
 import { byId, make, one, setAttribute, setText } from "./dom.js";
-import { brief, bytes, duration, number } from "./format.js";
+import { brief, bytes, count, duration, number } from "./format.js";
 import { isEviction } from "./close_reasons.js";
 
 /** @typedef {import("./types.js").Summary} Summary @typedef {import("./types.js").Update} Update */
@@ -123,7 +123,7 @@ function account(sums) {
   const balance = one("[data-balance]");
   const wrong = rest < 0 || queued !== rest;
   balance.classList.toggle("warn", wrong);
-  setText(balance, wrong ? `off by ${number(Math.abs(rest < 0 ? rest : queued - rest))} bytes` : "queued is what remains");
+  setText(balance, wrong ? `off by ${count(Math.abs(rest < 0 ? rest : queued - rest), "byte")}` : "queued is what remains");
 }
 
 /** @param {Summary} summary */

@@ -4,7 +4,7 @@ import { make } from "./dom.js";
 import { bytes, duration, number, plain } from "./format.js";
 
 /** @typedef {import("./types.js").ClientRow} ClientRow */
-/** @typedef {{id: number, element: HTMLElement, cells: Map<string, Text>, texts: Map<string, string>, you: HTMLElement | null}} Row */
+/** @typedef {{id: number, element: HTMLElement, cells: Map<string, HTMLElement>, texts: Map<string, string>, you: HTMLElement | null}} Row */
 
 /** @type {Record<string, (value: any) => string>} */
 const SHOW = {
@@ -91,8 +91,9 @@ export class Rows {
     const cell = row.cells.get(key);
     if (!cell || row.texts.get(key) === text) return;
     row.texts.set(key, text);
-    cell.data = text;
-    if (LONG.has(key)) cell.parentElement?.setAttribute("title", text);
+    // Through the element: what stands in it may be another node by now, as a browser that translates puts it there.
+    cell.textContent = text;
+    if (LONG.has(key)) cell.title = text;
   }
 
   /** @param {Row} row */
@@ -121,13 +122,11 @@ export class Rows {
       cell.setAttribute("role", "cell");
       cell.dataset.label = label;
       cell.dataset.key = key;
-      const text = document.createTextNode("");
       const holder = make("bdi"); // A name in another direction does not turn its neighbours round.
-      holder.append(text);
       // In front, where a long name cannot push it out of sight.
       if (key === "nick") cell.append((you = make("b", "you", "you")));
       cell.append(holder);
-      cells.set(key, text);
+      cells.set(key, holder);
       element.append(cell);
     }
     return { id: 0, element, cells, texts: new Map(), you };

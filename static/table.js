@@ -4,7 +4,7 @@ A list that jumps under the pointer makes people hit the wrong row. So while the
 or one of them has the focus, order and membership are held; the values go on, and a chip says what waits. */
 
 import { byId, one, setAttribute, setText } from "./dom.js";
-import { number } from "./format.js";
+import { count, number } from "./format.js";
 import { Rows } from "./rows.js";
 
 /** @typedef {import("./types.js").ClientsPage} ClientsPage */
@@ -28,7 +28,8 @@ export class Table {
     this.fresh = true;
     this.askedAt = -ANSWER_MS;
     this.own = "";
-    this.hasChat = false;
+    /** What is said where no client is. */
+    this.nobody = "";
     /** @type {ClientsPage | null} */ this.newest = null;
     this.watch();
   }
@@ -72,10 +73,9 @@ export class Table {
     this.askedAt = this.newest ? performance.now() : -ANSWER_MS; // Nothing is under way before the first.
   }
 
-  /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours @param {boolean} hasChat */
-  update(page, own, hasChat) {
+  /** @param {ClientsPage | null} page @param {string} own the tag by which a row is ours */
+  update(page, own) {
     this.own = own;
-    this.hasChat = hasChat;
     if (!page) return;
     this.newest = page;
     this.show();
@@ -92,7 +92,7 @@ export class Table {
     ).length;
     this.rows.refresh(this.newest.clients, this.own, (id) => this.reasonOf(id) || "off page");
     this.chip.hidden = false;
-    setText(one("span", this.chip), changes ? `order held · ${places(changes)} changed` : "order held");
+    setText(one("span", this.chip), changes ? `order held · ${count(changes, "place")} changed` : "order held");
     one("button", this.chip).hidden = !changes;
     return undefined;
   }
@@ -105,7 +105,13 @@ export class Table {
     setAttribute(this.table, "aria-rowcount", String(page.matched + 1));
     this.table.classList.toggle("none", !page.clients.length);
     this.empty.hidden = page.clients.length > 0;
-    setText(this.empty, whyEmpty(page, this.hasChat));
+    this.tellNobody(this.nobody);
+  }
+
+  /** @param {string} nobody why there is no client, which may change while no page comes */
+  tellNobody(nobody) {
+    this.nobody = nobody;
+    if (this.newest) setText(this.empty, whyEmpty(this.newest, nobody));
   }
 
   /** @param {string} sort @param {string} order */
@@ -118,13 +124,8 @@ export class Table {
   }
 }
 
-/** @param {number} count */
-function places(count) {
-  return count === 1 ? "1 place" : `${number(count)} places`;
-}
-
-/** @param {ClientsPage} page @param {boolean} hasChat */
-function whyEmpty(page, hasChat) {
-  if (!page.total) return `No client is connected. telnet to the address above${hasChat ? ", or connect the chat" : ""}.`;
+/** @param {ClientsPage} page @param {string} nobody */
+function whyEmpty(page, nobody) {
+  if (!page.total) return nobody;
   return page.matched ? "This page is behind the last row." : `None of the ${number(page.total)} fits the filter.`;
 }

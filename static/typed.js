@@ -1,6 +1,6 @@
 /* What was typed or pasted into the chat pane: as lines, and whether the hub would take them. */
 
-import { number } from "./format.js";
+import { count, number } from "./format.js";
 
 const UTF8 = new TextEncoder();
 
@@ -16,5 +16,5 @@ export function tooLong(lines, most) {
   const place = sizes.findIndex((size) => size > most);
   if (place < 0) return "";
   const which = lines.length > 1 ? `line ${number(place + 1)}` : "the line";
-  return `${which} is ${number(sizes[place] - most)} bytes too long, ${number(most)} are allowed (--max-line)`;
+  return `${which} is ${count(sizes[place] - most, "byte")} too long, ${number(most)} are allowed (--max-line)`;
 }

@@ -2,8 +2,9 @@
 
 import { PROTOCOL } from "./types.js";
 
-const KEY = "hubbub.reloaded";
-const RESTARTED_KEY = "hubbub.restarted";
+/* Each hub behind one name has a path of its own; a browser remembers by name. */
+const KEY = `hubbub.reloaded ${location.pathname}`;
+const RESTARTED_KEY = `hubbub.restarted ${location.pathname}`;
 
 /**
  * @param {import("./types.js").Hello} hello

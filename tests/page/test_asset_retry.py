@@ -46,7 +46,7 @@ def test_a_page_with_a_file_missing_loads_itself_anew(
         until(lambda: is_true(tab, "true") and asked() > times)
         expect(tab["#pill"]).to_have_text("live", timeout=PATIENCE_MS)
         # The page forgets once all of it is loaded, which may be later than it is live.
-        until(lambda: is_true(tab, "sessionStorage.getItem('hubbub.loads') === null"))
+        until(lambda: is_true(tab, "sessionStorage.getItem('hubbub.loads /') === null"))
         tab.errors.clear()  # The browser's own lines about what it gave up.
 
 
@@ -55,7 +55,7 @@ def test_after_five_times_it_gives_up_and_says_so(browser: Browser, hub: HubProc
     with open_tab(browser) as tab:
         asked = break_loading(tab.page, "rows.js", times=1000)
         tab.page.goto(f"{hub.url}livez")
-        tab.page.evaluate("sessionStorage.setItem('hubbub.loads', '4')")
+        tab.page.evaluate("sessionStorage.setItem('hubbub.loads /', '4')")
         tab.page.goto(hub.url, wait_until="commit")
         expect(tab["#pill"]).to_have_text("loading failed: reload the page", timeout=PATIENCE_MS)
         assert asked() == 2
@@ -130,6 +130,43 @@ def see_an_update(tab: Tab, served: Served) -> None:
     expect(tab["#pill"]).to_have_attribute("data-state", "live", timeout=PATIENCE_MS)
     served.publish(clients=ClientCounts(open=42, accepted=50, peak=42))
     expect(tab.figure("open")).to_have_text("42", timeout=PATIENCE_MS)
+
+
+@pytest.mark.promise("page-typed")
+@pytest.mark.parametrize(("focused", "typed"), [("chat-line", "dr_aft"), ("filter", "draft"), ("", "draft")])
+def test_a_reload_gives_the_focus_to_who_had_it(tab: Tab, served: Served, focused: str, typed: str) -> None:
+    served.publish(ws_listeners=("127.0.0.1:9001",))
+    tab.open(served.url)
+    expect(tab["#chat-line"]).to_be_enabled(timeout=PATIENCE_MS)
+    tab["#chat-line"].fill("draft")
+    tab["#chat-line"].evaluate("line => { line.setSelectionRange(2, 2); line.blur(); }")
+    if focused:
+        tab[f"#{focused}"].focus()
+    tab.reload()
+    expect(tab["#chat-line"]).to_be_enabled(timeout=PATIENCE_MS)
+    tab.page.keyboard.insert_text("_")
+    expect(tab["#chat-line"]).to_have_value(typed)
+    expect(tab["#filter"]).to_have_value("_" if focused == "filter" else "")
+    kept = "Object.keys(sessionStorage).filter((key) => key.startsWith('hubbub.typed')).length"
+    assert tab.page.evaluate(kept) == 0, "a tab that is made of this one would get it too"
+
+
+@pytest.mark.promise("page-typed")
+def test_hubs_behind_one_name_remember_apart(tab: Tab, served: Served) -> None:
+    tab.page.route(
+        "**/two/**", lambda route: route.fulfill(response=route.fetch(url=below(route.request.url)))
+    )
+    tab.open(served.url)
+    tab["#chat-line"].evaluate("line => { line.value = 'of the first'; }")
+    tab.page.goto(f"{served.url}two/", wait_until="domcontentloaded")
+    expect(tab["#chat-line"]).to_have_value("")
+    tab.open(served.url)
+    expect(tab["#chat-line"]).to_have_value("of the first")
+    tab.errors.clear()
+
+
+def below(url: str) -> str:
+    return url.replace("/two/", "/")
 
 
 NO_ANSWER = """

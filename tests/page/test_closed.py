@@ -32,7 +32,7 @@ def test_an_evicted_client_leaves_the_table_for_the_closed_list(tab: Tab) -> Non
         expect(tab["#closed li"]).to_have_count(1)
         expect(tab["#closed li strong"]).to_have_text("line too long")
         expect(tab.figure("evicted")).to_have_text("1")
-        expect(tab["#kept"]).to_have_text("1 of 2 kept")
+        expect(tab["#kept"]).to_have_text("1 listed, 2 kept by the hub")
 
 
 def test_an_idle_client_is_shown_with_how_late_that_was(tab: Tab) -> None:
@@ -70,6 +70,28 @@ def test_the_closed_list_remembers_two_hundred_and_shows_forty(tab: Tab) -> None
         )
         newest = list(range(200, 160, -1))
         assert lists == [newest, [1], newest, []]
+
+
+@pytest.mark.promise("page-shows")
+def test_closes_are_dated_anew_once_the_wall_clock_is_set(tab: Tab) -> None:
+    """The server tells the newest twenty; the older ones that the page remembers go along."""
+    with serving() as served:
+        tab.open(served.url)
+        times = tab["#closed time"]
+        for newest, shown in ((20, 20), (30, 30)):
+            served.hub.closed = [make_closed(number) for number in range(newest, newest - 20, -1)]
+            served.publish()
+            expect(times).to_have_count(shown)
+        before = times.all_inner_texts()
+        served.hub.closed = [
+            make_closed(number, closed_wall_s=make_closed(number).closed_wall_s - 3600)
+            for number in range(30, 10, -1)
+        ]
+        served.publish()
+        expect(times.last).not_to_have_text(before[-1])
+        after = times.all_inner_texts()
+        assert [text[2:] for text in after] == [text[2:] for text in before]
+        assert len({text[:2] for text in after}) == 1
 
 
 @pytest.mark.promise("page-shows")
@@ -111,4 +133,4 @@ def test_the_list_says_how_many_it_leaves_out(tab: Tab) -> None:
         served.hub.closed = [make_closed(number) for number in range(50, 0, -1)]
         served.publish(lingering=1, closed={"idle": 51})
         tab.open(served.url)
-        expect(tab["#kept"]).to_have_text("20 of 50 kept, 1 lingering", timeout=PATIENCE_MS)
+        expect(tab["#kept"]).to_have_text("20 listed, 50 kept by the hub, 1 lingering", timeout=PATIENCE_MS)

@@ -67,6 +67,26 @@ def test_a_wide_screen_shows_all_of_it_at_once(tab: Tab, hub: HubProcess) -> Non
         assert tab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
+@pytest.mark.promise("page-usable")
+@pytest.mark.parametrize("height", [300, 704, 740, 1000])
+def test_nothing_overlaps_however_low_the_screen_is(browser: Browser, height: int) -> None:
+    with (
+        serving(ws_listeners=("127.0.0.1:9001",)) as served,
+        open_tab(browser, size=(1280, height)) as tab,
+    ):
+        served.hub.rows = [make_row(number) for number in range(1, 51)]
+        served.hub.closed = [make_closed(number) for number in range(20, 0, -1)]
+        tab.open(served.url)
+        expect(tab["#closed li"]).to_have_count(20, timeout=PATIENCE_MS)
+        expect(tab["#chat-line"]).to_be_enabled(timeout=PATIENCE_MS)
+        tab["#chat-line"].fill("a long text\n" * 30)
+        boxes = [tab[name].bounding_box() for name in (".panels", ".closed", ".chat", "footer")]
+        edges = [edge for box in boxes if box for edge in (box["y"], box["y"] + box["height"])]
+        assert len(edges) == 8 and edges == sorted(edges)
+        field, pane = tab["#chat-line"].bounding_box(), boxes[2]
+        assert field and pane and field["height"] <= pane["height"] / 2
+
+
 def test_a_theme_that_was_chosen_stays(browser: Browser, served: Served) -> None:
     with open_tab(browser, color_scheme="light") as tab:
         ground = "getComputedStyle(document.body).backgroundColor"
@@ -126,6 +146,8 @@ def test_on_paper_every_row_is_there(browser: Browser, size: tuple[int, int]) ->
         tab.page.emulate_media(media="print")
         tab.page.set_viewport_size({"width": 1047, "height": 718})
         assert tab.page.evaluate(CUT) == []
+        head = "getComputedStyle(document.querySelector('th button')).display"
+        assert tab.page.evaluate(head) == "contents", "else Chromium draws it on the first page alone"
         last = tab.row(100).bounding_box()
         below = tab["section.closed"].bounding_box()
         assert last and below and last["y"] + last["height"] <= below["y"]

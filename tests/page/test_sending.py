@@ -30,7 +30,8 @@ def test_lines_for_a_full_hub_stay_and_are_never_said_later(browser: Browser) ->
         expect(tab.figure("open")).to_have_text("1", timeout=PATIENCE_MS)
         for line in ("one", "two"):
             tab.say(line)
-            wait_for_state(tab, "the hub is full (--max-clients)")
+            wait_for_line(tab, "the hub is full (--max-clients)")
+            wait_for_state(tab, "not connected")
             expect_field(tab, line)
         peer.close()
         expect(tab.figure("open")).to_have_text("0", timeout=PATIENCE_MS)
@@ -135,18 +136,18 @@ def test_enter_before_the_page_is_live_is_answered(tab: Tab, served: Served) -> 
     expect_field(tab, "too early")
 
 
-LIMIT = "bytes too long, 256 are allowed (--max-line)"
+LIMIT = "too long, 256 are allowed (--max-line)"
 
 
 @pytest.mark.promise("page-typed")
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("'x'.repeat(9000)", f"the line is 8\u202f744 {LIMIT}"),
-        ("'é'.repeat(129)", f"the line is 2 {LIMIT}"),
-        ("'👩‍👩‍👧'.repeat(15)", f"the line is 14 {LIMIT}"),
-        ("'\\ud800'.repeat(86)", f"the line is 2 {LIMIT}"),
-        ("'ok\\n' + 'x'.repeat(257) + '\\nok'", f"line 2 is 1 {LIMIT}"),
+        ("'x'.repeat(9000)", f"the line is 8\u202f744 bytes {LIMIT}"),
+        ("'é'.repeat(129)", f"the line is 2 bytes {LIMIT}"),
+        ("'👩‍👩‍👧'.repeat(15)", f"the line is 14 bytes {LIMIT}"),
+        ("'\\ud800'.repeat(86)", f"the line is 2 bytes {LIMIT}"),
+        ("'ok\\n' + 'x'.repeat(257) + '\\nok'", f"line 2 is 1 byte {LIMIT}"),
     ],
 )
 def test_a_line_of_too_many_bytes_stays_and_the_pane_connected(tab: Tab, text: str, why: str) -> None:
@@ -187,7 +188,14 @@ REASONS = [
     ),
     ("ws://h:9001", "", True, False, "http:", "the hub is full (--max-clients)"),
     ("wss://h:9001", "", False, False, "https:", "--public-ws has to say where browsers find port 9001"),
-    ("wss://h/ws", "wss://h/ws", False, False, "https:", "does the proxy at --public-ws lead to port 9001?"),
+    (
+        "wss://h/ws",
+        "wss://h/ws",
+        False,
+        False,
+        "https:",
+        "to port 9001, and does --allowed-host",
+    ),
     ("ws://h/ws", "ws://h/ws", False, False, "https:", "an https page may not open ws://h/ws"),
     ("wss://h/ws", "wss://h/ws", False, True, "https:", "this page may not open wss://h/ws"),
 ]
@@ -203,7 +211,7 @@ def test_a_connection_that_fails_names_the_setting(
             const { chatAddress, whyNotConnected } = await import("/static/chat_address.js");
             const place = { port: 9001, publicUrl, full };
             const made = chatAddress({ ...place, publicUrl: publicUrl || url }, "me", page);
-            return [made.href, whyNotConnected(made, place, forbidden, page)];
+            return [made.href, whyNotConnected(made, place, forbidden, "", page)];
         }""",
         [url, public, full, forbidden, page],
     )
@@ -227,7 +235,9 @@ def test_the_pane_uses_the_scheme_of_the_page(tab: Tab, served: Served, page: st
 OBSTACLES = {
     "policy": """void document.head.append(Object.assign(document.createElement("meta"),
         { httpEquiv: "Content-Security-Policy", content: "connect-src 'self'" }))""",
-    "constructor": "void (WebSocket = class { static OPEN = 1; constructor() { throw new Error(); } })",
+    "constructor": "void (WebSocket = class { static OPEN = 1; constructor() { throw Error('no luck'); } })",
+    "other policy": """void document.dispatchEvent(
+        new SecurityPolicyViolationEvent("securitypolicyviolation", { blockedURI: "wss://127.0.0.1:1/" }))""",
     "closed port": "0",
 }
 """The first is as behind a proxy that changes Host: the page's policy does not name the page's own host."""
@@ -238,7 +248,8 @@ OBSTACLES = {
     [
         ("policy", "this page may not open ws://127.0.0.1:1/: --public-ws has to name it"),
         ("closed port", "no connection to ws://127.0.0.1:1/: full (--max-clients"),
-        ("constructor", "no connection to ws://127.0.0.1:1/: full (--max-clients"),
+        ("constructor", "no connection to ws://127.0.0.1:1/: Error: no luck"),
+        ("other policy", "no connection to ws://127.0.0.1:1/: full (--max-clients"),
     ],
 )
 def test_a_browser_that_will_not_connect_is_told_of(browser: Browser, obstacle: str, why: str) -> None:
@@ -246,11 +257,95 @@ def test_a_browser_that_will_not_connect_is_told_of(browser: Browser, obstacle: 
         tab.open(served.url)
         tab.page.evaluate(OBSTACLES[obstacle])
         tab.say("kept")
-        expect(tab["#chat-state"]).to_contain_text(why, timeout=PATIENCE_MS)
+        wait_for_state(tab, "not connected")
         wait_for_line(tab, why)
         expect_field(tab, "kept")
         expect(tab["#chat-connect"]).to_have_text("connect")
         tab.errors.clear()  # The browser's own lines.
+
+
+@pytest.mark.promise("page-typed")
+@pytest.mark.parametrize(
+    ("pressed", "taken"),
+    [
+        ("{ key: 'Enter', repeat: true }", []),
+        ("{ key: 'Enter', keyCode: 229 }", []),
+        ("{ key: 'Enter', isComposing: true }", []),
+        ("{ key: 'Enter', keyCode: 13 }", ["", ""]),
+    ],
+)
+def test_only_a_press_of_enter_of_its_own_sends(tab: Tab, pressed: str, taken: list[str]) -> None:
+    """An empty line as well, which two presses ask for."""
+    with relay(self_echo=True) as (port, lines), serving(ws_listeners=(f"127.0.0.1:{port}",)) as served:
+        tab.open(served.url)
+        tab["#chat-connect"].click()
+        wait_for_state(tab, "connected")
+        for _ in range(2):
+            tab.page.evaluate(
+                f"document.querySelector('#chat-line').dispatchEvent(new KeyboardEvent('keydown', {pressed}))"
+            )
+        tab.say("the end")
+        until(lambda: "the end" in lines)
+        assert lines == [*taken, "the end"]
+
+
+@pytest.mark.promise("page-typed")
+@pytest.mark.parametrize(("connected", "hangs"), [(True, False), (False, False), (True, True)])
+def test_a_hub_out_of_reach_is_sent_nothing(browser: Browser, connected: bool, hangs: bool) -> None:
+    with open_tab(browser, expected=HUB_IS_GONE) as tab, relay(self_echo=True) as (port, lines):
+        with serving(ws_listeners=(f"127.0.0.1:{port}",)) as served:
+            tab.open(served.url)
+            if connected:
+                tab["#chat-connect"].click()
+                wait_for_state(tab, "connected")
+            if hangs:
+                served.clock.now_s += 60
+                tab.wait_for_pill("stale")
+                tab.say("kept")
+                wait_for_line(tab, "not sent: the hub does not answer")
+        if not hangs:
+            tab.wait_for_pill("reconnecting")
+            tab.say("kept")
+            wait_for_line(tab, "not sent: this page does not reach the hub")
+        expect_field(tab, "kept")
+        assert lines == []
+
+
+@pytest.mark.promise("page-typed")
+@pytest.mark.parametrize(
+    ("answers", "typed", "left"), [(False, "", "lost?"), (False, "more", "more"), (True, "", "")]
+)
+def test_a_text_without_a_sign_of_arrival_is_given_back(
+    tab: Tab, answers: bool, typed: str, left: str
+) -> None:
+    with relay(self_echo=answers) as (port, lines), serving(ws_listeners=(f"127.0.0.1:{port}",)) as served:
+        tab.open(served.url)
+        tab.page.evaluate(BREAKS_OFF)
+        tab["#chat-connect"].click()
+        wait_for_state(tab, "connected")
+        tab.say("lost?")
+        until(lambda: lines == ["lost?"])
+        if answers:
+            wait_for_line(tab, "lost?")
+        tab["#chat-line"].fill(typed)
+        tab.page.evaluate("breakOff()")
+        wait_for_state(tab, "closed: 1006")
+        expect_field(tab, left)
+        note = "not known to have arrived: lost?"
+        assert [line for line in tab.chat_lines() if note in line] == [note] * (not answers)
+
+
+BREAKS_OFF = """() => {
+    const Real = WebSocket;
+    WebSocket = class extends Real {
+        constructor(url) {
+            super(url);
+            const end = new CloseEvent("close", { code: 1006, wasClean: false });
+            window.breakOff = () => this.dispatchEvent(end);
+        }
+    };
+}"""
+"""The page hears of its next connection that it broke off when the test says so."""
 
 
 @pytest.mark.parametrize(
