@@ -143,6 +143,7 @@ class LogThread:
         self._least = _LEVELS[level]
         self.dropped = 0
         self.errors = 0
+        self._writes = 0
         self._formatter = Formatter(form)
         self._descriptor = descriptor
         self._capacity = capacity
@@ -175,10 +176,16 @@ class LogThread:
             return
         self._queue.put(Entry(time.time(), event, fields, level, like))
 
-    def stop(self, timeout_s: float) -> bool:
-        """Write what is queued, for at most `timeout_s`, and end. Whether all of it was written in time."""
+    def stop(self, patience_s: float, limit_s: float = math.inf) -> bool:
+        """Write what is queued, and end: while a write succeeds in every `patience_s`, for at most `limit_s`.
+
+        Whether all of it was written. What was not is lost, and nobody is left who could be told.
+        """
         self._queue.put(None)
-        self._thread.join(timeout_s)
+        until, seen = time.monotonic() + limit_s, -1
+        while self._thread.is_alive() and seen != self._writes and time.monotonic() < until:
+            seen = self._writes
+            self._thread.join(min(patience_s, max(0.0, until - time.monotonic())))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -200,6 +207,7 @@ class LogThread:
                 rest = memoryview(self._formatter.line(entry))
                 while rest:
                     rest = rest[os.write(self._descriptor, rest) :]
+                    self._writes += 1
             except Exception:  # Else the thread would end, and with it the log, over one bad field.
                 self.errors += 1
 

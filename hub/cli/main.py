@@ -45,7 +45,7 @@ EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
 _BOUNDLESS = 1 << 30
 _PORTS = {"line": "lines", "websocket": "websockets"} | {k: f"{k} lines" for k in ("read-only", "write-only")}
-_PAGE_STOP_S, _LOG_STOP_S, _COMPANY_STOP_S = 2.0, 1.0, 1.0
+_PAGE_STOP_S, _LOG_STOP_S, _LOG_STUCK_S, _COMPANY_STOP_S = 2.0, 10.0, 1.0, 1.0
 _DEFAULTS, _FOR_DEMO = Settings(), DemoSettings()
 _CHECKED = Parameter(name="*", validator=refuse_conflicts)
 _HELP = """\
@@ -118,7 +118,7 @@ def _serve(settings: Settings, company: Company | None) -> int:
         log.log("crashed", level="error", trace=traceback.format_exc())
         return os.EX_SOFTWARE
     finally:
-        log.stop(_LOG_STOP_S)
+        log.stop(_LOG_STUCK_S, _LOG_STOP_S)
     return os.EX_OK
 
 

@@ -129,7 +129,7 @@ class Summary(Record, frozen=True, kw_only=True):
     turns: int
     loop: LoopTimes
     refused: int
-    """Connections that were never let in; they count as accepted and closed as well."""
+    """Connections that were never let in: the part of `closed` whose reasons refuse."""
     lingering: int
     """Closed connections whose descriptors are still open for a farewell to arrive."""
     account: Account

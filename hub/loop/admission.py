@@ -101,7 +101,6 @@ class Admission(Step):
         except PeerGone:
             pass  # The peer was turned away all the same.
         self._sockets.close(client.sock)
-        self._counters.refused += 1
         self._counters.closed[reason] += 1
         self._close_log.record(client, now)
         client.outbox.release()

@@ -48,7 +48,7 @@ class Hub(Core):
             return Echo(self.account, self.ready)
         if self.settings.mode == "broadcast":
             return Broadcast(self.rooms, self.ready, self.intake)
-        facts = Facts(self.clock, lambda: summary(self, self.clock()))
+        facts = Facts(self.clock, self.steady_clock, lambda: summary(self, self.clock()))
         return Chat(
             self.settings, self.rooms, self.ready, self.budget, self.intake, self.limits.history_bytes, facts,
             run_command,

@@ -5,7 +5,7 @@ unsent and whether the farewell got through. Ids are never reused.
 
 Strangers (`CloseRecord.is_stranger`) can end as often as they like, so their ends may push out nobody else's:
 of each address and reason only the newest is kept, of few addresses, and the log counts them together. Silent
-ends are counted by the hub alone, and told at debug level.
+ends are of probes: the hub counts them, and tells them at debug level, unless they held a place for long.
 """
 
 from collections import deque
@@ -22,6 +22,8 @@ from hub.session.client import Client
 
 KEPT: Final = 10_000
 STRANGERS_KEPT: Final = 500
+PROBE_S: Final = 60.0
+"""What stays longer and says nothing is no probe: it holds a place that others may be refused for."""
 
 
 class Log(Protocol):
@@ -74,7 +76,7 @@ class CloseLog:
         steady_s = self._dates.steady_clock()
         entry = entry_of(client, self._dates.wall_s(steady_s), now)
         fields = msgspec.structs.asdict(entry)
-        if client.close.reason is CloseReason.SILENT:
+        if client.close.reason is CloseReason.SILENT and now - client.accepted_at <= PROBE_S:
             self._log("closed", level="debug", **fields)
         elif client.close.is_stranger:
             self._log("closed", like={"reason": entry.reason}, **fields)

@@ -99,21 +99,24 @@ class Closer(Step):
 
         The end itself goes on as what it was: in order, or by reset. A stop is no stranger's doing.
         """
-        close, is_silent = client.close, self._is_silent(client)
-        is_at_handshake = client.transport == "websocket" and client.phase is Phase.OPENING
-        is_garbage = reason in _OFFENCES and not client.inbox.lines_in
-        is_strange = is_silent or is_at_handshake or is_garbage or reason.refuses
+        close, has_said_something = client.close, client.has_said_something
+        took_no_part = not (has_said_something or self._has_heard(client))
+        is_garbage = reason in _OFFENCES and not has_said_something
+        is_strange = took_no_part or is_garbage or reason.refuses
         close.is_stranger = is_strange and reason is not CloseReason.SERVER_SHUTDOWN
+        is_silent = took_no_part and not client.inbox.bytes_in
         is_over = reason in (CloseReason.PEER_CLOSED, CloseReason.PEER_RESET)
         close.reason = CloseReason.SILENT if is_silent and is_over else reason
         return close.reason
 
-    def _is_silent(self, client: Client) -> bool:
-        """The client never sent a byte, and none was said that its kernel took: a probe may end as a line
-        goes out to it."""
-        if client.inbox.bytes_in:
-            return False
-        return client.was_said_nothing or not self._sockets.has_taken(client.sock)
+    def _has_heard(self, client: Client) -> bool:
+        """The client's kernel took a byte of what was said in its room: more than all else that went out.
+
+        A probe may have read the greeting, and end as a line goes out to it. Bytes of the encoding (CR, the
+        heads of frames) count as something else; they are few.
+        """
+        handed = client.handed_bytes
+        return handed > 0 and self._sockets.acknowledged(client.sock) > client.outbox.bytes_out - handed
 
     def _say_farewell(self, client: Client, reason: CloseReason) -> None:
         """Say why in a line; none to a client that is gone.

@@ -10,7 +10,7 @@ from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
 from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
-from hub.protocol.telnet import TelnetFilter
+from hub.protocol.telnet import MAX_SUBNEGOTIATION_BYTES, TelnetFilter
 from hub.protocol.ws_connection import WebSocket
 from hub.session.client import Client, Phase
 from hub.session.inbox import Transport
@@ -85,7 +85,8 @@ class InputEvents(Step):
             visible = self._settings.notices
             self._ready.put(client, b"* yes, hubbub is here\n" if visible else b"\xff\xf1", raw=not visible)
         if telnet.violation:
-            self._end_behind_lines(client, CloseReason.PROTOCOL_ERROR, "telnet=subnegotiation")
+            detail = f"telnet=subnegotiation limit={MAX_SUBNEGOTIATION_BYTES}"
+            self._end_behind_lines(client, CloseReason.PROTOCOL_ERROR, detail)
 
     # WebSocket clients.
 

@@ -36,6 +36,7 @@ def summary(core: Core, now: float) -> snapshots.Summary:
             turn_p99_ms=round(times.p99_s * 1000, 3),
             turn_max_ms=round(times.max_s * 1000, 3),
         ),
+        refused=sum(count for reason, count in counters.closed.items() if reason.refuses),
         lingering=len(core.connections.closing),
         account=record_of(snapshots.Account, [core.account]),
         closed={str(reason): count for reason, count in counters.closed.items()},

@@ -19,6 +19,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final
@@ -151,8 +152,8 @@ class Sockets:
         # A subclass that watches what is received does not see this, as nothing is taken.
         return bool(Sockets.receive(self, sock, 1, socket.MSG_PEEK))
 
-    def has_taken(self, sock: socket.socket) -> bool:
-        """Whether the peer's kernel acknowledged a byte of what was sent, tcp(7) TCP_INFO.
+    def acknowledged(self, sock: socket.socket) -> int:
+        """How many bytes of what was sent the peer's kernel acknowledged, tcp(7) TCP_INFO.
 
         The kernel there acknowledges nothing after a close(2), so this tells a peer that was gone from one
         that heard.
@@ -160,8 +161,8 @@ class Sockets:
         try:
             info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.stop)
         except OSError:  # A sandbox may forbid it.
-            return True
-        return info[_BYTES_ACKED] != bytes(8)
+            return sys.maxsize
+        return int.from_bytes(info[_BYTES_ACKED], sys.byteorder)
 
     def shutdown_write(self, sock: socket.socket) -> None:
         """Send our end of stream behind what the kernel still holds."""

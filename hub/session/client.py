@@ -9,6 +9,7 @@ from typing import Literal
 
 from hub.close_reasons import CloseReason
 from hub.net.sockets import Socket
+from hub.protocol.line_transport import LineTransport
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.session.inbox import Inbox
@@ -46,8 +47,8 @@ class CloseRecord:
         """The reason and detail for when all parsed lines are taken."""
         self.is_stranger = False
         """Anybody who reaches the port can cause such ends at will, so no number of them may push out others
-        (hub/loop/close_log.py): the client was refused, did not finish its handshake, sent garbage from the
-        first, or never said a byte and was said nothing."""
+        (hub/loop/close_log.py): the client was refused, sent garbage from the first, or neither said
+        something nor took a line that was said."""
         self.peer_error: CloseReason | None = None
         """What a failed send said: nothing more can be delivered, and reading finds the end."""
 
@@ -84,11 +85,23 @@ class Client:
         return self.gate.reasons == 0 and self.phase in _ALIVE
 
     @property
-    def was_said_nothing(self) -> bool:
-        """No line came into its room since the client came (history is past), or it is to hear none."""
-        if self.room is None or self.outbox.write_only:
-            return True
-        return self.room.log.head == self.outbox.entered_at
+    def has_said_something(self) -> bool:
+        """A line with content came, or a browser's message; telnet commands and blank lines say nothing."""
+        transport = self.inbox.transport
+        return not transport.is_undecided if isinstance(transport, LineTransport) else self.inbox.lines_in > 0
+
+    @property
+    def handed_bytes(self) -> int:
+        """How much our kernel took of what others said in its room since it came; history is past.
+
+        For a client that said nothing itself, but for blank lines: some modes give it those back.
+        """
+        outbox = self.outbox
+        if self.room is None or outbox.write_only:
+            return 0
+        lost = outbox.unsent_bytes + outbox.unsent_own_bytes + outbox.skipped_bytes
+        begun = outbox.partial.owed if outbox.partial else 0
+        return max(0, outbox.offset - outbox.entered_at - lost - begun - self.inbox.lines_in)
 
     @property
     def is_alive(self) -> bool:

@@ -38,13 +38,14 @@ class ReadySets:
         """Clients whose kernel took talk since activity was last stamped."""
 
     def put(
-        self, client: Client, data: bytes, *, echo: bool = False, raw: bool = False, messages: int = 0
-    ) -> None:
+        self, client: Client, data: bytes, *, owed: bool = False, own: bool = False, raw: bool = False,
+        messages: int = 0,
+    ) -> None:  # fmt: skip
         """Queue what one client alone gets: whole canonical lines, or raw bytes, which may be messages.
 
-        An echo is what the client said itself, and is owed.
+        What a client said is owed, and counted so by the caller; `own` is what this client said itself.
         """
-        client.outbox.put(data, owed=echo, own=echo, raw=raw, messages=messages)
+        client.outbox.put(data, owed=owed, own=own, raw=raw, messages=messages)
         self.writable[client.id] = client
 
     def end(

@@ -110,6 +110,23 @@ def test_probes_of_a_busy_feed_are_silent(shape: str, port: str) -> None:
     assert last["closed_silent"] >= 90 and len(ends) == 101 - last["closed_silent"]
 
 
+@pytest.mark.promise("close-silent")
+def test_probes_of_viewers_that_read_a_greeting_are_silent() -> None:
+    hub = HubProcess("--mode", "chat", "--read-only-port", "0", "--log", "json", stderr=subprocess.PIPE)
+    with hub, hub.peer() as talker:
+        for _ in range(PROBES):
+            takes_the_greeting(Peer(hub.read_only_port))
+
+        def are_ended() -> bool:
+            talker.send(b"news\n")  # Until then a viewer may have closed only its own side.
+            return sum(hub.reasons().values()) == PROBES
+
+        until(are_ended)
+        assert hub.reasons() == {"silent": PROBES}
+        assert [json.loads(line)["event"] for line in written(hub).splitlines()] == ["started"]
+        assert hub.get("/api/closed")["closed"] == []
+
+
 @pytest.mark.promise("close-strangers")
 @pytest.mark.parametrize("count", [51, pytest.param(1000, marks=pytest.mark.long)])
 def test_at_a_stop_each_client_has_a_record_of_its_own(count: int) -> None:

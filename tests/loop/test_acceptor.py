@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
 from hub.loop.acceptor import PAUSE_S
 from hub.loop.admission import network_of
@@ -36,13 +37,13 @@ def test_refusal_stands_in_the_close_log_and_the_counters(listener: int, notices
     assert (end["id"], end["reason"], end["detail"]) == (2, "server_full", "limit=1")
     assert (end["farewell"], end["bytes_out"]) == (bool(line), len(late.got))
     counters = stage.hub.counters
-    assert (counters.accepted, counters.refused, counters.peak) == (2, 1, 1)
+    assert (counters.accepted, counters.peak, counters.closed[CloseReason.SERVER_FULL]) == (2, 1, 1)
 
 
 def test_a_refusal_arrives_though_the_peer_spoke_first() -> None:
     with SteppedHub(mode="echo", max_clients=1) as hub, closing(hub.join(1)), Peer(hub.port) as late:
         late.send(b"hello, is there room for me?\n" * 100)
-        hub.turns_until(lambda: hub.hub.counters.refused)
+        hub.turns_until(lambda: hub.hub.counters.closed[CloseReason.SERVER_FULL])
         assert late.rest() == bye("server_full", "limit=1", end="\r\n")
 
 
@@ -75,7 +76,7 @@ def test_peer_that_spoke_is_refused_without_a_reset() -> None:
     [late] = stage.arrive()
     late.send(b"hello, is there room for me?\n" * 100)
     stage.rest()
-    assert stage.hub.counters.refused == 1
+    assert stage.hub.counters.closed[CloseReason.SERVER_FULL] == 1
     assert not late.remote.got_reset
 
 

@@ -70,7 +70,7 @@ def test_the_close_frame_comes_behind_what_a_browser_was_owed() -> None:
     scene.slow.send(text(b"last words") + masked(Opcode.BINARY))
     scene.reads()
     owed = frames(LINE * scene.sender.inbox.lines_in + b"last words\n")
-    said = b"\x03\xeb" + bye("protocol_error", "binary=not here", end="")[6:]
+    said = b"\x03\xeb" + bye("protocol_error", "binary=not_here", end="")[6:]
     assert scene.heard == owed + frame(said, Opcode.CLOSE)
 
 

@@ -69,7 +69,8 @@ def test_history_of_an_empty_lobby_is_talk_and_says_its_age() -> None:
         [alone] = stage.join()
         alone.send(words + b"/join tea\n/quit\n")
         stage.rest()
-    stage.pass_time(7200)
+    stage.pass_time(3600)
+    stage.suspended_s = 3600
     [late] = stage.join()
     assert late.got.splitlines()[1:] == [
         *(b"* history: 2 lines of lobby, the newest 2 h 0 min old", b"<guest-1> hello"),

@@ -167,7 +167,7 @@ def test_endless_subnegotiation_closes_behind_its_lines() -> None:
         hub.say(offender, b"one\n\xff\xfa\x18" + b"x" * 200)
         assert hub.client(offender).close.reason is None
         hub.say(offender, b"x" * 100 + b"\ntwo\n")
-        farewell = bye("protocol_error", "telnet=subnegotiation", end="\r\n")
+        farewell = bye("protocol_error", "telnet=subnegotiation limit=256", end="\r\n")
         assert offender.rest() == b"one\r\n" + farewell
         hub.say(listener, b"next\n")
         assert listener.read_until(b"next\n") == b"one\nnext\n"

@@ -1,18 +1,20 @@
 """Connections that never say a byte or never come in: what is left of them in counts, close log and log."""
 
+from typing import Any
+
 import pytest
 
 from hub.session.client import Phase
 from tests.loop.support import SteppedHub
 from tests.sim.stage import BROWSERS, LINES, SENDERS, VIEWERS, Actor, Stage
 from tests.support import Peer, closing
-from tests.unit.protocol.support import request
+from tests.unit.protocol.support import request, text
 
 each_mode = pytest.mark.parametrize("mode", ["chat", "broadcast"])
 DAY_S = 86400.0
 
 
-def a_stage(mode: str = "chat", **settings: object) -> Stage:
+def a_stage(mode: str = "chat", **settings: Any) -> Stage:
     """A hub with a port of each kind."""
     return Stage(mode=mode, write_only_port=0, **settings)
 
@@ -97,15 +99,28 @@ def test_reader_that_was_said_something_is_in_the_close_log(
 
 
 @pytest.mark.promise("close-silent")
+@pytest.mark.parametrize("eol", ["lf", "crlf"])
+@pytest.mark.parametrize("stay_s", [0.0, 1.0])
 @pytest.mark.parametrize("listener", [LINES, VIEWERS])
-def test_line_to_a_connection_that_was_gone_makes_no_client(listener: int) -> None:
-    """In a busy room each probe is sent a line or two before its end is seen; its kernel takes none."""
-    stage = a_stage("broadcast")
+@each_mode
+def test_line_to_a_connection_that_was_gone_makes_no_client(
+    mode: str, listener: int, stay_s: float, eol: str
+) -> None:
+    """Its kernel may have taken greeting and history, and takes no line said after its end."""
+    stage = a_stage(mode, eol=eol)
     [talker] = stage.join()
+    talker.send(b"long ago\n")
+    stage.rest()
     [probe] = stage.arrive(listener=listener)
     stage.turn()
-    talker.send(b"news\n")
+    stage.pass_time(stay_s)
+    if stay_s:
+        assert (b"long ago" in probe.got) == (mode == "chat")
+    probe.remote.inbox.clear()
+    talker.send(b"news\n" * 3)
     probe.close()
+    stage.pass_time(1)
+    talker.send(b"more\n")  # A viewer may come into the room behind the first.
     stage.rest()
     record = stage.end_of(probe)
     assert record is not None and record["reason"] == "silent"
@@ -125,17 +140,58 @@ def test_lines_that_a_silent_reader_lost_are_in_the_close_log() -> None:
 
 @pytest.mark.parametrize(
     ("listener", "said"),
-    [(LINES, b"\xff\xf1"), (LINES, b"x"), (LINES, b"\n"), (SENDERS, b"\xff"),
-     (BROWSERS, request())],
-    ids=["telnet alone", "half a line", "empty line", "sender", "browser"],
-)  # fmt: skip
-def test_a_byte_makes_a_client_whose_end_is_in_the_log(listener: int, said: bytes) -> None:
-    stage = a_stage("chat")
+    [
+        (LINES, b"x"),
+        (LINES, b"\n\nx"),
+        (LINES, b"/who\n"),
+        (SENDERS, b"\xff"),
+        (BROWSERS, request() + text(b"hi")),
+    ],
+    ids=["half a line", "behind blanks", "command", "sender", "browser"],
+)
+@each_mode
+def test_something_said_makes_a_client_of_its_own_record(mode: str, listener: int, said: bytes) -> None:
+    stage = a_stage(mode)
     actor = knock(stage, listener, said)
     stage.pass_time(0.1)
     record = end(stage, actor, "close")
-    assert (record["reason"], "level" in record) == ("peer_closed", False)
-    assert len(stage.hub.close_log) == 1
+    assert (record["reason"], "like" in record) == ("peer_closed", False)
+
+
+@pytest.mark.promise("close-strangers")
+@pytest.mark.parametrize("news", [b"", b"news\n"], ids=["quiet", "news"])
+@pytest.mark.parametrize(
+    ("listener", "said", "way"),
+    [(LINES, b"\xff\xf1", "close"), (LINES, b"\r\n\n", "close"), (LINES, b"x", "reset"),
+     (LINES, b"\xff\xfb\x18\r\n", "reset"), (BROWSERS, request(), "close"), (BROWSERS, request(), "reset"),
+     (VIEWERS, b"\n", "reset")],
+    ids=["telnet", "blank lines", "half a line", "both", "browser", "browser resets", "viewer"],
+)  # fmt: skip
+@each_mode
+def test_who_says_nothing_is_a_stranger_until_a_line_is_heard(
+    mode: str, listener: int, said: bytes, way: str, news: bytes
+) -> None:
+    stage = a_stage(mode, announce=0)
+    [talker] = stage.join()
+    actor = knock(stage, listener, said)
+    stage.pass_time(0.1)
+    talker.send(news)
+    stage.rest()
+    record = end(stage, actor, way)
+    assert record["reason"] in ("peer_closed", "peer_reset")
+    assert ("like" in record) == (not news)
+
+
+@pytest.mark.promise("close-silent")
+@pytest.mark.parametrize(("stay_s", "kept"), [(59, 0), (61, 1)])
+def test_silent_end_of_a_place_held_long_is_in_the_log(stay_s: float, kept: int) -> None:
+    stage = a_stage(max_clients=3)
+    actors = stage.join(3)
+    stage.pass_time(stay_s)
+    records = [end(stage, actor, "close") for actor in actors]
+    assert {(record["reason"], "like" in record) for record in records} == {("silent", bool(kept))}
+    assert [entry.id for entry in stage.hub.close_log.page(0, 9)] == [3, 2, 1] * kept
+    assert stage.hub.counters.closed == {"silent": 3}
 
 
 @pytest.mark.promise("close-strangers")

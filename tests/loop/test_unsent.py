@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.loop.scene import LINE, Scene
-from tests.sim.stage import Actor, Stage
+from tests.sim.stage import SENDERS, Actor, Stage
 
 KERNEL_BYTES = 600
 
@@ -100,6 +100,38 @@ def test_reply_to_a_probe_is_no_line_that_was_lost(mode: str) -> None:
     stage.rest()
     [record] = stage.ends
     assert (record["unsent_bytes"], record["unsent_own_bytes"], stage.hub.account.unsent) == (0, 0, 0)
+
+
+@pytest.mark.promise("close-unsent")
+@each_way
+@pytest.mark.parametrize("taken", [0, 1, 9, 200])
+def test_a_whisper_is_a_line_of_others_and_its_copy_an_own_one(taken: int, way: str) -> None:
+    """Two whisper to each other, neither reads; what each was told is `<x to you>`, its copy `<you to x>`."""
+    stage = Stage(mode="chat", announce=0)
+    pair = stage.join(2, out=KERNEL_BYTES, reads=False)
+    for _ in range(20):
+        for actor, other in zip(pair, (2, 1), strict=True):
+            actor.send(b"/msg guest-%d psst\n" % other)
+            stage.rest()
+    pair[0].takes(taken)
+    stage.rest()
+    record, got = ends_amid(stage, pair[0], way), pair[0].got
+    told, copy = b"<guest-2 to you> psst\n", b"<you to guest-2> psst\n"
+    half = got.rpartition(b"\n")[2]
+    lost = 20 * len(told) - got.count(told) * len(told) - len(half) * told.startswith(half)
+    own = 20 * len(copy) - got.count(copy) * len(copy) - len(half) * copy.startswith(half)
+    assert (record["unsent_bytes"], record["unsent_own_bytes"]) == (lost, own) and lost > len(told) < own
+    assert record["unsent_outbox_bytes"] < len(told), "which is the farewell"
+
+
+def test_a_writer_that_receives_nothing_loses_no_copy() -> None:
+    stage = Stage(mode="chat", announce=0, write_only_port=0)
+    [writer], [bob] = stage.join(listener=SENDERS), stage.join()
+    writer.send(b"/msg guest-2 psst\n")
+    writer.reset()
+    stage.rest()
+    assert b"<guest-1 to you> psst\n" in bob.got
+    assert stage.hub.account.unsent == 0
 
 
 def test_lines_of_others_are_a_loss() -> None:

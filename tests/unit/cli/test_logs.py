@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import string
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.cli.logs import LIKE_RECORDS, Entry, Form, Formatter, Forward, Limiter, LogThread, own_line
+from hub.cli.logs import (
+    LIKE_RECORDS,
+    QUEUE_RECORDS,
+    Entry,
+    Form,
+    Formatter,
+    Forward,
+    Limiter,
+    LogThread,
+    own_line,
+)
 from hub.config.settings import LogLevel
 
 WALL_S = 1_700_000_000.25
@@ -203,6 +214,27 @@ def test_a_pipe_that_nobody_reads_drops_records_at_once(pipe: tuple[int, int]) -
     assert 5000 - 101 <= log.dropped <= 5000 - 100  # The thread holds one record more than the queue.
     os.close(reader)
     assert log.stop(WITHIN_S)
+
+
+@pytest.mark.promise("cli-log-stop")
+@pytest.mark.parametrize(("limit_s", "all_is_written"), [(60.0, True), (0.1, False)])
+def test_a_stop_waits_for_a_reader_that_goes_on(
+    pipe: tuple[int, int], limit_s: float, all_is_written: bool
+) -> None:
+    patience_s, text, seen = 0.3, "x" * 20_000, [b""]
+    log = LogThread(descriptor=pipe[1])
+    reading = threading.Thread(target=lambda: [None for seen[0] in iter(lambda: os.read(pipe[0], 1024), b"")])
+    for _ in range(QUEUE_RECORDS):
+        log.log("closed", text=text)
+    reading.start()
+    log.start()
+    began = time.monotonic()
+    assert log.stop(patience_s, limit_s) == all_is_written
+    assert time.monotonic() - began > min(patience_s, limit_s)
+    assert log.stop(WITHIN_S)
+    os.close(pipe[1])
+    reading.join()
+    assert seen[0].endswith(b"x\n") and not log.lost()
 
 
 def test_a_full_disk_is_counted_and_the_thread_goes_on() -> None:

@@ -109,7 +109,7 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
         status, counters = hub.status, hub.counters
         status.started_at, hub.log_dropped = 100.0, lambda: 11
         status.addresses = {"line": ("127.0.0.1:9000",), "websocket": ("127.0.0.1:9001",)}
-        counters.accepted, counters.peak, counters.refused, counters.turns = 4, 3, 1, 50
+        counters.accepted, counters.peak, counters.turns = 14, 3, 50
         counters.lines_in, counters.lines_out, counters.bytes_in, counters.bytes_out = 21, 22, 23, 24
         counters.events_in, counters.events_out, counters.events_rdhup = 31, 32, 33
         counters.events_hup, counters.events_err, counters.events_accept = 34, 35, 36
@@ -117,7 +117,8 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
         for turn_s in (0.25, 0.002):
             hub.turn_times.add(turn_s)
         hub.turn_times.close_interval()
-        counters.closed[CloseReason.QUIT] += 2
+        for number, name in enumerate(("quit", "server_full", "origin_refused", "silent"), 2):
+            counters.closed[CloseReason(name)] = number
         hub.connections.clients.update({1: a_client(1), 2: a_client(2)})
         hub.connections.closing[3] = a_client(3)
         account = hub.account
@@ -130,13 +131,13 @@ def test_the_summary_puts_each_figure_where_its_name_says() -> None:
         trigger="edge", read="drain", idle_strategy="sweep", idle_timeout_s=7.0, draining=False,
         listeners=("127.0.0.1:9000",), ws_listeners=("127.0.0.1:9001",), max_line_bytes=8192,
         max_clients=9,
-        clients=records.ClientCounts(open=2, accepted=4, peak=3), rooms=1,
+        clients=records.ClientCounts(open=2, accepted=14, peak=3), rooms=1,
         lines=records.InOut(in_=21, out=22), lines_discarded=37, bytes=records.InOut(in_=23, out=24),
         events=records.EventCounts(in_=31, out=32, rdhup=33, hup=34, err=35, accept=36),
         syscalls=dict.fromkeys(calls, 0), turns=50,
-        loop=records.LoopTimes(busy_s=0.252, turn_p99_ms=250.0, turn_max_ms=250.0), refused=1, lingering=1,
+        loop=records.LoopTimes(busy_s=0.252, turn_p99_ms=250.0, turn_max_ms=250.0), refused=7, lingering=1,
         account=records.Account(owed=41, replayed=42, delivered=43, skipped=44, unsent=45, unsent_own=46),
-        closed={"quit": 2}, log_dropped=11,
+        closed={"quit": 2, "server_full": 3, "origin_refused": 4, "silent": 5}, log_dropped=11,
     )  # fmt: skip
 
 

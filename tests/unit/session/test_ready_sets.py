@@ -10,7 +10,7 @@ from tests.unit.support import a_client
 def test_put_queues_an_item_of_its_kind_and_marks_the_client() -> None:
     ready, client = ReadySets(), a_client()
     ready.put(client, b"* hello\n")
-    ready.put(client, b"echo\n", echo=True)
+    ready.put(client, b"echo\n", owed=True, own=True)
     ready.put(client, b"\xff\xf1", raw=True)
     echo = Item(-1, b"echo\n", owed=True, own=True)
     items = [Item(-1, b"* hello\n"), echo, Item(-1, b"\xff\xf1", raw=True)]
