@@ -52,7 +52,7 @@ class CloseReason(StrEnum):
 
 
 def told(reason: CloseReason, detail: str) -> str:
-    """Why, for programs: `reason=idle after=300s limit=300s`."""
+    """Why, for programs: `reason=idle after=300s limit=300s`. A detail is words `key=value`."""
     return f"reason={reason} {detail}".rstrip()
 
 

@@ -188,7 +188,7 @@ class ThreadHub:
         hub = Hub(
             self.settings, limits or limits_of(self.settings), intake_of(self.settings),
             sockets or Sockets(), self.poller, clock,
-            self._note, self.summaries.append,
+            self._note, self.summaries.append, steady_clock=clock,
             budgets=budgets or Budgets(), make_room=make_room,
         )  # fmt: skip
         self.loop = EventLoop(hub, self.mailbox)

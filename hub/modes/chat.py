@@ -3,8 +3,8 @@
 Every byte that one client sends is cleaned before it reaches another person (hub/modes/sanitize.py), and the
 hub writes the nick itself, so nobody can speak in another's name. The only lines of the hub's own begin with
 `* `. Notices of joining, leaving and nicks are gathered and become one line a turn, in small rooms only.
-Joining and leaving are told of a client only from its first line on: a connection that says nothing is no
-event.
+Joining and leaving are told of a client only once it has said something or given a command: a connection
+that does neither is no event.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from sys import maxsize
 from typing import Final
 
@@ -19,7 +21,7 @@ from hub.config.settings import Settings
 from hub.control.snapshots import Summary
 from hub.modes import past
 from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, may_be_name, name_key
-from hub.modes.typed import erase, has_blank, lead_of
+from hub.modes.typed import erase, has_blank, lead_of, without_keys
 from hub.rooms.history import wire
 from hub.rooms.registry import LOBBY, Registry, RoomsFull
 from hub.rooms.room import Room
@@ -32,6 +34,7 @@ _RESERVED = re.compile(r"guest-\d+|hubbub|you")
 _NAMES: Final = 20
 """So many names stand in one notice."""
 SAY_A_SLASH: Final = "a line that starts with // is said with one slash"
+_NO_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
 _LOOKED_AT: Final = (b"/", b" ", b"\t", b"")
 """How a plain line begins that may be a command, or that says nothing."""
 _TYPED_BYTES: Final = 64
@@ -44,6 +47,8 @@ class Facts:
 
     clock: Callable[[], float]
     """Seconds on the loop's clock."""
+    steady_clock: Callable[[], float]
+    """The same, but time passes on it during a suspend too: for what people are told of the past."""
     totals: Callable[[], Summary]
 
 
@@ -55,7 +60,7 @@ class Person:
     def __init__(self, client: Client, nick: str) -> None:
         self.client = client
         self.has_spoken = False
-        """The client has sent a line, so the room is told of its coming and going."""
+        """The client has said something or given a command, so the room is told of its coming and going."""
         self.rename(nick)
 
     def rename(self, nick: str) -> None:
@@ -94,7 +99,7 @@ class Chat:
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """Say or do each line, until there are no more or this turn has had its share."""
-        intake, inbox, used, self._now = self._intake, client.inbox, 0, self.facts.clock()
+        intake, inbox, used, self._now = self._intake, client.inbox, 0, self.facts.steady_clock()
         stop = min(len(inbox.lines), inbox.next + most)
         while inbox.next < stop and used < intake.client_lines and client.close.reason is None:
             room, line = client.room, inbox.lines[inbox.next]
@@ -170,9 +175,12 @@ class Chat:
         """A line to everyone in the client's room, and into its history."""
         room = client.room
         if room is not None:
+            person = self._people[client.id]
+            if not person.has_spoken:
+                self._spoke(person)
             if room.notes:
                 publish_notes(room)
-            line = self._people[client.id].prefix + text
+            line = person.prefix + text
             if self.history:
                 said = line, client.id, room.log.head, self._now
                 room.history.add(said, self.history, self.history_bytes)
@@ -185,17 +193,19 @@ class Chat:
         if target.outbox.item_bytes > self._intake.outbox_bytes or target.outbox.closed:
             self.tell(sender, f"{nick} is not reading now; nothing was sent")
             return
-        self.ready.put(target, f"<{sender_nick} to you> ".encode() + text + b"\n")
-        self.ready.put(sender, f"<you to {nick}> ".encode() + text + b"\n")
+        self._owe(target, f"<{sender_nick} to you> ".encode() + text + b"\n")
+        self._owe(sender, f"<you to {nick}> ".encode() + text + b"\n", own=True)
 
     # Inside.
 
+    def _owe(self, client: Client, line: bytes, *, own: bool = False) -> None:
+        """What was said to one person is owed, as what a room gets is; not to one that hears nothing."""
+        if not client.outbox.closed:
+            self.rooms.account.owed += len(line)
+            self.ready.put(client, line, owed=True, own=own)
+
     def _line(self, client: Client, line: bytes) -> int:
         """Say or do one line; returns what it cost, in lines."""
-        person = self._people[client.id]
-        if not person.has_spoken:
-            person.has_spoken = True
-            self._note(client, client.room, "joined")
         if not is_plain(line):
             return self._typed(client, erase(line.decode(errors="replace"))) + len(line) // _TYPED_BYTES
         if line[:1] in _LOOKED_AT:
@@ -205,13 +215,13 @@ class Chat:
 
     def _typed(self, client: Client, line: str) -> int:
         """The same of a line that may be a command, or that is to be cleaned."""
-        at = lead_of(line) if "/" in line else 0
+        at = lead_of(line)
         lead, text = line[:at], line[at:]
         if text.startswith("//"):
             text = text[1:]
         elif text.startswith("/"):
             return self._command(client, lead, text[1:]) * self._intake.command_lines
-        if lead or text:
+        if text or _NO_UTF8 in lead:  # Bytes that are no UTF-8 are shown to be: somebody typed something.
             self.say(client, clean_text(lead + text).encode())
         return 1
 
@@ -222,12 +232,20 @@ class Chat:
         if has_blank(lead):
             self.tell(client, f"nothing was said: a command has no blank before its slash; {SAY_A_SLASH}")
             return 1
-        return self._run_command(self, client, clean_text(command))
+        person = self._people[client.id]
+        if not person.has_spoken:
+            self._spoke(person)
+        return self._run_command(self, client, clean_text(without_keys(command)))
+
+    def _spoke(self, person: Person) -> None:
+        """The first that a client says or commands."""
+        person.has_spoken = True
+        self._note(person.client, person.client.room, "joined")
 
     def _enter(self, client: Client, room: Room) -> None:
         client.room, missed = room, room.missed(client.outbox, self.history, self.history_bytes)
         if missed:
-            self.tell(client, past.beginning(room.name, missed, self.facts.clock()))
+            self.tell(client, past.beginning(room.name, missed, self.facts.steady_clock()))
         room.join(client.outbox, wire(missed))
         if missed:
             self.tell(client, past.END)
@@ -254,12 +272,10 @@ class Chat:
 
 
 def publish_notes(room: Room) -> None:
-    """Append one line for all notices of a turn: `* ann, bob joined; cy left`."""
-    by_what: dict[str, list[str]] = {}
-    for who, what in room.notes:
-        by_what.setdefault(what, []).append(who)
+    """Append one line for all notices of a turn, in their order: `* ann, bob joined; cy left`."""
     shown = []
-    for what, names in by_what.items():
+    for what, notes in groupby(room.notes, key=itemgetter(1)):
+        names = [who for who, _ in notes]
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         shown.append(f"{', '.join(names[:_NAMES])}{more} {what}")
     room.notes = []

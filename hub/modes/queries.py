@@ -65,7 +65,7 @@ def history(chat: Chat, client: Client, wanted: str = "") -> None:
     if not said:
         chat.tell(client, NO_HISTORY)
         return
-    chat.tell(client, past.beginning(room.name, said, chat.facts.clock()))
+    chat.tell(client, past.beginning(room.name, said, chat.facts.steady_clock()))
     chat.ready.put(client, b"".join(wire(said)))
     chat.tell(client, past.END)
 

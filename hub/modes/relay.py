@@ -53,7 +53,7 @@ class Echo(Relay):
             lines.append(b"")
             echo, messages = b"\n".join(lines), 0
         self._account.owed += len(echo)
-        self._ready.put(client, echo, echo=True, raw=messages > 0, messages=messages)
+        self._ready.put(client, echo, owed=True, own=True, raw=messages > 0, messages=messages)
 
 
 class Broadcast(Relay):

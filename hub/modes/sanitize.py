@@ -68,8 +68,16 @@ _FORBIDDEN_OR_FLAG: Final = re.compile(
     f"({_FLAG}[\U000e0020-\U000e007e]{{1,7}}\U000e007f)|{_FORBIDDEN}", re.DOTALL
 )
 
-# A mark is no word character. So only a run like this, hardly ever met, is looked at one by one.
-_MAY_PILE_UP: Final = re.compile(rf"[^\w\s\x00-\x7f{_REPLACEMENT}]{{{MARKS_IN_A_ROW + 1},}}")
+# The blocks with marks (Mn, Me) and format characters (Cf), less what most text is written with. A mark is no
+# word character. So only a run like this, hardly ever met, is looked at one by one.
+_MARKED: Final = (
+    "\xad\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0600-\u061c\u064b-\u0670\u06d6-\u06ed\u070f-\u1dff\u200c-\u200f"
+    "\u20d0-\u20f0\u2cef-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\ua6f1\ua802-\uabed\ufb1e\ufe00-\ufe2f\U000101fd-\U00011fff"
+    "\U00013430-\U00016fe4\U0001bc9d-\U0001d3ff\U0001da00-\U0001e94a\U000e0100-\U000e01ef"
+)
+_MAY_PILE_UP: Final = re.compile(
+    rf"[{_MARKED}](?<!\w)(?:[{_MARKED}](?<!\w)){{{MARKS_IN_A_ROW},}}"  # A class first, as above.
+)
 
 _NAME_CATEGORIES: Final = frozenset({"Ll", "Lu", "Lt", "Lo", "Lm", "Mn", "Mc", "Nd"})
 _NO_PLACE: Final = frozenset({"Mn", "Me", "Cf"})

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Final
 
 Said = tuple[bytes, int, int, float]
-"""A line that a client said: its content, its sender, where it begins in the room's log, and when that was on
-the loop's clock."""
+"""A line that a client said: its content, its sender, where it begins in the room's log, and when that
+was, on a clock that does not stand still."""
 
 
 _SOME: Final = 100

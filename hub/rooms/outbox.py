@@ -223,10 +223,11 @@ class Outbox(Subscriber):
     def _report_skips(self) -> None:
         """Put the notice where the gap is, or bring the one that waits there up to date.
 
-        The gap is before all that waits, but for lines of a room that became items: these were owed earlier.
+        The gap is before all that waits, but for lines that were owed before any of this room's: history, and
+        those of a room that was left.
         """
-        items = self.items
-        place = max((index + 1 for index, item in enumerate(items) if item.owed), default=0)
+        items, first = self.items, self.entered_at
+        place = max((n for n, item in enumerate(items, 1) if item.owed and item.at <= first), default=0)
         waiting = items[place] if place < len(items) and items[place].skipped else None
         if waiting is not None:
             self.item_bytes -= len(waiting.data)

@@ -7,6 +7,7 @@ from typing import Final
 from hub.rooms.accounting import Account
 from hub.rooms.log import Log
 from hub.rooms.room import Room
+from hub.rooms.subscriber import LOBBY_LOG
 
 LOBBY: Final = "lobby"
 MakeRoom = Callable[[str, str, Account, Log], Room]
@@ -22,9 +23,9 @@ class Registry:
     def __init__(
         self, account: Account, max_rooms: int, *, self_echo: bool = True, make_room: MakeRoom = Room
     ) -> None:
-        self._account = account
+        self.account = account
         self._max_rooms = max_rooms
-        self._numbers = count(1)
+        self._numbers = count(LOBBY_LOG)
         self._self_echo = self_echo
         self._make_room = make_room
         self.lobby = self._make(LOBBY, LOBBY)
@@ -52,4 +53,4 @@ class Registry:
             self._by_key.pop(room.key, None)
 
     def _make(self, name: str, key: str) -> Room:
-        return self._make_room(name, key, self._account, Log(next(self._numbers), self_echo=self._self_echo))
+        return self._make_room(name, key, self.account, Log(next(self._numbers), self_echo=self._self_echo))

@@ -25,7 +25,7 @@ class Item(NamedTuple):
     """The offset in the log that this precedes; -1 is before anything."""
     data: bytes
     owed: bool = False
-    """Counted in the account of owed lines: an echo, history, or lines of a room that was left."""
+    """Counted in the account of owed lines: an echo, history, a whisper, or lines of a room that was left."""
     raw: bool = False
     farewell: bool = False
     encoding: Encoding | None = None

@@ -14,6 +14,8 @@ from hub.rooms.sender_runs import spans
 
 LOGS_REMEMBERED: Final = 64
 """The places of so many rooms that a client left are kept, so that history never shows it a line twice."""
+LOBBY_LOG: Final = 1
+"""The number of the lobby's log, whose place is always kept: the other rooms that one leaves may be gone."""
 
 
 class Subscriber:
@@ -65,7 +67,7 @@ class Subscriber:
         self._left_at.pop(log.number, None)
         self._left_at[log.number] = log.head
         if len(self._left_at) > LOGS_REMEMBERED:
-            del self._left_at[next(iter(self._left_at))]
+            del self._left_at[next(number for number in self._left_at if number != LOBBY_LOG)]
 
     def left_at(self, log: Log) -> int:
         """The offset up to which the client has seen this log before; 0 where it has not."""

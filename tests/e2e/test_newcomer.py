@@ -178,7 +178,7 @@ def test_the_json_api_tells_the_same_story_as_the_sockets() -> None:
 EVICTIONS = [
     (b"x" * 65, "line_too_long", "limit=64"),
     (b"so quiet\n", "idle", "after=0.3s limit=0.3s"),
-    (b"\xff\xfa\x18" + bytes(257), "protocol_error", "telnet=subnegotiation"),
+    (b"\xff\xfa\x18" + bytes(257), "protocol_error", "telnet=subnegotiation limit=256"),
     (b"/quit\n", "quit", ""),
 ]
 

@@ -87,7 +87,7 @@ FAULTS = (
         links=("twisted/twisted/issues/12750", "Mudlet/Mudlet/issues/9440",
                "SeCherkasov/SkerrySSH/issues/315"),
         edits=(Edit("hub.protocol.telnet", "TelnetFilter.feed",
-                    'len(found["sub"] or b"") > _MAX_SUBNEGOTIATION_BYTES', "False"),),
+                    'len(found["sub"] or b"") > MAX_SUBNEGOTIATION_BYTES', "False"),),
         tests=("tests/loop/test_reader.py::test_endless_subnegotiation_closes_behind_its_lines",),
     ),
     Fault(

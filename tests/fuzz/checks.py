@@ -24,7 +24,7 @@ from hub.close_reasons import CloseReason
 from hub.config.allowed_hosts import Hosts
 from hub.modes.sanitize import NAME_LENGTH, NameRefused, check_name, clean, clean_text, name_key
 from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
-from hub.protocol.sniff import foreign_protocol, http_answer, is_tls_hello, reply_to
+from hub.protocol.sniff import FIRST_BYTES, foreign_protocol, http_answer, protocol_by_bytes, reply_to
 from hub.protocol.telnet import TelnetFilter
 from hub.protocol.ws_connection import WebSocket
 from tests.fuzz.examples import split
@@ -51,7 +51,7 @@ def check_lines(data: bytes) -> None:
         assert not limit or len(line) <= limit
         assert_clean(clean(line))
         _check_name(line.decode(errors="replace"))
-    protocol = "tls" if is_tls_hello(data[:3]) else foreign_protocol(lines[0]) if lines else None
+    protocol, _ = protocol_by_bytes(data[:FIRST_BYTES]) or (foreign_protocol(lines[0] if lines else b""), 0)
     assert protocol is None or reply_to(protocol, "there")
 
 

@@ -73,5 +73,5 @@ def test_a_message_that_is_no_utf8_is_1007_however_it_was_cut(step: int) -> None
             assert [line for piece in split(text("good") + data, step) for line in socket.feed(piece)] == [
                 b"good"
             ]
-            assert socket.end == (CloseReason.INVALID_UTF8, "text=not UTF-8"), sequence
+            assert socket.end == (CloseReason.INVALID_UTF8, "text=not_utf8"), sequence
             assert socket.close_frame(*socket.end)[2:4] == (1007).to_bytes(2)

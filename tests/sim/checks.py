@@ -96,9 +96,10 @@ class Checks:
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
                 if fields["reason"] == "silent":
-                    said = fields["bytes_in"], fields["lines_in"], fields.get("level")
-                    said == (0, 0, "debug") or fail(f"{fields['peer']} is silent, and said {said}")
-                self._kept += fields["reason"] != "silent"
+                    is_long = float(str(fields["age_s"])) >= 60  # It held a place, so that is told.
+                    said = fields["bytes_in"], fields["lines_in"], is_long or fields.get("level") == "debug"
+                    said == (0, 0, True) or fail(f"{fields['peer']} is silent, and said {said}")
+                self._kept += fields.get("level") != "debug"
                 if str(fields["detail"]).startswith("lag=") and fields["due_s"] is None:
                     slow = self._world.plan.slow
                     slow == "disconnect" or fail(f"{fields['peer']} is closed for its lag under {slow}")

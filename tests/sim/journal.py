@@ -152,21 +152,24 @@ class Follower:
     def partial(self) -> tuple[int, int]:
         """Of the line that is not complete: the least and the most that may count as delivered."""
         tail, header, wanted = bytes(self._wire), 0, self._wanted()
-        if not tail or wanted is None or self.refused or self._replayed or not self._head_done:
+        if not tail or self.refused or self._replayed or not self._head_done:
             return 0, 0
         if self._websocket:
             if tail[0] & 0x0F not in (1, 2):
                 return 0, 0
             if self.echoes is not None:
                 return len(tail), len(tail)
-            header = 2 if len(wanted) < 126 else 4
+            header = 4 if tail[1:2] == b"\x7e" else 2
         payload = tail[header:]
-        if not wanted.startswith(payload.removesuffix(b"\r")):
+        is_next = wanted is not None and wanted.startswith(payload.removesuffix(b"\r"))
+        may_be_whisper = bool(_WHISPER.match(payload)) or (
+            b"<".startswith(payload[:1]) and b"> " not in payload
+        )
+        if not (is_next or may_be_whisper):
             return 0, 0
-        most = max(0, len(tail) - header + 1) if self._websocket else min(len(tail), len(wanted))
-        private = any(start.startswith(payload) or payload.startswith(start) for start in _PRIVATE)
-        may_be_whisper = payload.startswith(b"<") and b"> " not in payload
-        return (0 if private or may_be_whisper else most), most
+        most = max(0, len(tail) - header + 1) if self._websocket else len(tail.removesuffix(b"\r"))
+        is_private = any(start.startswith(payload) or payload.startswith(start) for start in _PRIVATE)
+        return (0 if is_private or may_be_whisper else most), most
 
     def heard_all(self) -> bool:
         """The client is at the end of all its stays, and in the middle of nothing."""
@@ -222,7 +225,9 @@ class Follower:
             self._take(frame_size or len(line) + 1, len(line) + 1)
         elif found := _SKIPPED.fullmatch(line):
             self._skip(int(found[1]))
-        elif line.startswith(b"* ") or _WHISPER.match(line) or line.startswith(b"HTTP/") or not line:
+        elif _WHISPER.match(line):
+            self.delivered += len(line) + 1
+        elif line.startswith(b"* ") or line.startswith(b"HTTP/") or not line:
             if found := _REPLAYED.match(line):
                 self._replayed = 0 if self._shown else int(found[1])
             elif self._journal.marked and line.startswith(_MOVED) and self._early:

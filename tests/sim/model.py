@@ -109,7 +109,7 @@ class Model:
     # What a line does.
 
     def _line(self, person: Person, line: str) -> None:
-        if not person.has_spoken:
+        if line.strip() and not person.has_spoken:
             person.has_spoken = True
             self._note(person.room, f"* {person.nick} joined")
         if self.mode == "broadcast":
@@ -117,7 +117,7 @@ class Model:
         elif line.startswith("/") and not line.startswith("//"):
             name, _, rest = line[1:].partition(" ")
             getattr(self, f"_do_{name}")(person, rest)
-        elif line:
+        elif line.strip():
             self._say(person.room, f"<{person.nick}> {line.replace('//', '/', 1)}")
 
     def _do_nick(self, person: Person, wanted: str) -> None:

@@ -18,7 +18,7 @@ TELNET = (
 )  # fmt: skip
 COMMANDS = (
     "/who", "/rooms", "/help", "/stats", "/history", "/history 3", "/join attic", "/join cellar", "/leave",
-    "/nick n{number}", "/nick n1", "/msg n1 hey", "/msg guest-2 hey", "/whois n1", "/me p{number}.hm",
+    "/nick n{number}", "/nick n1", "/msg guest-1 hey", "/msg guest-2 hey", "/whois n1", "/me p{number}.hm",
     "/nosuch", "/join", "/quit", "/join a{number}",
 )  # fmt: skip
 _GARBAGE = bytes(byte for byte in range(256) if byte not in b"\rp\xff")

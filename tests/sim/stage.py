@@ -92,14 +92,17 @@ class Stage:
         """How much time may pass in waits."""
         self.clock = self.kernel.clock
         """What the hub asks for the time."""
+        self.suspended_s = 0.0
+        """How long the machine stood still, with the loop's clock."""
         self.before_events: Callable[[], None] = lambda: None
         """What happens at the very end of a wait."""
         self.hub = Hub(
             given,
             limits_of(given), replace(intake_of(given), **(intake or {})),
             self.sockets, self.poller, lambda: self.clock(),
-            lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
-            wall_clock=lambda: 0.0, budgets=budgets or Budgets(),
+            lambda event, **fields: self.log.append((event, fields)), lambda summary: None,
+            wall_clock=lambda: 0.0, steady_clock=lambda: self.clock() + self.suspended_s,
+            budgets=budgets or Budgets(),
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)
         watch_the_closer(self.loop, self.kernel)

@@ -54,7 +54,7 @@ class World:
             settings, limits_of(settings), replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
             self.sockets, SimPoller(plan.trigger, self.kernel), self.kernel.clock,
             lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
-            wall_clock=lambda: 0.0, budgets=plan.of_turns(),
+            wall_clock=lambda: 0.0, steady_clock=self.kernel.clock, budgets=plan.of_turns(),
             make_room=partial(JournaledRoom, journal=self.journal),
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)

@@ -1,7 +1,12 @@
 """The closed list of reasons, and what follows from each."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import hub
 from hub.close_reasons import CloseReason, told, told_to_people
 
 NAMES = """
@@ -40,3 +45,24 @@ def test_programs_read_what_stands_before_the_dash() -> None:
     assert told(CloseReason.IDLE, "after=5s limit=5s") == "reason=idle after=5s limit=5s"
     said = told_to_people(CloseReason.IDLE, "after=5s limit=5s")
     assert said == "reason=idle after=5s limit=5s - nothing came from you for too long"
+
+
+def details_in(path: Path) -> list[str]:
+    """The texts in a module that begin as a detail does, `key=`, with an X for each value put in."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in parts)
+        found += (
+            [text] if isinstance(node, ast.JoinedStr | ast.Constant) and re.match(r"[a-z]+=\w", text) else []
+        )
+    return found
+
+
+@pytest.mark.promise("close-sentence")
+def test_every_detail_is_words_that_a_program_splits_at_blanks() -> None:
+    home = Path(hub.__file__).parent
+    paths = [path for part in ("loop", "net", "protocol", "session") for path in (home / part).rglob("*.py")]
+    details = [detail for path in paths for detail in details_in(path)]
+    assert len(details) > 20
+    assert [text for text in details if not re.fullmatch(r"([a-z]+=\S*( |$))+", text)] == []

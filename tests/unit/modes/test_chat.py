@@ -32,7 +32,7 @@ class Talk:
         self.rooms, intake = Registry(self.account, max_rooms), intake or Intake(room_bytes=1 << 17)
         self.chat = Chat(
             Settings(mode="chat", **settings), self.rooms, self.ready, self.budget, intake, 1 << 18,
-            Facts(lambda: self.now_s, self._totals), run_command,
+            Facts(lambda: self.now_s, lambda: self.now_s, self._totals), run_command,
         )  # fmt: skip
         self.now_s = 0.0
         self._next_id = 1
@@ -45,11 +45,11 @@ class Talk:
         return client
 
     def join(self, nick: str = "") -> Client:
-        """A client joins, has sent a line, and has received its greeting; nobody is owed a notice of it."""
+        """A client joins, has given a command, and has received its greeting; nobody is owed a notice."""
         client = self.come()
         if nick:
             self.chat.rename(client, nick)
-        self.say(client, "")
+        self.say(client, "/who")
         for member in self.rooms.lobby.members.values():
             receive_all(member)
         return client
@@ -290,12 +290,41 @@ def test_client_that_sent_no_line_is_announced_nowhere() -> None:
 
 
 @pytest.mark.promise("chat-announce")
-@pytest.mark.parametrize("first", ["", "/who", "/nothing"])
-def test_any_first_line_announces_its_client(first: str) -> None:
+@pytest.mark.parametrize("first", ["/who", "/nothing", "\ufeff/who"])
+def test_any_first_command_announces_its_client(first: str) -> None:
     talk = Talk()
     ann, bob = talk.join("ann"), talk.come()
     talk.say(bob, first)
     assert talk.heard(ann) == ["* guest-2 joined"]
+
+
+@pytest.mark.promise("chat-unseen-line")
+@pytest.mark.parametrize(
+    "line",
+    ["", " \t", "\ufeff", "\x0b\x0c", "\0\0", "\u3000\u2800", "x\b", "\x1b[A", "\u0301", " /who"],
+    ids=ascii,
+)
+def test_line_without_anything_seen_is_heard_by_nobody(line: str) -> None:
+    talk = Talk(history=9)
+    ann, bob = talk.join("ann"), talk.come()
+    talk.say(bob, line, line)
+    talk.say(ann, line)
+    talk.chat.left(bob)
+    talk.turn()
+    assert not [heard for heard in talk.heard(ann) if "nothing was said" not in heard]
+    assert not talk.rooms.lobby.history.last(9, 999)
+
+
+@pytest.mark.parametrize(
+    "line", ["\U0010fffd", "\U000e1000", "\ufdd0", b"\xef\xf0\xe8", "\ufeffa", "."], ids=ascii
+)
+def test_line_with_anything_drawn_is_heard(line: str | bytes) -> None:
+    """A private or new character, be it as a box, and bytes that are no UTF-8."""
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.come()
+    talk.say(bob, line)
+    joined, said = talk.heard(ann)
+    assert joined == "* guest-2 joined" and said.startswith("<guest-2> ")
 
 
 @pytest.mark.promise("chat-announce")
@@ -309,9 +338,39 @@ def test_notices_of_a_turn_are_one_line() -> None:
     talk.chat.left(cy)
     talk.turn()
     assert talk.heard(ann) == [
-        "* guest-4, guest-5 joined; guest-4 is now dan; guest-5 is now eve; bob, cy left"
+        "* guest-4 joined; guest-4 is now dan; guest-5 joined; guest-5 is now eve; bob, cy left"
     ]
     assert not talk.rooms.lobby.log.chunks[-1].talk, "they keep nobody alive"
+
+
+@pytest.mark.promise("chat-announce")
+@pytest.mark.parametrize(
+    ("lines", "heard"),
+    [
+        ("/join q|/leave|/join q", ["* bob left; bob joined; bob left"]),
+        ("/join q|/leave", ["* bob left; bob joined"]),
+        ("/join q|/join lobby|/nick ben|/join q", ["* bob left; bob joined; bob is now ben; ben left"]),
+        ("/join q|/leave|hello|/join q", ["* bob left; bob joined", "<bob> hello", "* bob left"]),
+    ],
+)
+def test_notices_of_a_turn_tell_what_happened_in_order(lines: str, heard: list[str]) -> None:
+    talk = Talk()
+    ann, bob = talk.join("ann"), talk.join("bob")
+    talk.heard(ann)
+    talk.say(bob, *lines.split("|"))
+    assert talk.heard(ann) == heard
+
+
+@pytest.mark.promise("chat-announce")
+def test_nick_that_changed_hands_within_a_turn_left_twice() -> None:
+    talk = Talk()
+    ann, bob, cy = talk.join("ann"), talk.join("bob"), talk.join("cy")
+    talk.heard(ann)
+    talk.chat.left(bob)
+    talk.take_lines(cy, "/nick bob")
+    talk.chat.left(cy)
+    talk.turn()
+    assert talk.heard(ann) == ["* bob left; cy is now bob; bob left"]
 
 
 @pytest.mark.promise("chat-announce")
@@ -319,10 +378,10 @@ def test_only_small_rooms_announce() -> None:
     talk = Talk(announce=3)
     people = [talk.come() for _ in range(3)]
     for client in people:
-        talk.take_lines(client, "")
+        talk.take_lines(client, "/nothing")
     talk.turn()
     assert {talk.heard(client)[-1] for client in people} == {"* guest-1, guest-2, guest-3 joined"}
-    talk.say(talk.come(), "")
+    talk.say(talk.come(), "/nothing")
     assert talk.heard(people[0]) == []
     talk.say(people[0], "/nick ann")
     assert talk.heard(people[1]) == []
@@ -450,6 +509,7 @@ def test_whisper_reaches_its_target_in_any_room_and_the_sender() -> None:
     assert talk.heard(bob) == ["<ann to you> two  blanks"]
     assert talk.heard(ann) == ["<you to bob> two  blanks"]
     assert talk.heard(cy) == []
+    assert talk.account.owed == talk.account.delivered > 0
 
 
 @pytest.mark.promise("chat-whisper")

@@ -58,6 +58,25 @@ def is_forbidden(char: str) -> bool:
 
 
 @pytest.mark.promise("chat-clean")
+def test_no_character_without_a_place_piles_up() -> None:
+    """Whatever block it is in, and whatever stands around."""
+    for char in EVERY_CHARACTER:
+        if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+            assert "\ufffd" in clean_text(f"😀a{char * (MARKS_IN_A_ROW + 1)}—"), ascii(char)
+
+
+@pytest.mark.parametrize("text", ["😀", "❤\ufe0f", "👩\u200d👧", "─", "。", "\ue0b0", "е\u0301"], ids=ascii)
+def test_ordinary_text_is_not_looked_at_one_by_one(text: str) -> None:
+    events = list[str]()
+    sys.setprofile(lambda frame, event, argument: events.append(event))
+    try:
+        clean_text(text * 1000)
+    finally:
+        sys.setprofile(None)
+    assert 0 < sum(event in ("call", "c_call") for event in events) < 10
+
+
+@pytest.mark.promise("chat-clean")
 @pytest.mark.parametrize("place", ["first", "inside"])
 def test_characters_that_are_unseen_become_u_fffd(place: str) -> None:
     wrong_at_first = place == "first"

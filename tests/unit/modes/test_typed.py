@@ -15,12 +15,16 @@ EVERY_CHARACTER = map(chr, range(sys.maxunicode + 1))
 BLANKS = ["\t", "\u2800", *(char for char in EVERY_CHARACTER if unicodedata.category(char) == "Zs")]
 UNSEEN = [
     *"\ufeff\u200b\u2060\xad\u200e\u200f\u061c\ufe0f\U000e0100\u2062\u2065\ufff9\ufffc\u180b\u180e\u3164\uffa0",
-    *"\u115f\u17b4\u034f\u202e\u2066\u2028\x85\x9b\0\x07\r\x0b\x1b\U000e0001\U000e0067\U0001d173\ufffe",
+    *"\u115f\u17b4\u034f\u202e\u2066\u2028\x85\x84\0\x07\r\x0b\x1b\U000e0001\U000e0067\U0001d173\ufffe",
     "\ufeff\u200b\0",
 ]  # fmt: skip
 LEADS = [
-    *UNSEEN, "\b", "\x7f", "\u0301", "\u20dd", "\u0903", "\ufffd", "\x1b[A", "\x1bOA", "\x1b[200~", "\x9bA",
-    "\x1b[1;5C\x1b", "\u0301" * 2000, "\0" * 4000,
+    *UNSEEN, "\b", "\x7f", "\x9b", "\u0301", "\u20dd", "\u0903", "\ufffd", "\x1b[A", "\x1bOA", "\x1b[200~",
+    "\x1b[1;5C\x1b", "\u0301" * 2000, "\0" * 4000, "\x9bA",
+    "\x1b[7$", "\x1b[?1;2c", "\x1b[0$y", "\x1b[[A", "\x9b[E", "\x1bO5A", "\x8fA", "\x1bb", "\x1b(B", "\x1b=",
+    "\x1b]11;rgb:1e/1e/1e\x1b\\", "\x1b]0;a /b\x07", "\x1bP>|xterm(370)\x1b\\", "\x9d11;a\x9c", "\x1b_a\x07",
+    "\x1b[", "\x1b^a\x07\x1bXa\x9c", "\x1b[D\x7f", "\x1b[D\x7f\x7f", "\x1bb\x7f", "a\x1b[1;5D\b\b",
+    "\x1b]a\x07\x7f\x1b[A",
 ]  # fmt: skip
 """Including what draws, and has nothing to stand on, and what keys send that somebody pressed before."""
 
@@ -74,7 +78,7 @@ def test_two_slashes_behind_blanks_are_said_as_one(before: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["a /quit", "\xa0", " a", "\u2800\u2801", "=/quit", "[A/quit", "é/quit", "١/x", "😀/x"]
+    "line", ["a /quit", " a", "\u2800\u2801", "=/quit", "[A/quit", "é/quit", "١/x", "😀/x", "\ue000/x"]
 )
 def test_line_that_begins_with_something_seen_is_speech(line: str) -> None:
     assert said_by_ann(line) == ([f"<ann> {line}"], [f"<ann> {line}"], "ann")
@@ -85,7 +89,7 @@ def test_line_that_begins_with_something_seen_is_speech(line: str) -> None:
     "unseen", ["\ufeff", "\u2060", "\u200b", "\u3164", "\u2063", "\U000e0067", "\x1b"], ids=ascii
 )
 def test_what_is_unseen_in_speech_is_made_visible(unseen: str) -> None:
-    for text in (f"{unseen}a", f"a{unseen}a", f"a{unseen}", unseen, f"{unseen}//a", f" {unseen}a"):
+    for text in (f"{unseen}a", f"a{unseen}a", f"a{unseen}", f"{unseen}//a", f" {unseen}a"):
         shown = text.replace(unseen, "\ufffd").replace("//", "/")
         assert said_by_ann(text)[1] == [f"<ann> {shown}"]
         shown = text.replace(unseen, "\ufffd").strip()
@@ -96,6 +100,38 @@ def test_what_is_unseen_in_speech_is_made_visible(unseen: str) -> None:
 def test_greeting_is_cleaned_as_speech_is() -> None:
     talk = Talk(greeting="hi\x1b[2J\u200b")
     assert talk.heard(talk.come())[0].startswith("* hi\ufffd[2J\ufffd - you are guest-1")
+
+
+@pytest.mark.promise("chat-unseen")
+@pytest.mark.parametrize(
+    ("line", "bob_hears"),
+    [
+        ("\x1b[200~/msg bob hi\x1b[201~", "<ann to you> hi"),
+        ("/msg bob hi\x1b[D", "<ann to you> hi"),
+        ("/m\x1bOCsg \x1b[[Bbob\x9bA h\x1b]0;/a b\x07i", "<ann to you> hi"),
+        ("\x1b[200~/nick anna\x1b[201~", "* ann is now anna"),
+        ("/me a\x1bb", "<ann> *a\ufffdb*"),
+    ],
+)
+def test_what_keys_sent_within_a_command_is_no_part_of_it(line: str, bob_hears: str) -> None:
+    assert said_by_ann(line)[1] == [bob_hears]
+
+
+@pytest.mark.parametrize("key", ["\x1bk", "\x1b-k", "\x1b]0;a", "\x1b[1;5"], ids=ascii)
+def test_escape_before_what_may_be_meant_is_said(key: str) -> None:
+    assert said_by_ann(key)[1] == [f"<ann> {key.replace(chr(27), chr(0xFFFD))}"]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\x1b", "\x1b]", "\x9b0", "\x9d", "\x1b[1", "\x9da", "\x1bO;", "\x1b(", "\x1b[A", "\x1b]a\x07", "\x1bb"],
+)
+def test_sequences_of_any_length_cost_what_they_are_long(unit: str) -> None:
+    """A megabyte takes a tenth of a second; with the square of its length it would be hours."""
+    text = unit * (1_000_000 // len(unit))
+    assert lead_of(text) <= len(text)
+    assert has_blank(text) is False
+    assert erase(text + "\b") is not text
 
 
 # Backspace.

@@ -118,22 +118,22 @@ def test_places_in_the_last_logs_that_were_left_are_kept() -> None:
     logs = [Log(number, self_echo=True) for number in range(1, LOGS_REMEMBERED + 2)]
     for log in logs:
         log.extend([b"line"], 5, 9)
-    for log in (*logs[:-1], logs[0], logs[-1]):
+    for log in (*logs[:-1], logs[1], logs[-1]):
         subscriber.enter(log)
         subscriber.exit(log)
-    assert subscriber.left_at(logs[1]) == 0, "the one that was left longest ago"
-    assert {subscriber.left_at(log) for log in (logs[0], *logs[2:])} == {5}
+    assert subscriber.left_at(logs[2]) == 0, "the one that was left longest ago, but for the lobby's"
+    assert {subscriber.left_at(log) for log in (*logs[:2], *logs[3:])} == {5}
 
 
 @pytest.mark.promise("self-echo-off")
 def test_history_is_without_own_lines() -> None:
     outbox = an_outbox(1)
-    room = a_room(outbox, self_echo=False)
+    room = a_room(outbox, self_echo=False, number=2)
     say(room, b"mine", outbox.id)
     say(room, b"yours")
     room.leave(outbox)
     assert missed(room, outbox) == []
-    for number in range(2, LOGS_REMEMBERED + 6):  # After so many other rooms this one is forgotten.
+    for number in range(3, LOGS_REMEMBERED + 6):  # After so many other rooms this one is forgotten.
         a_room(outbox, number=number).leave(outbox)
     assert missed(room, outbox) == [b"yours"]
 
