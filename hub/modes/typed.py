@@ -18,8 +18,9 @@ _BLANKS: Final = "\t \xa0\u1680\u2000-\u200a\u202f\u205f\u3000\u2800"
 _BLANK: Final = re.compile(f"[{_BLANKS}]")
 _NO_CONTROL: Final = r"[^\x00-\x1f\x7f-\x9f]"
 _KEY: Final = (
-    r"(?:\x1b\[|\x9b)(?:\[[A-E]|[0-?]*+(?:[!-.]*+[@-~]|\$))"  # CSI; F1 of a Linux console; rxvt's final $.
-    r"|(?:\x1bO|\x8f)[0-?]*+[@-~]"  # SS3
+    r"\x1b\[M[ -#][!-.0-~]{2}"  # A mouse button, as xterm reports it at first.
+    r"|(?:\x1b\[|\x9b)(?:\[[0-?]*+[@-~]|[0-?]*+(?:[!-.]*+[@-~]|\$))"  # CSI; F1 of a console; rxvt's $.
+    r"|(?:\x1bO|\x8f)[0-?]*+[@-~]|(?:\x1bN|\x8e)[!-.0-~]"  # SS3 and SS2
     rf"|(?:\x1b[]PX^_]|[\x9d\x90\x98\x9e\x9f]){_NO_CONTROL}*+(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, SOS, PM, APC
 )
 """What a terminal sends for a key, a paste, or as an answer (ECMA-48, section 5; ctlseqs of xterm).

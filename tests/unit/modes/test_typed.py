@@ -21,7 +21,8 @@ UNSEEN = [
 LEADS = [
     *UNSEEN, "\b", "\x7f", "\x9b", "\u0301", "\u20dd", "\u0903", "\ufffd", "\x1b[A", "\x1bOA", "\x1b[200~",
     "\x1b[1;5C\x1b", "\u0301" * 2000, "\0" * 4000, "\x9bA",
-    "\x1b[7$", "\x1b[?1;2c", "\x1b[0$y", "\x1b[[A", "\x9b[E", "\x1bO5A", "\x8fA", "\x1bb", "\x1b(B", "\x1b=",
+    "\x1b[7$", "\x1b[?1;2c", "\x1b[0$y", "\x1b[[A", "\x1b[[5~", "\x1b[M !!", "\x1bN!", "\x9b[E",
+    "\x1bO5A", "\x8fA", "\x1bb", "\x1b(B", "\x1b=",
     "\x1b]11;rgb:1e/1e/1e\x1b\\", "\x1b]0;a /b\x07", "\x1bP>|xterm(370)\x1b\\", "\x9d11;a\x9c", "\x1b_a\x07",
     "\x1b[", "\x1b^a\x07\x1bXa\x9c", "\x1b[D\x7f", "\x1b[D\x7f\x7f", "\x1bb\x7f", "a\x1b[1;5D\b\b",
     "\x1b]a\x07\x7f\x1b[A",
