@@ -38,7 +38,7 @@ from hub.config.sources import CONFIG_FILE, Sources, explain
 from hub.config.values import FILE, FLAG, HOST, number
 from hub.control.mailbox import Mailbox, Stop
 
-_FILE = "TOML file of settings; hubbub.toml if present. One that is named must exist."
+_FILE = "TOML file of settings; hubbub.toml if present. A file that is named must exist."
 Config = Annotated[str, running("--config", FILE), Parameter(help=_FILE)]
 
 EX_USAGE = 2  # What shells use; sysexits.h has 64.

@@ -112,7 +112,7 @@ def test_an_opening_gets_the_same_cut_anywhere_in_two(program: str, mode: str) -
 def test_plink_itself_gets_every_line_with_a_return() -> None:
     with ThreadHub(mode="chat", announce=0) as hub:
         command = [require("plink"), "-telnet", "-P", str(hub.port), "127.0.0.1"]
-        printed = converse(command, [b"hello\n/quit\n"])  # It goes on after the end of its input.
+        printed = converse(command, [b"hello\n/quit\n"])  # The program goes on after the end of its input.
         assert hub.ending()["bytes_in"] > len(NEGOTIATES)
     lines = printed.decode().split("\r\n")
     assert lines == [GREETING, "<guest-1> hello", "* bye reason=quit - goodbye", ""]

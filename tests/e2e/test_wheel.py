@@ -38,7 +38,7 @@ class Home(NamedTuple):
         return next(self.root.glob("lib/*/site-packages"))
 
     def command(self, launch: Sequence[str]) -> list[str]:
-        """One of LAUNCHES, by its path."""
+        """A launch out of LAUNCHES, by its path."""
         return [str(self.root / launch[0]), *launch[1:]]
 
     def run(self, *launch: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:

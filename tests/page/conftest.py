@@ -12,7 +12,7 @@ from tests.support import HubProcess
 
 @pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """What drives browsers. It ends with this package: other tests run event loops of their own."""
+    """What drives browsers. Playwright ends with this package: other tests run event loops of their own."""
     with sync_playwright() as started:
         yield started
 

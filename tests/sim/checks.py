@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hub.loop.close_log import PROBE_S
 from tests.sim.client_invariants import ClientInvariants
 from tests.sim.clocks import Clocks
 from tests.sim.fakes import SimSpare
@@ -96,7 +97,8 @@ class Checks:
                 if fields["reason"] == "idle":
                     self._was_idle(fields)
                 if fields["reason"] == "silent":
-                    is_long = float(str(fields["age_s"])) >= 60  # It held a place, so that is told.
+                    # The log tells of a connection that held a place for long.
+                    is_long = float(str(fields["age_s"])) >= PROBE_S
                     said = fields["bytes_in"], fields["lines_in"], is_long or fields.get("level") == "debug"
                     said == (0, 0, True) or fail(f"{fields['peer']} is silent, and said {said}")
                 self._kept += fields.get("level") != "debug"
