@@ -31,10 +31,10 @@ class Hub:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         self.pid = process.pid
-        self.lines = self.page = ""
+        self.lines = self.websockets = self.page = ""
         for line in process.stdout:
-            if found := re.search(r" lines on (127\.0\.0\.1:\d+)$", line.rstrip()):
-                self.lines = found[1]
+            if found := re.search(r" (lines|websockets) on (127\.0\.0\.1:\d+)$", line.rstrip()):
+                setattr(self, found[1], found[2])
             if found := re.search(r"page on (\S+)", line):
                 self.page = found[1]
             if "at most" in line:

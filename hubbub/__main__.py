@@ -1,4 +1,4 @@
-"""The command `hubbub`, `python -m hubbub` and, run by its path, the start of the demo's clients.
+"""The command `hubbub`, `python -m hubbub` and, run by its path, the start of the programs in bench.
 
 The wheel carries the packages hub, web and bench in the private folder `_app`, because other projects have
 packages of these names in site-packages. In a checkout they stand beside this package. Only `main` puts
@@ -13,16 +13,16 @@ from typing import Final, NoReturn
 HERE: Final = Path(__file__).absolute().parent
 APP: Final = HERE / "_app" if (HERE / "_app").is_dir() else HERE.parent
 PACKAGES: Final = ("hub", "web", "bench")
-CLIENTS: Final = "made-up-clients"
-"""The first argument with which `hubbub demo` starts its child."""
+PROGRAMS: Final = {"made-up-clients": "bench.demo", "measured-load": "bench.load"}
+"""The first arguments with which `hubbub demo` starts its child and `hubbub bench` goes on."""
 
 
 def main() -> NoReturn:
     """Run the command line of this process to its end."""
     claim(PACKAGES)
-    if sys.argv[1:2] == [CLIENTS]:
+    if program := PROGRAMS.get("".join(sys.argv[1:2])):
         del sys.argv[1]
-        runpy.run_module("bench.demo", run_name="__main__")
+        runpy.run_module(program, run_name="__main__")
         sys.exit()
     from hub.cli.main import main
 

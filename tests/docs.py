@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args, get_type_hints
 
 from cyclopts import Parameter
 
+from hub.cli import bench
 from hub.config.settings import Settings
 from hub.config.values import AUTO_FLAG, FLAG, Kind
 from hub.control.snapshots import ClientRow, ClosedClient, Record, RoomRow, Summary
@@ -27,6 +28,14 @@ ANSWERS: Mapping[str, type[Record]] = {
     "/api/closed": ClosedClient,
     "/api/rooms": RoomRow,
 }
+WORKLOADS: Mapping[str, type] = {
+    "echo": bench.EchoFlags,
+    "fanout": bench.FanoutFlags,
+    "stalled": bench.StalledFlags,
+    "mixed": bench.MixedFlags,
+    "storm": bench.StormFlags,
+    "idle": bench.IdleFlags,
+}
 
 
 class Flag(NamedTuple):
@@ -38,12 +47,13 @@ class Flag(NamedTuple):
     help: str
 
 
-def flags() -> Iterator[Flag]:
-    """Every field of Settings; the help is the text below the field."""
-    hints = get_type_hints(Settings, include_extras=True)
-    found = re.findall(r'^    (\w+): .*?"""(.*?)"""', inspect.getsource(Settings), re.DOTALL | re.MULTILINE)
+def flags(of: type = Settings) -> Iterator[Flag]:
+    """Every field of Settings, or of what a workload takes; the help is the text below the field."""
+    hints = get_type_hints(of, include_extras=True)
+    source = "".join(inspect.getsource(part) for part in reversed(of.__mro__) if part is not object)
+    found = re.findall(r'^    (\w+): .*?"""(.*?)"""', source, re.DOTALL | re.MULTILINE)
     helps = {name: " ".join(text.split()) for name, text in found}
-    for field in fields(Settings):
+    for field in fields(of):
         parameter = get_args(hints[field.name])[1]
         assert isinstance(parameter, Parameter)
         assert parameter.name is not None and isinstance(parameter.converter, Kind)
@@ -62,6 +72,22 @@ def _flag_row(flag: Flag) -> str:
         else f"`{flag.name} {flag.kind.metavar}`"
     )
     return f"| {_code(shown)} | {_text(flag.kind.show(flag.default))} | {_text(flag.help)} |\n"
+
+
+def workload_table() -> str:
+    """One row for each flag of the workloads; for several where its default differs."""
+    workloads: dict[Flag, list[str]] = {}
+    for name, of in WORKLOADS.items():
+        for flag in flags(of):
+            workloads.setdefault(flag, []).append(name)
+    rows = (_workload_row(flag, names) for flag, names in workloads.items())
+    return "| flag | default | workloads | |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _workload_row(flag: Flag, workloads: list[str]) -> str:
+    shown = f"{flag.name} {flag.kind.metavar}".rstrip()
+    where = "all" if workloads == [*WORKLOADS] else ", ".join(workloads)
+    return f"| `{shown}` | {_text(flag.kind.show(flag.default))} | {where} | {_text(flag.help)} |\n"
 
 
 def command_table() -> str:
@@ -95,6 +121,7 @@ def _text(text: str) -> str:
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "flags": flag_table,
+    "workloads": workload_table,
     "commands": command_table,
     "fields": field_table,
 }

@@ -8,13 +8,13 @@ import pytest
 
 from hub.close_reasons import CloseReason
 from hub.config.values import AUTO_FLAG, FLAG
-from tests.docs import DOCS, ROOT, flags, pages, written
+from tests.docs import DOCS, ROOT, WORKLOADS, flags, pages, written
 
 MARKDOWN = sorted(path for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FOR_USERS = [ROOT / "README.md", *sorted(DOCS.glob("operate/*.md")), *sorted(DOCS.glob("reference/*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("http://", "https://", "mailto:")
-NO_SETTINGS = {"--config", "--url", "--ready", "--help", "--build", "--broker"}
+NO_SETTINGS = {"--config", "--url", "--ready", "--help", "--version", "--build", "--broker"}
 """Flags of health, docker and ncat, and the one that names the file of settings."""
 
 
@@ -45,8 +45,8 @@ def test_a_generated_part_is_what_the_code_has_now(page: Path) -> None:
     assert page.read_text() == written(page.read_text()), "python -m tests.docs writes it"
 
 
-def test_the_generated_parts_are_three() -> None:
-    assert sum(page.read_text().count("<!-- generated: ") for page in pages()) == 3
+def test_the_generated_parts_are_four() -> None:
+    assert sum(page.read_text().count("<!-- generated: ") for page in pages()) == 4
 
 
 @pytest.mark.promise("close-reasons-listed")
@@ -60,6 +60,7 @@ def test_troubleshooting_has_each_close_reason_that_is_given() -> None:
 
 def test_the_docs_for_users_name_only_flags_that_exist() -> None:
     known = {flag.name for flag in flags()}
+    known |= {flag.name for of in WORKLOADS.values() for flag in flags(of)}
     known |= {f"--no-{flag.name[2:]}" for flag in flags() if flag.kind in (AUTO_FLAG, FLAG)}
     named = {
         found

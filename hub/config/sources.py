@@ -24,7 +24,7 @@ FLAGS_ONLY = ("url", "ready")
 """No settings of a hub: what one question of `hubbub health` is about."""
 
 _FILE_BYTES = 1 << 20
-_FIRST_WORD = "serve, demo, client or health, as the first word; see hubbub --help"
+_FIRST_WORD = "serve, demo, client, health or bench, as the first word; see hubbub --help"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hub import BUILD, __version__
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE, Rate
 from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, until
@@ -32,7 +33,7 @@ NOBODY_HEARS = "none with --mode echo, where nobody would get the lines"
 ECHO_ONLY = "on with --mode echo, where there is nothing else to hear"
 PATIENCE = "a time such as 0.5, 500ms, 30s, 5m or 2h, from 10ms to 1h, or 0 for none"
 NO_FILE = "a file that can be read (No such file or directory)"
-FIRST_WORD = "serve, demo, client or health, as the first word; see hubbub --help"
+FIRST_WORD = "serve, demo, client, health or bench, as the first word; see hubbub --help"
 
 HUB = (sys.executable, "-m", "hubbub")
 SERVE_ECHO = (*HUB, "--host", "127.0.0.1", "--no-ws", "--no-web", "--mode", "echo", "--port")
@@ -231,9 +232,10 @@ def test_the_help_of_a_command_has_its_exit_codes(hubbub: Hubbub, command: str, 
     assert max(map(len, said.splitlines())) <= 80
 
 
-def test_the_version_is_one_line(hubbub: Hubbub) -> None:
+def test_the_version_and_the_build_are_one_line(hubbub: Hubbub) -> None:
     said = hubbub("--version")
-    assert re.fullmatch(r"hubbub \d+\.\d+\.\d+\n", said.out)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+    assert said.out == f"hubbub {__version__} ({BUILD})\n"
     assert said.code == 0
 
 

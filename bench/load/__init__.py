@@ -1,0 +1,1 @@
+"""The load generator of `hubbub bench`: workloads against any line server, from outside and over sockets."""
