@@ -71,6 +71,7 @@ function fact(name, text) {
 function facts(summary) {
   const limit = summary.idle_timeout_s ? ` ${duration(summary.idle_timeout_s)}` : " off";
   fact("version", summary.version);
+  fact("build", summary.build);
   fact("mode", summary.mode);
   fact("reads", `${summary.trigger} + ${summary.read}`);
   fact("idle", `idle: ${summary.idle_strategy}${limit}`);

@@ -20,6 +20,7 @@ from itertools import chain
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hub import BUILD
 from tests import figures
 
 # In the environment, because workers of pytest-xdist are processes of their own.
@@ -46,7 +47,13 @@ def slice_of(text: str) -> tuple[int, int]:
 
 
 def pytest_configure() -> None:
-    """A script that starts tests in the background ignores SIGINT, and so would all children: no Ctrl-C."""
+    """Refuse to test another build than the one that was asked for.
+
+    A script that starts tests in the background ignores SIGINT, and so would all children: no Ctrl-C.
+    """
+    wanted = os.environ.get("TESTED_BUILD", "pure")
+    if wanted != BUILD:
+        raise pytest.UsageError(f"TESTED_BUILD: {wanted}: these packages are {BUILD}")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

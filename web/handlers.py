@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jinja2
 from aiohttp import web
 
-from hub import __version__
+from hub import BUILD, __version__
 from web.guard import PUBLIC_WS, Handler, names_us
 from web.hub_gateway import HUB_GATEWAY, HubGateway, HubSilent
 from web.schema import (
@@ -123,7 +123,7 @@ async def page(request: web.Request) -> web.Response:
     """GET /: the shell of the live page. The shell holds no figures, so the hub may do what it will."""
     app = request.app
     ports = {"ws_port": app[HUB_GATEWAY].ws_port, "ws_url": app[PUBLIC_WS]}
-    text = app[PAGE].render(version=__version__, **ports)
+    text = app[PAGE].render(version=__version__, build=BUILD, **ports)
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-cache"})
 
 

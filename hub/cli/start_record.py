@@ -7,7 +7,7 @@ from typing import Any, cast, get_type_hints
 
 from cyclopts import Parameter
 
-from hub import __version__
+from hub import BUILD, __version__
 from hub.config.settings import Settings
 from hub.config.values import Kind
 
@@ -18,7 +18,8 @@ def start_record(
     """The fields of `started`: every port with its addresses, every setting that is not the default one."""
     ports = {f"{kind.replace('-', '_')}_port_on": ",".join(found) for kind, found in listeners}
     page = {"page_on": page_url} if page_url else {}
-    return {"version": __version__, "pid": os.getpid(), **ports, **page, **changed(settings)}
+    which = {"version": __version__, "build": BUILD, "pid": os.getpid()}
+    return {**which, **ports, **page, **changed(settings)}
 
 
 def changed(settings: Settings) -> dict[str, str]:

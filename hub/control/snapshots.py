@@ -96,6 +96,8 @@ class Summary(Record, frozen=True, kw_only=True):
     """The hub's totals, published at most once a second."""
 
     version: str
+    build: str
+    """Whether the loop runs as machine code, `compiled`, or interpreted, `pure`."""
     uptime_s: float
     started_wall_s: float
     taken_s: float

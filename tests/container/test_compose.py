@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from hub import __version__
 from tests.container.engine import BUILD_S, Container, compose, docker, patiently, reason_for_none
 from tests.e2e.programs import command_of, converse, telnet_window
 from tests.ptrace import held_still
@@ -76,6 +77,11 @@ def test_telnet_and_a_browser_meet_through_the_published_ports(container: Contai
         browser.say("from a browser")
         window.wait_for("from a browser")
         window.leave()
+
+
+def test_the_image_runs_the_compiled_build(container: Container) -> None:
+    assert container.run("hubbub", "--version") == f"hubbub {__version__} (compiled)"
+    assert json.loads(get("/api/summary"))["build"] == "compiled"
 
 
 def test_a_script_talks_through_the_published_port(container: Container) -> None:

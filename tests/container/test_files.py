@@ -161,11 +161,17 @@ def test_what_builds_stays_in_the_first_stage() -> None:
 
 def test_everything_that_the_wheel_needs_reaches_the_builder(project: dict[str, Any]) -> None:
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-    wanted = {*wheel["only-include"], "pyproject.toml", "constraints.txt"}
+    wanted = {*wheel["only-include"], "pyproject.toml", "constraints.txt", "hatch_build.py"}
     wanted |= {project["project"]["readme"], *project["project"]["license-files"]}
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     assert {line[1:] for line in lines if line.startswith("!")} == wanted
+
+
+def test_the_builder_has_a_c_compiler_before_it_builds() -> None:
+    first = instructions("RUN")[0]
+    assert first.startswith("apt-get update && apt-get install --yes --no-install-recommends ")
+    assert {"gcc", "libc6-dev"} <= {*first.split()}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,5 +1,7 @@
 """The wheel: what it adds to site-packages, and that it runs there beside others with names like ours."""
 
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,9 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from hub import __version__
+from hub import BUILD, __version__
 from tests.e2e.test_demo import wait_for_clients
-from tests.support import PATIENCE_S, ROOT, HubProcess
+from tests.support import PATIENCE_S, ROOT, HubProcess, interpreted_only
 
 LAUNCHES = (
     ("bin/hubbub",),
@@ -24,6 +26,7 @@ LAUNCHES = (
 )
 each_launch = pytest.mark.parametrize("launch", LAUNCHES, ids=" ".join)
 FOLDERS = ("hub", "web", "bench", "static", "templates")
+from_a_checkout = interpreted_only("what is built are the sources of a checkout")
 OURS = "import sys; from hubbub.__main__ import main; sys.argv[1:] = ['--version']; "
 
 
@@ -69,12 +72,26 @@ def empty_home(root: Path) -> Home:
     return home
 
 
-def built(kind: str, source: Path, folder: Path) -> Path:
-    """The wheel or the sdist of the sources there, in this folder."""
+def build(kind: str, source: Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Build the wheel or the sdist of the sources there into this folder."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=PATIENCE_S)
+    return subprocess.run(
+        command, cwd=source, check=False, capture_output=True, text=True, timeout=6 * PATIENCE_S,
+        env=os.environ | environment,
+    )  # fmt: skip
+
+
+def built(kind: str, source: Path, folder: Path, **environment: str) -> Path:
+    """What was built: a wheel without compiled modules, or the sdist. AssertionError where it fails."""
+    done = build(kind, source, folder, **{"HUBBUB_PURE": "1"} | environment)
+    assert done.returncode == 0, done.stderr
     (archive,) = folder.iterdir()
     return archive
+
+
+def tag_of(wheel: Path) -> str:
+    """For which Pythons it is, by its name."""
+    return wheel.stem.split("-", 2)[2]
 
 
 def others(folder: Path) -> Path:
@@ -95,7 +112,25 @@ def recorded(wheel: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of the build that is tested; compiling it again would take as long as all else here."""
+    if BUILD == "compiled":
+        return Path(os.environ["TESTED_WHEEL"])
     return built("wheel", ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Sources with hubbub's own build, and a single short module to compile."""
+    root = tmp_path / "small"
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+    shutil.copytree(ROOT / "hubbub", root / "hubbub")
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "hub/__init__.py"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "hub/net").mkdir()
+    (root / "hub/net/__init__.py").touch()
+    (root / "hub/net/short.py").write_text("def double(number: int) -> int:\n    return 2 * number\n")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +154,43 @@ def test_the_wheel_adds_one_name_to_site_packages(wheel: Path) -> None:
     assert names == {"hubbub", f"hubbub-{__version__}.dist-info"}
 
 
+def test_the_name_of_the_wheel_and_the_hub_say_which_build(wheel: Path, home: Home) -> None:
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    names = {"pure": "py3-none-any", "compiled": f"{python}-{python}-linux_{os.uname().machine}"}
+    assert tag_of(wheel) == names[BUILD]
+    assert home.run("bin/hubbub", "--version") == f"hubbub {__version__} ({BUILD})\n"
+
+
+@from_a_checkout
+@pytest.mark.parametrize(
+    "environment", [{"HUBBUB_PURE": "1"}, {"HUBBUB_PURE": "", "CC": "/nonexistent/cc -pthread"}], ids=str
+)
+def test_without_a_compiler_or_on_request_the_wheel_is_pure(
+    small: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    wheel = built("wheel", small, tmp_path / "dist", **environment)
+    assert tag_of(wheel) == "py3-none-any"
+    assert [name for name in recorded(wheel) if name.endswith(".so")] == []
+
+
+@from_a_checkout
+def test_a_compiler_that_fails_fails_the_build(small: Path, tmp_path: Path) -> None:
+    done = build("wheel", small, tmp_path / "dist", HUBBUB_PURE="", CC="false")
+    assert done.returncode != 0 and "CompileError" in done.stderr, done.stderr
+    assert not (tmp_path / "dist").exists() or [*(tmp_path / "dist").iterdir()] == []
+
+
+@from_a_checkout
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_a_wheel_has_each_compiled_module_beside_its_source(small: Path, tmp_path: Path) -> None:
+    wheel = built("wheel", small, tmp_path / "dist", HUBBUB_PURE="")
+    assert tag_of(wheel).startswith("cp3")
+    binaries = {name.partition(".")[0] for name in recorded(wheel) if name.endswith(".so")}
+    assert binaries == {"hubbub/_app/hub/net/short", "hubbub/_app/hub__mypyc"}
+    assert "hubbub/_app/hub/net/short.py" in recorded(wheel)
+
+
+@from_a_checkout
 def test_the_sdist_makes_a_wheel_of_all_its_folders(tmp_path: Path) -> None:
     with tarfile.open(built("sdist", ROOT, tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -136,7 +208,7 @@ def test_an_installed_hubbub_runs_among_files_of_its_names(
     home: Home, elsewhere: Path, launch: Sequence[str], safe_path: str
 ) -> None:
     env = {"PYTHONSAFEPATH": safe_path, "PYTHONPATH": str(elsewhere)}
-    assert home.run(*launch, "--version", cwd=elsewhere, env=env) == f"hubbub {__version__}\n"
+    assert home.run(*launch, "--version", cwd=elsewhere, env=env) == f"hubbub {__version__} ({BUILD})\n"
 
 
 @pytest.mark.promise("wheel-one-name")
@@ -150,7 +222,7 @@ def test_an_import_of_hubbub_leaves_the_names_to_others(home: Home) -> None:
 def test_names_imported_before_the_command_starts_do_no_harm(home: Home) -> None:
     """As a .pth file and a sitecustomize may do."""
     program = f"import web, hub, bench; {OURS}main()"
-    assert home.run("bin/python", "-c", program) == f"hubbub {__version__}\n"
+    assert home.run("bin/python", "-c", program) == f"hubbub {__version__} ({BUILD})\n"
 
 
 @pytest.mark.promise("wheel-one-name")
@@ -199,13 +271,13 @@ def test_web_py_and_the_package_hub_share_an_environment(
     parts = {"hubbub": [str(wheel)], "others": published}
     for name in sorted(parts, reverse=first == "others"):
         home.pip("install", "--no-index", "--no-deps", *parts[name])
-    assert home.run("bin/hubbub", "--version") == f"hubbub {__version__}\n"
+    assert home.run("bin/hubbub", "--version") == f"hubbub {__version__} ({BUILD})\n"
     stays = "others" if gone == "hubbub" else "hubbub"
     home.pip("uninstall", "--yes", *({"hubbub": ["hubbub"], "others": ["web.py", "hub"]}[gone]))
     other.pip("install", "--no-index", "--no-deps", *parts[stays])
     assert home.files() == other.files()
     if stays == "hubbub":
-        assert home.run("bin/hubbub", "--version") == f"hubbub {__version__}\n"
+        assert home.run("bin/hubbub", "--version") == f"hubbub {__version__} ({BUILD})\n"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,9 @@ from tests.support import ROOT
 
 TEST_S, TRIAL_S = 30, 150
 """A hub that spins or hangs is a failed test after the former; the latter is for what not even that ends."""
-_LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", ".wheel", "dist", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info"
+)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+\.py::.+?)(?: - .*)?$", re.MULTILINE)
 
 

@@ -26,6 +26,7 @@ def test_the_header_says_what_runs_here(tab: Tab, hub: HubProcess) -> None:
         expect(header).to_contain_text(fact)
     expect(header).to_contain_text(re.compile(r"up \d+\u202fs"))
     expect(header).not_to_contain_text("viewers")
+    expect(tab["footer"]).to_contain_text(summary["build"])
     expect(tab['[data-pairs="totals"] [data-key="lines_discarded"]']).to_be_hidden()
 
 

@@ -273,4 +273,4 @@ def test_it_starts_without_what_only_a_hub_needs() -> None:
     command = [sys.executable, "-c", program]
     modules = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert "hub.cli.health" in modules
-    assert not {"asyncio", "aiohttp", "structlog", "hub.loop.event_loop"} & set(modules)
+    assert not {"asyncio", "aiohttp", "hub.loop.event_loop"} & set(modules)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hub import __version__
+from hub import BUILD, __version__
 from hub.cli.demo import DemoSettings
 from hub.cli.start_record import changed, start_record
 from hub.config.settings import Settings
@@ -49,6 +49,7 @@ def test_start_and_stop_stand_first_and_last_in_the_log() -> None:
         assert hub.stop() == 0
         first, *_, last = map(json.loads, hub.log().splitlines())
     assert (first["event"], first["level"], first["version"]) == ("started", "info", __version__)
+    assert first["build"] == BUILD
     assert (first["pid"], first["mode"], first["web"]) == (hub.process.pid, "echo", "off")
     assert f"127.0.0.1:{hub.port}" in first["line_port_on"].split(",")
     assert (last["event"], last["accepted"], last["closed_peer_closed"]) == ("stopped", 1, 1)

@@ -35,10 +35,10 @@ from web.thread import WebThread
 
 def make_summary(**changed: Any) -> Summary:
     summary = Summary(
-        version="0.0.test", uptime_s=3725.5, started_wall_s=1_700_000_000.0, taken_s=12.5, mode="chat",
-        trigger="level", read="drain", idle_strategy="deadline", idle_timeout_s=300.0, draining=False,
-        listeners=("127.0.0.1:9000", "[::1]:9000"), max_clients=10_000, rooms=2, turns=7, refused=2,
-        clients=ClientCounts(open=3, accepted=1234567, peak=40), lingering=1, log_dropped=0,
+        version="0.0.test", build="pure", uptime_s=3725.5, started_wall_s=1_700_000_000.0, taken_s=12.5,
+        mode="chat", trigger="level", read="drain", idle_strategy="deadline", idle_timeout_s=300.0,
+        draining=False, listeners=("127.0.0.1:9000", "[::1]:9000"), max_clients=10_000, rooms=2, turns=7,
+        refused=2, clients=ClientCounts(open=3, accepted=1234567, peak=40), lingering=1, log_dropped=0,
         lines=InOut(in_=100, out=300), bytes=InOut(in_=5_000, out=15_000),
         events=EventCounts(in_=101, out=11, rdhup=5, hup=4, err=1, accept=9),
         syscalls={"epoll_wait": 900, "recv": 210, "send": 320}, closed={"idle": 3, "quit": 8},

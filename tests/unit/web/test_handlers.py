@@ -3,7 +3,7 @@
 import pytest
 
 import web.hub_gateway
-from hub import __version__
+from hub import BUILD, __version__
 from hub.control.snapshots import ClientCounts
 from tests.unit.web.support import Served, ask, make_closed, make_room, make_row
 from web.app import find_files, read_assets
@@ -134,7 +134,7 @@ def test_the_shell_has_nothing_that_clients_wrote(served: Served) -> None:
     before = ask(served.url, "/")
     assert before.headers["Content-Type"] == "text/html; charset=utf-8"
     assert before.headers["Cache-Control"] == "no-cache"
-    assert __version__ in before.body.decode()
+    assert __version__ in before.body.decode() and f">{BUILD}<" in before.body.decode()
     served.hub.rows = [make_row(1, nick=PAYLOAD, room=PAYLOAD)]
     served.hub.closed = [make_closed(1, nick=PAYLOAD, room=PAYLOAD, detail=PAYLOAD, peer=PAYLOAD)]
     assert ask(served.url, "/").body == before.body
