@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
+from hub import BUILD
 from hub.close_reasons import CloseReason, told_to_people
 from hub.config.settings import Settings
 from hub.config.values import NO_RATE
@@ -47,6 +48,11 @@ Record = Callable[[str, object], None]
 """What `record_property` is: figures of the run."""
 PATIENCE_S = 20.0
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def interpreted_only(why: str) -> pytest.MarkDecorator:
+    """A test that the compiled build skips, for this reason."""
+    return pytest.mark.skipif(BUILD == "compiled", reason=why)
 
 
 def until(look: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
@@ -168,6 +174,7 @@ class ThreadHub:
         clock: Callable[[], float] = time.monotonic,
         limits: Limits | None = None,
         make_room: MakeRoom = Room,
+        poller: Poller | None = None,
         **changes: Any,
     ) -> None:
         base = settings or Settings(
@@ -184,7 +191,7 @@ class ThreadHub:
         self.mailbox = Mailbox()
         self.summaries: list[Summary] = []
         self.log: list[tuple[str, dict[str, object]]] = []
-        self.poller = Poller(self.settings.trigger)
+        self.poller = Poller(self.settings.trigger) if poller is None else poller  # An empty one is false.
         hub = Hub(
             self.settings, limits or limits_of(self.settings), intake_of(self.settings),
             sockets or Sockets(), self.poller, clock,

@@ -3,9 +3,13 @@
 A third thread only formats and writes, so that no other thread waits for whoever reads the log.
 The other threads leave a record in a bounded queue and go on. Whatever stderr is (a pipe that nobody
 reads, a full disk, closed), the worst that happens is that records are dropped, and counted. A storm of
-records that are left as alike becomes one record with a count. structlog's renderers are called directly:
-its global configuration would be module state. Nothing of a record reaches the descriptor but printable
-ASCII and the line feed at its end, so a client's bytes cannot move a cursor or forge a line (CWE-117).
+records that are left as alike becomes one record with a count. Nothing of a record reaches the descriptor but
+printable ASCII and the line feed at its end, so a client's bytes cannot move a cursor or forge a line
+(CWE-117).
+
+The loop shares the interpreter with this thread, and each of its system calls lets this thread in. So a
+record is formatted in few steps (hub/cli/log_fields.py), and those that come within GATHER_S are taken
+together: fifteen thousand clients that expire in one second are as many records.
 """
 
 import logging
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from hub.cli.log_fields import as_json, as_text
 from hub.config.settings import LogLevel
 
 Form = Literal["text", "json"]
@@ -32,10 +37,16 @@ QUEUE_RECORDS = 10_000
 LIKE_RECORDS = 20
 """So many like records pass within WINDOW_S; the rest become one record with a count."""
 WINDOW_S = 1.0
+GATHER_S = 0.005
+"""So long after a record the others that come are waited for."""
+AT_ONCE = 128
+"""So many records are taken together at most."""
+PIPE_BYTES = 4096
+"""So much goes into a pipe in one piece, PIPE_BUF in pipe(7): others may write to it as well."""
 SAY_S = 0.2
 LINE_CHARACTERS = 500
 
-# What is left after the renderers and still moves a terminal. JSON reads this form back, DEL included.
+# What is left after the rendering and still moves a terminal. JSON reads this form back, DEL included.
 _CONTROLS = {code: f"\\u{code:04x}" for code in (*range(0x20), 0x7F)}
 
 
@@ -111,18 +122,15 @@ class Formatter:
     """
 
     def __init__(self, form: Form) -> None:
-        # 0.1 s to import, which only a hub needs: the other commands are to be quick.
-        from structlog.processors import JSONRenderer, LogfmtRenderer
-
-        self._render = LogfmtRenderer(bool_as_flag=False) if form == "text" else JSONRenderer(default=str)
+        self._render = as_text if form == "text" else as_json
 
     def line(self, entry: Entry) -> bytes:
         """The whole line with its line feed. Raises what a field's own str() raises."""
-        fields = {key: _plain(value) for key, value in entry.fields.items()}
         head = {"time": _stamp(entry.wall_s), "event": entry.event, "level": entry.level}
-        rendered = self._render(None, "", head | fields)
-        text = rendered if isinstance(rendered, str) else rendered.decode()
-        return text.translate(_CONTROLS).encode("ascii", "backslashreplace") + b"\n"
+        text = self._render({**head, **entry.fields})
+        if not (text.isascii() and text.isprintable()):
+            text = text.translate(_CONTROLS)
+        return text.encode("ascii", "backslashreplace") + b"\n"
 
 
 class LogThread:
@@ -189,27 +197,52 @@ class LogThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (entry := self._next()) is not None:
-            self._write(self._limiter.take(entry))
+        goes_on = True
+        while goes_on:
+            entries, goes_on = self._gather()
+            self._write(entries)
         self._write(self._limiter.due(math.inf))
 
-    def _next(self) -> Entry | None:
-        """Wait for a record, writing the counts of the seconds that end meanwhile. None: stop."""
-        while True:
-            try:
-                return self._queue.get(timeout=self._limiter.wait_s(time.time()))
-            except queue.Empty:
-                self._write(self._limiter.due(time.time()))
+    def _gather(self) -> tuple[list[Entry], bool]:
+        """Wait for a record, or for the end of a second whose count is to be written: what is to be written,
+        and whether more may come."""
+        try:
+            taken = self._queue.get(timeout=self._limiter.wait_s(time.time()))
+        except queue.Empty:
+            return self._limiter.due(time.time()), True
+        time.sleep(GATHER_S)
+        entries: list[Entry] = []
+        while taken is not None:
+            entries += self._limiter.take(taken)
+            if len(entries) >= AT_ONCE or self._queue.empty():
+                return entries, True
+            taken = self._queue.get_nowait()
+        return entries, False
 
     def _write(self, entries: Sequence[Entry]) -> None:
+        """As many lines in one write as a pipe takes in one piece."""
+        lines, size = list[bytes](), 0
         for entry in entries:
             try:
-                rest = memoryview(self._formatter.line(entry))
-                while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
-                    self._writes += 1
+                line = self._formatter.line(entry)
             except Exception:  # Else the thread would end, and with it the log, over one bad field.
                 self.errors += 1
+                continue
+            if lines and size + len(line) > PIPE_BYTES:
+                self._put(lines)
+                lines, size = [], 0
+            lines.append(line)
+            size += len(line)
+        self._put(lines)
+
+    def _put(self, lines: Sequence[bytes]) -> None:
+        rest = memoryview(b"".join(lines))
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+                self._writes += 1
+        except OSError:
+            self.errors += bytes(rest).count(b"\n")
 
 
 class Forward(logging.Handler):
@@ -258,8 +291,3 @@ def _stamp(wall_s: float) -> str:
     """RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.999Z."""
     moment = datetime.fromtimestamp(wall_s, UTC)
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def _plain(value: object) -> object:
-    """NaN and the infinities are no JSON numbers (RFC 8259, section 6): they go as text."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The accept step: let in those who come, within a budget, or refuse them with a line.
+"""The accept step: let in those who come, a few in a slice, or refuse them with a line.
 
 With no descriptor left a failed accept consumes nothing, so the listener stays readable and a loop that
 only tries again spins. A spare descriptor is given up for one accept, to tell that peer so; where even
@@ -36,6 +36,8 @@ class Acceptor(Step):
         super().__init__(core)
         self._admission = admission
         self.listeners: dict[int, Listener] = {}
+        self.waiting: dict[int, None] = {}
+        """Listeners at which somebody waits."""
         self._lost: list[Listener] = []
         self.spare = core.sockets.spare()
         self.resumes_at = inf
@@ -65,8 +67,9 @@ class Acceptor(Step):
         """Accept no more. A peer that still waits in the backlog is reset by the kernel."""
         for listener in (*self.listeners.values(), *self._lost):
             self._poller.forget(listener.sock.fileno())
-            self._sockets.close(listener.sock)
+            self._sockets.close(listener.sock.detach())
         self.listeners.clear()
+        self.waiting.clear()
         self.resumes_at = inf
         self.spare.release()
 
@@ -90,12 +93,21 @@ class Acceptor(Step):
 
     def _pause(self, now: float) -> None:
         """Look at no listener for a moment; those who come wait in the backlog."""
+        self.waiting.clear()
         for fd in self.listeners:
             self._poller.forget(fd)
         self.resumes_at = now + PAUSE_S
 
-    def accept(self, fd: int, now: float) -> None:
-        """Take those who wait at this listener, up to the budget; the others are reported again."""
+    def slice(self, now: float) -> None:
+        """Take a few of those who wait at one listener; the listeners take turns."""
+        for fd in self.waiting:
+            del self.waiting[fd]
+            if self._accept(fd, now):
+                self.waiting[fd] = None
+            return
+
+    def _accept(self, fd: int, now: float) -> bool:
+        """Take a few; whether more may wait here."""
         listener = self.listeners[fd]
         for _ in range(self._budgets.accepts):
             accepted = self._sockets.accept(listener.sock)
@@ -106,12 +118,13 @@ class Acceptor(Step):
                 if self._vanished == MOST_VANISHED:
                     self._vanished = 0
                     self._pause(now)
-                    return
+                    return False
             elif accepted is NotAccepted.NO_LISTENER:
                 self._lose(fd)
-                return
+                return False
             elif accepted is NotAccepted.NOBODY or not self._refuse_with_spare(listener, now):
-                return
+                return False
+        return True
 
     def _lose(self, fd: int) -> None:
         """The kernel would report it in every wait, for good. Its number stays taken: nothing closes here."""

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 from hub.close_reasons import CloseReason, told_to_people
 from hub.config.allowed_hosts import Hosts
 from hub.loop.core import Core, Step
-from hub.net.sockets import Address, PeerGone, Socket, show_address
+from hub.net.listeners import Address, Socket
+from hub.net.sockets import PeerGone
 from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
 from hub.protocol.sniff import http_answer
@@ -41,9 +42,9 @@ class Admission(Step):
         self._page_hosts = Hosts(settings.web_host, settings.allowed_hosts)
         self._exempt = [ip_network(cidr) for cidr in settings.per_ip_exempt]
 
-    def admit(self, sock: Socket, address: Address, listener: Listener, now: float, limit: str = "") -> None:
+    def admit(self, fd: int, address: Address, listener: Listener, now: float, limit: str = "") -> None:
         """Let in who came by this listener, or refuse them: by a rule, or for a limit of the system."""
-        client = self._make(sock, address, listener, now)
+        client = self._make(fd, address, listener, now)
         self._counters.accepted += 1
         self._log("accepted", level="debug", id=client.id, peer=client.peer, transport=client.transport)
         refusal = (CloseReason.SERVER_FULL, f"limit={limit}") if limit else self._refusal(client.address)
@@ -52,7 +53,7 @@ class Admission(Step):
         else:
             self._let_in(client, now)
 
-    def _make(self, sock: Socket, address: Address, listener: Listener, now: float) -> Client:
+    def _make(self, fd: int, address: Address, listener: Listener, now: float) -> Client:
         settings, transport = self._settings, listener.transport
         if transport == "websocket":
             inbox, encoding = Inbox(self._websocket(listener.port), now), Encoding.FRAMES
@@ -61,8 +62,8 @@ class Admission(Step):
             lines = LineTransport(settings.max_line_bytes, telnet=settings.telnet, cr_ends=cr_ends)
             inbox = Inbox(lines, now)
             encoding = Encoding.CRLF if settings.eol == "crlf" else Encoding.LF
-        peer, counted = show_address(address), network_of(address[0])
-        client = Client(self._next_id, sock, peer, counted, transport, inbox, now)
+        host, port = address[0], address[1]
+        client = Client(self._next_id, fd, host, port, network_of(host), transport, inbox, now)
         is_mute = transport == "write-only"
         client.outbox = Outbox(client.id, client, self._account, encoding, write_only=is_mute)
         self._next_id += 1
@@ -90,17 +91,18 @@ class Admission(Step):
 
     def _refuse(self, client: Client, reason: CloseReason, detail: str, now: float) -> None:
         """A single send, our end of stream, one discard, close: a refused peer costs one turn at most."""
-        client.close.reason, client.close.detail, client.close.is_stranger = reason, detail, True
+        close = client.ending
+        close.reason, close.detail, close.is_stranger = reason, detail, True
         told, is_browser = f"* bye {told_to_people(reason, detail)}", client.transport == "websocket"
         line = http_answer(HTTPStatus.SERVICE_UNAVAILABLE, told) if is_browser else f"{told}\r\n".encode()
         try:
             if is_browser or (self._settings.notices and client.transport != "write-only"):
-                client.outbox.refused_with(len(line), self._sockets.send(client.sock, line))
-            self._sockets.shutdown_write(client.sock)
-            self._sockets.receive(client.sock, self._budgets.discard_bytes)
+                client.outbox.refused_with(len(line), self._sockets.send(client.fd, line))
+            self._sockets.shutdown_write(client.fd)
+            self._sockets.receive(client.fd, self._budgets.discard_bytes)
         except PeerGone:
             pass  # The peer was turned away all the same.
-        self._sockets.close(client.sock)
+        self._sockets.close(client.fd)
         self._counters.closed[reason] += 1
         self._close_log.record(client, now)
         client.outbox.release()
@@ -136,6 +138,8 @@ class Admission(Step):
 
 def network_of(host: str) -> str:
     """What a per-address limit counts: the IPv4 address, or the /64 that one IPv6 site usually has."""
+    if ":" not in host:
+        return host
     address = ip_address(host.partition("%")[0])
     if address.version == 6 and not address.is_loopback:
         return str(ip_network((address, 64), strict=False))

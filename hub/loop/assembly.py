@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.config.settings import Settings
 from hub.loop.acceptor import Acceptor
 from hub.loop.admission import Admission
@@ -28,6 +30,7 @@ WAIT_PROGRESS_S: Final = 60.0
 """Under --slow wait only rule 5 ends a reader, so it gets longer."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Hub(Core):
     """All parts. Steps see only the core; the whole is for the conductor and those who look from outside."""
 
@@ -35,7 +38,7 @@ class Hub(Core):
         super().__post_init__()
         self.mode = self._make_mode()
         admission = Admission(self, self.mode)
-        self.flow = FlowControl(self, self.intake.outbox_bytes)
+        self.flow = self.make_flow()
         self.acceptor = Acceptor(self, admission)
         self.reader = Reader(self, self.flow, RateLimiter(self, self.mode), InputEvents(self, admission))
         self.expirer = Expirer(self, self.flow, admission)
@@ -43,12 +46,18 @@ class Hub(Core):
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
 
+    def make_flow(self) -> FlowControl:
+        """The step that several others share, so that a hub that is looked at may have another."""
+        return FlowControl(self, self.intake.outbox_bytes)
+
     def _make_mode(self) -> Mode:
         if self.settings.mode == "echo":
             return Echo(self.account, self.ready)
         if self.settings.mode == "broadcast":
             return Broadcast(self.rooms, self.ready, self.intake)
-        facts = Facts(self.clock, self.steady_clock, lambda: summary(self, self.clock()))
+        facts = Facts(
+            self.clock, self.steady_clock, lambda: summary(self, self.clock()), self.connections.clients.get
+        )  # fmt: skip
         return Chat(
             self.settings, self.rooms, self.ready, self.budget, self.intake, self.limits.history_bytes, facts,
             run_command,

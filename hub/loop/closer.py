@@ -10,6 +10,8 @@ counts as closed, leaves its room and frees its nick at the decision; its descri
 from itertools import islice
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.close_reasons import CloseReason, told_to_people
 from hub.loop.core import Core, Step
 from hub.loop.writer import Writer
@@ -22,6 +24,7 @@ _OFFENCES: Final = (CloseReason.LINE_TOO_LONG, CloseReason.PROTOCOL_ERROR, Close
 """What ends those that send garbage: with its first input such a connection is no client."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Closer(Step):
     """From a recorded reason to a closed descriptor."""
 
@@ -34,21 +37,21 @@ class Closer(Step):
         """Somebody waits to be settled or closed."""
         return bool(self._ready.closing or self._ready.finished or self._ready.abort)
 
-    def step(self, now: float) -> None:
-        """Settle clients with a reason and close finished ones, of each as many as the budget has."""
-        ready, budget = self._ready, self._budgets.closes
-        if ready.abort:  # A client whose output finished this turn lingers normally.
-            ready.abort = [client for client in ready.abort if client.id not in ready.finished]
+    def slice(self, now: float) -> None:
+        """Close a few whose time is over, settle a few with a reason, and close a few that are finished."""
+        ready, few = self._ready, self._budgets.closes
+        for _ in range(min(few, len(ready.abort))):
+            client = ready.abort.pop()
+            if client.id not in ready.finished:  # A client whose output is finished lingers normally.
+                self.close(client, now)
         if ready.closing:
-            for client in list(islice(ready.closing.values(), budget)):
+            for client in list(islice(ready.closing.values(), few)):
                 del ready.closing[client.id]
                 self._settle(client, now)
         if ready.finished:
-            for client in list(islice(ready.finished.values(), budget)):
+            for client in list(islice(ready.finished.values(), few)):
                 del ready.finished[client.id]
                 self._finish(client, now)
-        while ready.abort:
-            self.close(ready.abort.pop(), now)
 
     def close(self, client: Client, now: float) -> None:
         """The one place where a client's descriptor is closed: mark, tell the poller, close."""
@@ -58,11 +61,12 @@ class Closer(Step):
             self._lingering -= 1
         client.phase = Phase.CLOSED
         client.outbox.close()
-        self._timers.forget(client.id)
+        self._timers.forget(client)
         for marked in (self._ready.readable, self._ready.writable, self._ready.finished):
             marked.pop(client.id, None)
         self._connections.remove(client)
-        self._sockets.close(client.sock)
+        self._sockets.close(client.fd)
+        client.fd = -1  # Its number may be another client's from here on.
         transport = client.inbox.transport
         if isinstance(transport, WebSocket):
             transport.stop()
@@ -80,7 +84,7 @@ class Closer(Step):
         self._counters.closed[name] += 1
         self._counters.lines_discarded += client.inbox.waiting
         self._connections.settle(client)
-        self._timers.forget(client.id)
+        self._timers.forget(client)
         self._ready.readable.pop(client.id, None)
         if not reason.flushes or close.peer_error:
             hears = not (client.outbox.closed or close.peer_error)
@@ -116,7 +120,7 @@ class Closer(Step):
         heads of frames) count as something else; they are few.
         """
         handed = client.handed_bytes
-        return handed > 0 and self._sockets.acknowledged(client.sock) > client.outbox.bytes_out - handed
+        return handed > 0 and self._sockets.acknowledged(client.fd) > client.outbox.bytes_out - handed
 
     def _say_farewell(self, client: Client, reason: CloseReason) -> None:
         """Say why in a line; none to a client that is gone.
@@ -162,8 +166,8 @@ class Closer(Step):
         client.phase = Phase.LINGERING
         client.outbox.accepted()
         self._lingering += 1
-        self._sockets.shutdown_write(client.sock)
-        self._timers.forget(client.id)
+        self._sockets.shutdown_write(client.fd)
+        self._timers.forget(client)
         self._timers.closing.touch(client.id, now)
         self._ready.readable[client.id] = client
         self._connections.watch(client)

@@ -6,8 +6,8 @@ Each note costs the same however many subscribers lag, because in overload every
 from math import inf
 from typing import Final
 
+from hub.loop.limit_timers import BackdatedLimit
 from hub.loop.limits import Limits
-from hub.loop.timers import Deadline
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.session.client import Client
@@ -61,7 +61,7 @@ class Congestion:
         self.deadline = inf
         """When the room has to be looked at though nothing happens."""
         self._limits = limits
-        self._signs = Deadline(limits.alive_s)
+        self._signs = BackdatedLimit(limits.alive_s)
 
     def stuck_after(self, outbox: Outbox) -> float:
         """Rule 5: when this subscriber will have taken nothing for too long while senders waited."""

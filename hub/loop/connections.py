@@ -11,12 +11,45 @@ from hub.session.read_gate import ENDED, OUTBOX
 from hub.session.ready_sets import ReadySets
 
 
+class ByDescriptor:
+    """Clients by the number of their descriptor, which the kernel keeps small: 8 bytes each, not 80."""
+
+    __slots__ = ("_clients", "_count")
+
+    def __init__(self) -> None:
+        self._clients: list[Client | None] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, fd: int) -> Client | None:
+        """The client with this descriptor, if there is one."""
+        return self._clients[fd] if 0 <= fd < len(self._clients) else None
+
+    def add(self, client: Client) -> None:
+        """Keep a client; nobody else has its descriptor."""
+        self._clients += [None] * (client.fd + 1 - len(self._clients))
+        self._clients[client.fd] = client
+        self._count += 1
+
+    def remove(self, client: Client) -> None:
+        """Forget a client that was added."""
+        assert self._clients[client.fd] is client
+        self._clients[client.fd] = None
+        self._count -= 1
+
+    def values(self) -> list[Client]:
+        """All of them."""
+        return [client for client in self._clients if client is not None]
+
+
 class Connections:
     """Every connection that has a descriptor."""
 
     def __init__(self, poller: Poller, ready: ReadySets, timers: TimerSet) -> None:
         self._poller, self._ready, self._timers = poller, ready, timers
-        self.by_fd: dict[int, Client] = {}
+        self.by_fd = ByDescriptor()
         """All of them, closing or not."""
         self.clients: dict[int, Client] = {}
         """The open ones by id."""
@@ -27,7 +60,8 @@ class Connections:
     def add(self, client: Client) -> None:
         """A connection was accepted."""
         self.per_address[client.address] += 1
-        self.by_fd[client.fd] = self.clients[client.id] = client
+        self.clients[client.id] = client
+        self.by_fd.add(client)
         self.watch(client)
 
     def settle(self, client: Client) -> None:
@@ -39,7 +73,8 @@ class Connections:
 
     def remove(self, client: Client) -> None:
         """The descriptor is about to be closed."""
-        del self.by_fd[client.fd], self.closing[client.id]
+        self.by_fd.remove(client)
+        del self.closing[client.id]
         self._poller.forget(client.fd)
 
     def watch(self, client: Client) -> None:
@@ -84,7 +119,7 @@ class Connections:
     def peer_is_gone(self, client: Client, reason: CloseReason) -> None:
         """Nothing more can be delivered: what the client was owed is unsent. Reading goes on to its end, and
         the end decides."""
-        client.close.peer_error = reason
+        client.ending.peer_error = reason
         client.inbox.read_until_eagain = True
         if not client.outbox.closed:
             client.outbox.close()

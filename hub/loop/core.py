@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.close_reasons import CloseReason
 from hub.config.settings import Settings
 from hub.control.snapshots import Summary
@@ -26,8 +28,9 @@ from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
 
-HISTORY_LINES_A_TURN: Final = 16_384
-"""Clients that join in one turn are shown about so many: 5 ms, where each line had a turn of its own."""
+HISTORY_LINES_A_SLICE: Final = 1024
+"""Clients that are greeted in one slice are shown about so many: 0.3 ms, where each line had a turn of its
+own."""
 
 _BOOT_CLOCK: Final = partial(time.clock_gettime, time.CLOCK_BOOTTIME)  # clock_gettime(2)
 WALL_TOLERANCE_S: Final = 0.5
@@ -92,6 +95,7 @@ class Status:
         return self._started_wall_s
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(eq=False, repr=False)
 class Core:
     """Settings and limits, the tables of clients and rooms, and what the steps leave for one another."""
@@ -116,9 +120,8 @@ class Core:
         settings = self.settings
         self.history = settings.history if settings.mode == "chat" else 0
         """How many lines those who come are shown: work for each of them, if each had its own turn."""
-        most = max(1, HISTORY_LINES_A_TURN // max(1, self.history))
-        accepts, starts = min(self.budgets.accepts, most), min(self.budgets.starts, most)
-        self.budgets = replace(self.budgets, accepts=accepts, starts=starts)
+        most = max(1, HISTORY_LINES_A_SLICE // max(1, self.history))
+        self.budgets = replace(self.budgets, starts=min(self.budgets.starts, most))
         self.account, self.ready, self.counters = Account(), ReadySets(), Counters()
         self.turn_times, self.budget = TurnHistogram(), TurnBudget()
         self.status = Status(self.clock(), self.wall_clock, self.steady_clock)
@@ -130,6 +133,7 @@ class Core:
         self.close_log = CloseLog(self.log, self.status)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Step:
     """A step of a turn, or what several steps share, with the core at hand."""
 

@@ -1,12 +1,16 @@
 """Turn after turn: the order of the steps is the design.
 
-    wait . sort events . accept . read . mailbox . expire . seal . write . close . resume senders . publish
+    wait . sort events . read . seal . (accept . expire . write . close) . mailbox . resume senders . publish
 
-- The clock is read after each wait, before it, at step borders and between slices of sends. Activity is
+- The steps in brackets work in slices. The loop goes round them while there is work, until 1 ms is over:
+  a slice is some 0.1 ms of work, and only a clock knows what a thousand sends or closes take. So a line waits
+  for little more than the rest of a turn, and no step waits for another to have done all of its work.
+- The clock is read after each wait, before it, after the read step and after each round. Activity is
   stamped with a reading taken after the read, so expiry is never early.
 - A batch never closes a descriptor. Python's epoll hands back only the number and numbers are reused at
   once, so closing means recording a close reason, and only the close step, after the batch, closes.
-- Every step has a budget. What is left over stays marked, and the next wait does not wait.
+- What is left over stays marked, and the next wait does not wait. Reading has a budget in bytes, as what is
+  read has to be gone through in the same turn.
 - The poller, the sockets and the clock are handed in, so the same loop runs on a simulated network.
 """
 
@@ -38,9 +42,9 @@ class EventLoop:
         self._delivery_counts_for_viewers = settings.read_only_port is not None and settings.delivery_counts(
             "read-only"
         )
-        idle, warning = hub.timers.idle, hub.timers.warning
+        idle = hub.timers.idle
         self._poll = idle if isinstance(idle, Poll) else None
-        self._activity_timers = [timer for timer in (idle, warning) if timer.timeout_s < inf]
+        self._idle = idle if idle.timeout_s < inf else None
         self.drained_by = inf
         """When the drain is over whoever is still there; infinite while there is none, or it has no limit."""
         self._timers_due_at, self._known_until = -inf, hub.status.started_at
@@ -93,11 +97,9 @@ class EventLoop:
         hub.acceptor.step(now)
         hub.reader.step(now)
         now = self._stamp()
-        self._read_mailbox(now)
-        self._expire(now)
         self._seal()
-        now = self._write(now)
-        hub.closer.step(now)
+        now = self._go_round(now)
+        self._read_mailbox(now)  # Here, so that who asks hears of everybody that came before.
         hub.flow.step(now)
         hub.publisher.step(now)
 
@@ -113,23 +115,22 @@ class EventLoop:
         return min(timeout, hub.publisher.timeout(now), hub.acceptor.timeout(now))
 
     def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
-        """Events are hints about which clients to look at: mark them, and accept those who wait."""
+        """Events are hints about which clients and listeners to look at: mark them."""
         hub = self.hub
         by_fd, acceptor = hub.connections.by_fd, hub.acceptor
-        listeners, others, answers = [], 0, 0
+        others, answers = 0, 0
+        acceptor.waiting.clear()  # Where somebody still waits, the poller says so again.
         for fd, mask in events:
             client = by_fd.get(fd)
             if client is not None:
                 self._mark(client, mask, now)
                 answers += client.inbox.pinged  # Should it be more than a pong, reading it tells.
             elif fd in acceptor.listeners:
-                listeners.append(fd)
+                acceptor.waiting[fd] = None
                 hub.counters.events_accept += 1
             else:
                 others += 1  # the mailbox
         self._rung = others > 0
-        for fd in listeners:
-            acceptor.accept(fd, now)
         if self._poll is not None and len(events) > others + answers:
             self._poll.last_event_s = now
 
@@ -181,11 +182,12 @@ class EventLoop:
         return now
 
     def _touch(self, clients: Sequence[Client], now: float) -> None:
+        idle = self._idle
         for client in clients:
-            client.active_at = now
-            if client.phase is Phase.OPEN:
-                for timer in self._activity_timers:
-                    timer.touch(client.id, now)
+            if idle is not None and client.phase is Phase.OPEN:
+                idle.touch(client, now)
+            else:
+                client.active_at = now
 
     def _read_mailbox(self, now: float) -> None:
         if not (self._rung or self._mailbox.has_commands):
@@ -209,17 +211,36 @@ class EventLoop:
             hub.ready.end(client, CloseReason.SERVER_SHUTDOWN)
         hub.publisher.publish(now)
 
-    def _expire(self, now: float) -> None:
-        """Activity only moves a deadline away, so before the earliest one nobody is asked.
+    def _go_round(self, now: float) -> float:
+        """Slices of all steps that work in slices, round after round, while the turn has time."""
+        hub, ends_at = self.hub, now + self.hub.budgets.turn_s
+        acceptor, writer, closer, may_expire = hub.acceptor, hub.writer, hub.closer, True
+        for _ in range(hub.budgets.rounds):
+            acceptor.slice(now)
+            may_expire = may_expire and self._expire(now)
+            writer.slice(now)
+            closer.slice(now)
+            now = self._stamp()
+            if now >= ends_at:
+                break
+            if not (acceptor.waiting or may_expire or writer.has_work or closer.has_work):
+                break
+        return now
+
+    def _expire(self, now: float) -> bool:
+        """A slice of expiring; whether there is more.
+
+        Activity only moves a deadline away, so before the earliest one nobody is asked.
 
         Judged is the time up to the last complete look at the kernel, since it may know of activity that came
         after: the process may have stood still since, and a full batch has no place for everybody.
         """
         hub = self.hub
-        if self._known_until >= self._timers_due_at and hub.poller.round_ends:
-            hub.expirer.step(self._known_until, now)
-        if now >= self.drained_by:
+        if now >= self.drained_by and not hub.ready.abort:
             hub.ready.abort += hub.connections.closing.values()
+        if self._known_until < self._timers_due_at or not hub.poller.round_ends:
+            return False
+        return hub.expirer.slice(self._known_until, now)
 
     def _seal(self) -> None:
         """What the rooms got in this turn becomes one chunk each; the turn's notices are one line of it."""
@@ -231,11 +252,3 @@ class EventLoop:
         ready.notices.clear()
         for room in ready.rooms:
             room.log.seal()
-
-    def _write(self, now: float) -> float:
-        """Slices of sends, with a look at the clock between them, up to the turn's budget."""
-        left, writer = self.hub.budgets.sends, self.hub.writer
-        while left > 0 and writer.has_work:
-            left -= max(1, writer.slice(now))
-            now = self._stamp()
-        return now

@@ -1,7 +1,7 @@
 """The expire step: what it means that a client's time is over.
 
 A timer of each kind (hub/loop/timer_set.py) says which clients did nothing for how long; here it is decided
-what follows. Each kind is asked within a budget, so a mass expiry takes several turns.
+what follows. A slice takes a few of each kind, so a mass expiry takes many slices.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from hub.close_reasons import CloseReason
 from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
 from hub.loop.flow_control import FlowControl
+from hub.loop.limit_timers import BackdatedLimit, Limit
 from hub.loop.timers import Expiry
 from hub.net.sockets import PeerGone
 from hub.protocol.ws_connection import WebSocket
@@ -25,80 +26,83 @@ class Expirer(Step):
 
     def __init__(self, core: Core, flow: FlowControl, admission: Admission) -> None:
         super().__init__(core)
-        self._flow, self._admission, self._starts_left = flow, admission, 0
-        self._decisions: tuple[tuple[Expiry, Decide], ...] = (
-            (core.timers.idle, self._end_idle),
-            (core.timers.warning, self._warn),
-            (core.timers.opening, self._open),
-            (core.timers.handshake, self._end_handshake),
-            (core.timers.ping, self._ping),
-            (core.timers.rate, self._resume_rate),
+        self._flow, self._admission = flow, admission
+        most = core.budgets.expiries
+        self._decisions: tuple[tuple[Expiry | Limit | BackdatedLimit, Decide, int], ...] = (
+            (core.timers.idle, self._end_idle, most),
+            (core.timers.opening, self._open, core.budgets.starts),
+            (core.timers.handshake, self._end_handshake, most),
+            (core.timers.ping, self._ping, most),
+            (core.timers.rate, self._resume_rate, most),
         )
 
     def timeout(self, now: float) -> float:
         """Seconds until the earliest timer ends; infinite while none runs."""
-        return min(self._flow.timeout(now), *(timer.timeout(now) for timer in self._timers.all))
+        return min(self._flow.timeout(now), self._timers.timeout(now))
 
-    def step(self, until: float, now: float) -> None:
-        """Ask every timer which of its times were over at `until`."""
+    def slice(self, until: float, now: float) -> bool:
+        """Ask every timer for a few whose time was over at `until`; whether there are more."""
         clients, budget = self._connections.clients, self._budgets.expiries
-        self._starts_left = self._budgets.starts
-        for timer, decide in self._decisions:
-            for client_id, due in timer.expired(until, budget):
+        for timer, decide, most in self._decisions:
+            for client_id, due in timer.expired(until, most):
                 client = clients.get(client_id)
                 if client is not None and client.close.reason is None:
                     decide(client, due, now)
+        for client_id in self._timers.idle.warned(until, budget):
+            self._warn(clients[client_id])
         for client_id, due in self._timers.progress.expired(until, budget):
             self._end_stuck(client_id, due, now)
         for client_id, _ in self._timers.closing.expired(until, budget):
             self._ready.abort.append(self._connections.closing[client_id])
         self._flow.expire(until, now)
+        return self._timers.timeout(until) == 0
 
     def _end_idle(self, client: Client, due: float, now: float) -> None:
         """Idle, unless something the client sent is waiting to be read: that counts."""
         outbox = client.outbox
-        if self._look_again_if_unread(client, self._timers.idle, now):
+        if self._is_unread(client):
+            self._timers.idle.touch(client, now)
             return
         is_slow = outbox.blocked and not outbox.is_empty
         reason = CloseReason.SLOW_CONSUMER if is_slow else CloseReason.IDLE
         self._ready.end(client, reason, _over("after", self._settings.idle_timeout_s), due=due, decided=now)
 
-    def _look_again_if_unread(self, client: Client, timer: Expiry, now: float) -> bool:
+    def _is_unread(self, client: Client) -> bool:
         """Whether something the client sent waits, in the kernel or here, because the hub has not come to it.
 
-        Then the hub looks at the client again, and its time starts again.
+        Then the hub looks at the client again; its time is to start again.
         """
         inbox, is_marked = client.inbox, client.id in self._ready.readable
         if not (is_marked or inbox.has_lines or (not inbox.eof and self._has_input(client))):
             return False
-        timer.touch(client.id, now)
         self._connections.look_again(client)
         return True
 
     def _has_input(self, client: Client) -> bool:
         """Whether something the client sent, or the end of its connection, is waiting to be read."""
         try:
-            return self._sockets.has_input(client.sock)
+            return self._sockets.has_input(client.fd)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return True
 
-    def _warn(self, client: Client, due: float, now: float) -> None:
-        if not client.inbox.eof:  # A viewer may have said its end.
+    def _warn(self, client: Client) -> None:
+        if client.close.reason is None and not client.inbox.eof:  # A viewer may have said its end.
             left = self._settings.idle_warning_s
             self._ready.put(client, f"* idle: say something within {left:g} s, or be gone\n".encode())
 
     def _open(self, client: Client, due: float, now: float) -> None:
         """A line client that has said nothing is taken for a person, unless what it sent waits to be read."""
-        if self._starts_left <= 0:
-            self._timers.opening.touch(client.id, due - self._limits.opening_s)  # Its turn comes.
-        elif not self._look_again_if_unread(client, self._timers.opening, now):
-            self._starts_left -= 1
+        if self._is_unread(client):
+            self._timers.opening.touch(client.id, now)
+        else:
             self._admission.open(client)
 
     def _end_handshake(self, client: Client, due: float, now: float) -> None:
         """The client's request is late, unless it waits to be read: then the hub is."""
-        if not self._look_again_if_unread(client, self._timers.handshake, now):
+        if self._is_unread(client):
+            self._timers.handshake.touch(client.id, now)
+        else:
             late = _over("after", self._limits.handshake_s)
             self._ready.end(client, CloseReason.HANDSHAKE_TIMEOUT, late, due=due, decided=now)
 

@@ -18,6 +18,8 @@ from itertools import islice
 from math import inf, nextafter
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.close_reasons import CloseReason
 from hub.loop.congestion import Congestion
 from hub.loop.core import Core, Step
@@ -84,6 +86,7 @@ def holds(record: Congestion, sender: int) -> bool:
     return by_most or is_somebody_waited_for(record, sender)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class FlowControl(Step):
     """Decides which clients are not read for now, and which have had their chance."""
 
@@ -195,7 +198,7 @@ class FlowControl(Step):
         self._resume(record)
         record.spends = record.patience_s > 0 and is_patience_spent_on_few(record)
         record.deadline = self._deadline(record, now)
-        is_rested = record.patience_s == self._patience_s or not room.members
+        is_rested = record.patience_s == self._patience_s or room.size == 0
         if not record.lagging and not record.paused and is_rested:
             del self.records[room]
             self._ready.rooms.setdefault(room, None)  # A pass trims what was kept for those that lagged.

@@ -31,7 +31,8 @@ class InputEvents(Step):
     def __init__(self, core: Core, admission: Admission) -> None:
         super().__init__(core)
         self._admission = admission
-        self._start_bytes = core.budgets.turn_bytes // core.budgets.starts
+        budgets = core.budgets
+        self._start_bytes = budgets.start_bytes + core.history * budgets.history_line_bytes
 
     def handle(self, client: Client, transport: Transport, lines: list[bytes], size: int, now: float) -> None:
         """What one feed of `size` bytes, which completed these lines, has to tell besides them."""
@@ -124,5 +125,5 @@ class InputEvents(Step):
     def _end_behind_lines(self, client: Client, reason: CloseReason, detail: str) -> None:
         """Lines before the offence are still taken; then the client ends."""
         if client.close.pending is None and client.close.reason is None:
-            client.close.pending = (reason, detail)
+            client.ending.pending = (reason, detail)
             self._connections.pause(client, ENDED)

@@ -3,16 +3,30 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Budgets:
-    """How much one turn may do, so that no client waits for any other."""
+    """How much one turn may do, so that no client waits for any other.
 
-    accepts: int = 64
+    First a turn reads, within budgets of bytes. Then it goes round the steps that accept, expire, write and
+    close: each does a slice, and another round begins while there is work and the turn has time.
+    """
+
+    turn_s: float = 0.001
+    """A turn begins rounds for so long. The first one it makes in any case, so no step waits for good."""
+    rounds: int = 16
+    """At most so many rounds are in a turn, should its clock stand still."""
+    accepts: int = 8
+    """A slice of accepting, at one listener."""
+    starts: int = 8
+    """A slice of greeting. These clients are shown the history: fewer where that is long (loop/core)."""
+    expiries: int = 16
+    """A slice of each kind of timer."""
+    sends: int = 64
+    """A slice of writing."""
+    closes: int = 8
+    """A slice of closing: so many ends are settled, and so many descriptors are closed."""
     commands: int = 256
-    starts: int = 256
-    """Clients that are greeted and shown the history: fewer where that is long (hub/loop/core.py)."""
-    expiries: int = 256
-    closes: int = 256
+    """Questions of the page."""
     read_bytes: int = 64 * 1024
     """A single read."""
     frame_bytes: int = 512
@@ -23,10 +37,12 @@ class Budgets:
     """All reads of one client."""
     turn_bytes: int = 1024 * 1024
     """All reads of all clients."""
+    start_bytes: int = 16 * 1024
+    """The same of greeting a client, which is done in the read step for one that speaks first."""
+    history_line_bytes: int = 128
+    """The same of a line of history that such a client is shown."""
     look_bytes: int = 1024
     """A look at a client costs at least so much: ten thousand that said a byte are ten turns, not one."""
-    sends_between_clock_readings: int = 64
-    sends: int = 512
     discard_bytes: int = 16 * 1024
     """Input thrown away of one lingering client."""
     rows: int = 128
@@ -35,7 +51,7 @@ class Budgets:
     """Closing clients whose peer is waited for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one client may cost, worked out from the settings. 0 is no limit."""
 

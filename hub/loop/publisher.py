@@ -63,7 +63,7 @@ class Publisher(Step):
                 reply_closed((self._close_log.page(offset, limit), len(self._close_log)))
             case WantRooms(offset, limit, reply_rooms):
                 rooms = self._core.rooms.all()
-                largest = nlargest(offset + limit, rooms, key=lambda room: len(room.members))
+                largest = nlargest(offset + limit, rooms, key=lambda room: room.size)
                 reply_rooms(([room_row(room) for room in largest[offset:]], len(rooms)))
 
     def _row(self, client: Client, now: float) -> ClientRow:

@@ -71,7 +71,7 @@ class Reader(Step):
         while client.close.pending is None:
             size = min(inbox.read_bytes, self._budgets.read_bytes)
             try:
-                data = self._sockets.receive(client.sock, size)
+                data = self._sockets.receive(client.fd, size)
             except PeerGone as gone:
                 self._end_of_input(client, gone.reason, gone.detail)
                 break
@@ -116,7 +116,7 @@ class Reader(Step):
         if client.phase is Phase.OPENING:
             return  # Nothing but blank lines, which say nothing: any other opens the client.
         self._counters.lines_in += len(lines)
-        client.inbox.add(lines)
+        client.inbox.receive(lines)
 
     def _end_of_input(self, client: Client, reason: CloseReason, detail: str = "") -> None:
         """No more will come. In an orderly end the unfinished last line counts; a reset cuts it off.
@@ -130,7 +130,7 @@ class Reader(Step):
             self._take(client, lines)
         is_watching = client.transport == "read-only" and client.close.peer_error is None
         if client.close.pending is None and not (is_watching and reason is CloseReason.PEER_CLOSED):
-            client.close.pending = (reason, detail)
+            client.ending.pending = (reason, detail)
         self._connections.pause(client, ENDED)
 
     def _discard(self, client: Client) -> None:
@@ -141,7 +141,7 @@ class Reader(Step):
             return
         size = self._budgets.discard_bytes
         try:
-            data = self._sockets.receive(client.sock, size)
+            data = self._sockets.receive(client.fd, size)
         except PeerGone:
             data = b""
         if data == b"":

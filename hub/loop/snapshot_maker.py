@@ -1,6 +1,6 @@
 """How the frozen records that the page sees are made of the hub's parts."""
 
-from hub import __version__
+from hub import BUILD, __version__
 from hub.control import snapshots
 from hub.control.snapshots import record_of
 from hub.loop.congestion import last_sign
@@ -17,6 +17,7 @@ def summary(core: Core, now: float) -> snapshots.Summary:
         snapshots.Summary,
         (counters, core.settings, status),
         version=__version__,
+        build=BUILD,
         uptime_s=round(now - status.started_at, 3),
         started_wall_s=round(status.started_wall_s, 3),
         taken_s=now,
@@ -91,7 +92,7 @@ def room_row(room: Room) -> snapshots.RoomRow:
     )
     return snapshots.RoomRow(
         name=room.name,
-        clients=len(room.members),
+        clients=room.size,
         lines=log.next_line,
         bytes=log.head,
         log_lines=log.next_line - first_line,

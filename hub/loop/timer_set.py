@@ -5,8 +5,10 @@ from typing import Final
 
 from hub.config.settings import Settings
 from hub.config.values import Rate
+from hub.loop.limit_timers import BackdatedLimit, Limit
 from hub.loop.limits import Limits
-from hub.loop.timers import Deadline, Expiry, make_expiry
+from hub.loop.timers import make_expiry
+from hub.session.timed import Timed
 
 CHAT_RATE: Final = Rate(50, "s", 200)
 """Faster than anybody types, and a pasted page passes at once."""
@@ -17,34 +19,37 @@ line."""
 
 
 class TimerSet:
-    """Ids are clients'."""
+    """The idle timer takes clients, the others their ids."""
 
     def __init__(self, settings: Settings, limits: Limits) -> None:
-        strategy, interval_s, rate = settings.idle_strategy, settings.sweep_interval_s, line_rate(settings)
-        self.idle = make_expiry(strategy, settings.idle_timeout_s, interval_s)
-        self.warning = make_expiry(strategy, _warn_after_s(settings), interval_s)
-        self.closing = Deadline(limits.linger_s)
+        timeout_s, warn_after_s, rate = settings.idle_timeout_s, _warn_after_s(settings), line_rate(settings)
+        self.idle = make_expiry(settings.idle_strategy, timeout_s, settings.sweep_interval_s, warn_after_s)
+        self.closing = Limit(limits.linger_s)
         """Closing clients: flush, farewell and lingering together."""
-        self.progress = Deadline(limits.progress_s)
+        self.progress = Limit(limits.progress_s)
         """Clients that have to take something: their own outbox pauses them, or they have sent their end."""
-        self.opening = Deadline(limits.opening_s)
+        self.opening = Limit(limits.opening_s)
         """Line clients in chat that have said nothing yet."""
-        self.handshake = Deadline(limits.handshake_s)
+        self.handshake = Limit(limits.handshake_s)
         """WebSocket clients that have not finished their handshake."""
-        self.ping = Deadline(limits.ping_s)
+        self.ping = Limit(limits.ping_s)
         """The other WebSocket clients: one that sends nothing for so long is asked whether it is there."""
-        self.rate = Deadline(refill_s(rate) if rate else inf)
+        self.rate = BackdatedLimit(refill_s(rate) if rate else inf)
         """Clients that have said their share: from when on they may say more."""
-        self.all: tuple[Expiry, ...] = (
-            self.idle, self.warning, self.closing, self.progress, self.opening, self.handshake, self.ping,
-            self.rate
+        self.by_id: tuple[Limit | BackdatedLimit, ...] = (
+            self.closing, self.progress, self.opening, self.handshake, self.ping, self.rate
         )  # fmt: skip
-        """Every one of them."""
+        """All but the first."""
 
-    def forget(self, client_id: int) -> None:
+    def timeout(self, now: float) -> float:
+        """Seconds until the earliest timer ends; infinite while none runs."""
+        return min(self.idle.timeout(now), *(timer.timeout(now) for timer in self.by_id))
+
+    def forget(self, client: Timed) -> None:
         """No timer runs for this client any more."""
-        for timer in self.all:
-            timer.forget(client_id)
+        self.idle.forget(client)
+        for timer in self.by_id:
+            timer.forget(client.id)
 
 
 def line_rate(settings: Settings) -> Rate | None:
@@ -61,7 +66,7 @@ def refill_s(rate: Rate) -> float:
 
 
 def _warn_after_s(settings: Settings) -> float:
-    """Poll cannot warn: it knows of nobody in particular. Without notices, and in relay modes, none does."""
-    tells = settings.mode == "chat" and settings.notices and settings.idle_strategy != "poll"
+    """Infinite where nobody is warned: without notices, and in relay modes."""
+    tells = settings.mode == "chat" and settings.notices
     warns = tells and 0 < settings.idle_warning_s < settings.idle_timeout_s
-    return settings.idle_timeout_s - settings.idle_warning_s if warns else 0.0
+    return settings.idle_timeout_s - settings.idle_warning_s if warns else inf

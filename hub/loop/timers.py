@@ -1,4 +1,4 @@
-"""Timers for clients that are idle too long: three strategies behind four methods, and time is always an
+"""Timers for clients that are idle too long: three strategies behind the same methods, and time is always an
 argument.
 
 The lecture behind this project puts one question: a server must close a connection on which nothing
@@ -6,48 +6,98 @@ happened for a while; how does it know when, with thousands of them? Three answe
 
 strategy   an activity costs            a turn costs                        how late
 poll       one store                    one comparison                      for ever, while anyone is busy
-sweep      one store into a table       a look at the whole table           up to one interval
+sweep      one store                    a look at every client              up to one interval
                                         once an interval, in slices
-deadline   one store into a table       one comparison, and one O(log n)    not at all
-                                        repair for each client and timeout
+deadline   a move to a list's end       one comparison                      not at all
 
 Late is what the strategy adds; the rest of a turn and the rounding of epoll_wait(2) to milliseconds come
 on top. None is ever early: nobody is expired before a whole timeout has passed since its last activity.
 
-An id is a client's number. Times are seconds on one clock that never goes back. The four methods:
+What a strategy knows of a client stands in the client (hub/session/timed.py): when it was last active, and
+its neighbours in one list. So an idle client costs two pointers, and no call works on all clients at once.
+Times are seconds on one clock that never goes back. The methods:
 
-touch      the id was active; one that is not known, or no longer, is known from here on
-forget     the id is gone; nothing happens if it was not known
+touch      the client was active; one that is not in the list, or no longer, is from here on
+forget     the client is gone; nothing happens if it was not in the list
 timeout    seconds until `expired` should be called: 0.0 if work is waiting, infinite if nobody can expire
 expired    at most `budget` (>= 1) ids whose time is up, each with the moment it was due; they are forgotten
+warned     at most `budget` ids that are to be warned of it; called after `expired`
 
-The loop asks `timeout` before it waits, and calls `expired` after it, or after a later wait, until `timeout`
-is not 0.0. No timeout is capped: epoll_wait(2) takes less than 25 days, so the caller takes the minimum.
+The loop asks `timeout` before it waits, and calls the last two after it, or after a later wait, until
+`timeout` is not 0.0. No timeout is capped: epoll_wait(2) takes less than 25 days, so the caller takes the
+minimum.
 """
 
-from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 from typing import Final
 
 from hub.config.settings import IdleStrategy
-
-REPAIRS_PER_CALL: Final = 250
-"""How many heap entries Deadline puts right in one call: 2 to 4 us each among twenty thousand."""
+from hub.session.timed import Timed, TimedList, after, before
 
 EXAMINED_PER_CALL: Final = 1000
-"""How many table entries Sweep looks at in one call: 0.1 to 0.2 us each."""
-
-# Entries of forgotten ids that Deadline may carry, beside as many as there are live ones.
-_STALE_ALLOWED: Final = 64
+"""How many clients a walk looks at in one call: 0.1 to 0.2 us each."""
 
 
-class Poll:
+class _Walk:
+    """Clients in the order in which they came, and a walk through them in slices.
+
+    Touches and forgets between two slices cannot disturb it: a client that has left is passed over, and one
+    that was active after the moment that the walk judges is not due.
+    """
+
+    def __init__(self, timeout_s: float, warn_after_s: float) -> None:
+        self.timeout_s, self._warn_after_s = timeout_s, warn_after_s
+        self.clients = TimedList()
+        self.next = self.clients.end
+        """The client that the walk looks at next; the end while there is no walk."""
+        self._judged_s = self._judged_before_s = -inf
+        """The moment that this walk judges, and that of the walk before."""
+        self._to_warn: list[int] = []
+
+    def forget(self, timed: Timed) -> None:
+        """Drop a client."""
+        if timed is self.next:
+            self.next = after(timed)
+        self.clients.remove(timed)
+
+    def warned(self, now: float, budget: int) -> list[int]:
+        """Those that the last slice found."""
+        found, self._to_warn = self._to_warn, []
+        return found
+
+    def _wait_s(self, begins_s: float, now: float) -> float:
+        if self.next is not self.clients.end:
+            return 0.0
+        return inf if self.clients.is_empty else max(0.0, begins_s - now)
+
+    def _begin(self, judged_s: float) -> None:
+        self.next = self.clients.first
+        self._judged_before_s, self._judged_s = self._judged_s, judged_s
+
+    def _slice(self, budget: int) -> list[tuple[int, float]]:
+        """Those of the next few whose time is up; to be warned are those that were not in the walk before."""
+        gone: list[tuple[int, float]] = []
+        for _ in range(EXAMINED_PER_CALL):
+            timed = self.next
+            if timed is self.clients.end or len(gone) == budget or len(self._to_warn) == budget:
+                break
+            self.next = after(timed)
+            due_s = timed.active_at + self.timeout_s
+            if due_s <= self._judged_s:
+                self.clients.remove(timed)
+                gone.append((timed.id, due_s))
+            elif self._judged_before_s < timed.active_at + self._warn_after_s <= self._judged_s:
+                self._to_warn.append(timed.id)
+        return gone
+
+
+class Poll(_Walk):
     """The easy way: the wait itself times out, and then everybody goes.
 
     This is what `poll(timeout)` returning 0 gives for nothing: no event for a whole timeout means that every
     client has been idle for at least as long. The reverse does not hold, and that is the lesson: one busy
-    client keeps all the idle ones alive. An activity costs a store, a turn a comparison, and there is no
-    table of times.
+    client keeps all the idle ones alive. An activity costs a store, a turn a comparison, and nobody looks at
+    the clients. As it knows of nobody in particular, this strategy cannot warn.
 
     All are due at the same moment, the last event + timeout, and are handed out in slices. The verdict
     stands while they are: an event of somebody else between two slices (a peer that answers its farewell
@@ -55,177 +105,129 @@ class Poll:
     """
 
     def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
+        super().__init__(timeout_s, inf)
         self.last_event_s = 0.0
         """When a client or a listener last had an event: the loop sets it."""
-        self.alive: dict[int, None] = {}
-        self.condemned: dict[int, None] = {}
-        self._condemned_due_s = 0.0
 
-    def touch(self, id: int, now: float) -> None:
+    def touch(self, timed: Timed, now: float) -> None:
         """Restart the clock for all."""
-        self.last_event_s = now
-        if id not in self.alive:
-            self.condemned.pop(id, None)
-            self.alive[id] = None
-
-    def forget(self, id: int) -> None:
-        """Drop an id, condemned or not."""
-        self.alive.pop(id, None)
-        self.condemned.pop(id, None)
+        self.last_event_s = timed.active_at = now
+        if timed.later is None:
+            self.clients.append(timed)
 
     def timeout(self, now: float) -> float:
         """The rest of the timeout since the last event of all."""
-        if self.condemned:
-            return 0.0
-        return max(0.0, self.last_event_s + self.timeout_s - now) if self.alive else inf
+        return self._wait_s(self.last_event_s + self.timeout_s, now)
 
     def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
         """A slice of those condemned, all with the same due."""
         due_s = self.last_event_s + self.timeout_s
-        if not self.condemned and due_s <= now:
-            self.condemned, self.alive = self.alive, self.condemned
-            self._condemned_due_s = due_s
-        count = min(budget, len(self.condemned))
-        return [(self.condemned.popitem()[0], self._condemned_due_s) for _ in range(count)]
+        if self.next is self.clients.end and due_s <= now:
+            self._begin(due_s)
+        return [(id, self._judged_s) for id, _ in self._slice(budget)]
 
 
-class Sweep:
-    """Mark and sweep: each activity marks the time in a table, and the table is looked through now and then.
+class Sweep(_Walk):
+    """Mark and sweep: each activity marks the time in its client, and now and then all clients are looked at.
 
-    An activity costs a store. Once an interval every entry is looked at, at most EXAMINED_PER_CALL in one
+    An activity costs a store. Once an interval every client is looked at, at most EXAMINED_PER_CALL in one
     turn, so an idle client goes at most one interval late, plus the turns that the slices take. A shorter
-    interval buys accuracy with wake-ups and with looks at clients that are not idle: interval and table
-    size decide the cost, not the number of those who expire.
-
-    A sweep walks over a copy of the table's keys, so touches and forgets meanwhile cannot disturb it: who is
-    gone is passed over, who is new waits for the next one. (Copying ten thousand keys takes about 0.1 ms;
-    walking the table itself in slices is a RuntimeError as soon as it changes.)
+    interval buys accuracy with wake-ups and with looks at clients that are not idle: interval and number of
+    clients decide the cost, not the number of those who expire.
     """
 
-    def __init__(self, timeout_s: float, interval_s: float) -> None:
-        self.timeout_s = timeout_s
+    def __init__(self, timeout_s: float, interval_s: float, warn_after_s: float = inf) -> None:
+        super().__init__(timeout_s, warn_after_s)
         self._interval_s = interval_s
-        self.last_s: dict[int, float] = {}
         self.next_sweep_s = 0.0
-        self.to_examine: list[int] = []
 
-    def touch(self, id: int, now: float) -> None:
+    def touch(self, timed: Timed, now: float) -> None:
         """Mark the time."""
-        if not self.last_s:
-            self.to_examine.clear()
-            self.next_sweep_s = now + self._interval_s
-        self.last_s[id] = now
-
-    def forget(self, id: int) -> None:
-        """Drop an id from the table."""
-        self.last_s.pop(id, None)
+        timed.active_at = now
+        if timed.later is None:
+            if self.clients.is_empty:
+                self.next_sweep_s = now + self._interval_s
+            self.clients.append(timed)
 
     def timeout(self, now: float) -> float:
         """The time to the next sweep, 0.0 in the middle of one."""
-        if not self.last_s:
-            return inf
-        return 0.0 if self.to_examine else max(0.0, self.next_sweep_s - now)
+        return self._wait_s(self.next_sweep_s, now)
 
     def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
-        """Those found idle in the next slice of the sweep, in the order of the table, not of their dues.
+        """Those found idle in the next slice of the sweep, in the order of the list, not of their dues.
 
         The sweep after the one that begins now is measured from here, so a late loop does not catch up.
         """
-        if not self.to_examine and self.next_sweep_s <= now:
+        if self.next is self.clients.end and self.next_sweep_s <= now:
             self.next_sweep_s = now + self._interval_s
-            self.to_examine = list(reversed(self.last_s))
-        gone: list[tuple[int, float]] = []
-        for _ in range(min(EXAMINED_PER_CALL, len(self.to_examine))):
-            if len(gone) == budget:
-                break
-            id = self.to_examine.pop()
-            due_s = self.last_s.get(id, inf) + self.timeout_s
-            if due_s <= now:
-                del self.last_s[id]
-                gone.append((id, due_s))
-        return gone
+            self._begin(now)
+        return self._slice(budget)
 
 
 class Deadline:
-    """Exact: a heap of deadlines, moved lazily.
+    """Exact: since all have the same timeout, the order of their last activities is that of their dues.
 
-    A heap that moves with every activity costs O(log n) each time, or fills with stale entries. Here an
-    activity is one store into a table, and the heap may lag behind: it holds one entry per queued id, due no
-    later than the id is. When an entry comes up, the table tells its true due: the id is gone and the
-    entry is dropped, or it was active since and the entry is pushed again with the true due, or its time is
-    up. So however busy a client is, it costs one O(log n) repair in each timeout, and at most one wake-up
-    for nothing. Not late at all, and the oldest due comes first.
+    A heap of deadlines would cost O(log n) at each activity, or fill with stale entries. Here a client that
+    was active moves to the end of a list, so the oldest due stands in front, and what is not yet due ends
+    the search. Not late at all.
 
-    Forgotten ids leave their entry behind, to be found by themselves if they come back; past twice the live
-    ids + 64 entries the heap is cleared of them (5 to 12 ms when ten thousand of twenty thousand have left).
-    Repairs are budgeted: thousands may wait after a pause.
-
-    This strategy serves any timer of one duration: idle, the warning before it, the limits of closing and
-    of progress. With an infinite one nobody expires.
+    A warning is a second deadline in the same list: the client warned last divides those that were warned
+    from those that are still to be. With an infinite timeout nobody expires.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.last_s: dict[int, float] = {}
-        self.heap: list[tuple[float, int]] = []
-        self._queued: set[int] = set()
+    def __init__(self, timeout_s: float, warn_after_s: float = inf) -> None:
+        self.timeout_s, self._warn_after_s = timeout_s, warn_after_s
+        self.clients = TimedList()
+        self._warned = self.clients.end
+        """The last of those that were warned; the end, before the first, when nobody was."""
 
-    def touch(self, id: int, now: float) -> None:
-        """Move the deadline of `id` to `now` + timeout."""
-        if id not in self.last_s and id not in self._queued:
-            self._queued.add(id)
-            heappush(self.heap, (now + self.timeout_s, id))
-        self.last_s[id] = now
+    def touch(self, timed: Timed, now: float) -> None:
+        """Move the client to the end, and its deadline to `now` + timeout."""
+        self.forget(timed)
+        timed.active_at = now
+        self.clients.append(timed)
 
-    def renew(self, id: int, now: float) -> None:
-        """The same for an id that is known; nothing happens if it is not."""
-        if id in self.last_s:
-            self.last_s[id] = now
-
-    def forget(self, id: int) -> None:
-        """Drop an id; its heap entry follows later."""
-        if self.last_s.pop(id, None) is not None:
-            self._shed_stale_entries()
+    def forget(self, timed: Timed) -> None:
+        """Drop a client."""
+        if timed is self._warned:
+            self._warned = before(timed)
+        self.clients.remove(timed)
 
     def timeout(self, now: float) -> float:
-        """The time to the first deadline, or to an entry that will turn out to need repair."""
-        return max(0.0, self.heap[0][0] - now) if self.last_s else inf
+        """The time to the first deadline or the first warning."""
+        due_s = self.clients.first.active_at + self.timeout_s
+        warning_s = after(self._warned).active_at + self._warn_after_s
+        return max(0.0, min(due_s, warning_s) - now)
 
     def expired(self, now: float, budget: int) -> list[tuple[int, float]]:
         """Those whose deadline has passed, the oldest due first."""
         gone: list[tuple[int, float]] = []
-        repairs_left = REPAIRS_PER_CALL
-        while repairs_left and len(gone) < budget and self.heap and self.heap[0][0] <= now:
-            queued_due_s, id = self.heap[0]
-            true_due_s = self.last_s.get(id, -inf) + self.timeout_s
-            if true_due_s > queued_due_s:
-                heapreplace(self.heap, (true_due_s, id))
-                repairs_left -= 1
-                continue
-            heappop(self.heap)
-            self._queued.discard(id)
-            if self.last_s.pop(id, None) is None:
-                repairs_left -= 1
-            else:
-                gone.append((id, true_due_s))
-        self._shed_stale_entries()
+        timed = self.clients.first
+        while len(gone) < budget and timed.active_at + self.timeout_s <= now:
+            gone.append((timed.id, timed.active_at + self.timeout_s))
+            self.forget(timed)
+            timed = self.clients.first
         return gone
 
-    def _shed_stale_entries(self) -> None:
-        if len(self.heap) > 2 * len(self.last_s) + _STALE_ALLOWED:
-            self.heap = [entry for entry in self.heap if entry[1] in self.last_s]
-            heapify(self.heap)
-            self._queued = set(self.last_s)
+    def warned(self, now: float, budget: int) -> list[int]:
+        """Those whose warning is due, in the order of their dues."""
+        found: list[int] = []
+        timed = after(self._warned)
+        while len(found) < budget and timed.active_at + self._warn_after_s <= now:
+            found.append(timed.id)
+            self._warned, timed = timed, after(timed)
+        return found
 
 
 Expiry = Poll | Sweep | Deadline
 
 
-def make_expiry(strategy: IdleStrategy, timeout_s: float, sweep_interval_s: float) -> Expiry:
+def make_expiry(
+    strategy: IdleStrategy, timeout_s: float, sweep_interval_s: float, warn_after_s: float = inf
+) -> Expiry:
     """The strategy of that name; with a timeout of 0 nobody expires. The interval is for sweep alone."""
     if strategy == "poll" and timeout_s:
         return Poll(timeout_s)
     if strategy == "sweep" and timeout_s:
-        return Sweep(timeout_s, sweep_interval_s)
-    return Deadline(timeout_s or inf)
+        return Sweep(timeout_s, sweep_interval_s, warn_after_s)
+    return Deadline(timeout_s or inf, warn_after_s)

@@ -15,7 +15,7 @@ from hub.net.sockets import PeerGone
 from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from hub.rooms.segments import Segment
+from hub.rooms.segments import Item, Segment
 from hub.session.client import Client, Phase
 
 SEGMENTS_A_SEND: Final = 4
@@ -23,13 +23,14 @@ SEGMENTS_A_SEND: Final = 4
 
 
 class Pass:
-    """A round through the subscribers of a room. `reached` is the offset that it brings them to."""
+    """A round through the subscribers of a room: those in step are handed the `chunk`, and all are brought
+    to the log's goal."""
 
-    __slots__ = ("at", "reached", "subscribers")
+    __slots__ = ("at", "chunk", "subscribers")
 
     def __init__(self, room: Room) -> None:
         self.subscribers = list(room.subscribers.values())
-        self.reached = room.log.head
+        self.chunk = room.log.begin_pass()
         self.at = 0
 
 
@@ -51,7 +52,7 @@ class Writer(Step):
 
     def slice(self, now: float) -> int:
         """A few sends; returns how many were made, long ones as several; 0 when there is nothing to do."""
-        budget = self._budgets.sends_between_clock_readings
+        budget = self._budgets.sends
         rooms = self._ready.rooms
         share = max(1, budget // 2) if rooms else budget
         unused = self._write_outboxes(now, share)
@@ -68,20 +69,43 @@ class Writer(Step):
 
         Returns what that cost more than one send: many segments are work of their own.
         """
+        item = client.outbox.only_item()
+        if item is not None and client.is_reading and not (client.outbox.blocked or self._flow.records):
+            return self._write_item(client, item, now)
         segments = client.outbox.segments()
         if not segments:
             self._all_taken(client, now)
             return 0
         try:
             if len(segments) == 1:
-                taken = self._sockets.send(client.sock, segments[0].wire)
+                taken = self._sockets.send(client.fd, segments[0].wire)
             else:
-                taken = self._sockets.send_many(client.sock, [segment.wire for segment in segments])
+                taken = self._sockets.send_many(client.fd, [segment.wire for segment in segments])
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return 0
         self._took(client, segments, taken, now)
         return len(segments) // SEGMENTS_A_SEND
+
+    def _write_item(self, client: Client, item: Item, now: float) -> int:
+        """The common case without a room: one item of a client that nothing holds up, nor it anybody."""
+        outbox = client.outbox
+        wire = item.wire(outbox.encoding)
+        try:
+            taken = self._sockets.send(client.fd, wire)
+        except PeerGone as gone:
+            self._connections.peer_is_gone(client, gone.reason)
+            return 0
+        if taken != len(wire):
+            self._took(client, [Segment(wire, item, len(item.data))], taken, now)
+            return 0
+        outbox.took_item(item, taken)
+        counters = self._counters
+        counters.lines_out += item.lines
+        counters.bytes_out += taken
+        if item.owed:
+            self._ready.took.append(client)
+        return 0
 
     def _write_outboxes(self, now: float, left: int) -> int:
         writable = self._ready.writable
@@ -98,10 +122,9 @@ class Writer(Step):
         """Go on with this room's pass; a look costs as much of the budget as a send."""
         if room not in self.passes:
             self.passes[room] = Pass(room)
-            room.log.intake = 0
         pass_, log = self.passes[room], room.log
-        newest = log.chunks[-1] if log.chunks else None
-        start, runs = (newest.start, newest.runs) if newest else (-1, None)
+        chunk, goal = pass_.chunk, log.goal
+        start, runs = (chunk.start, chunk.runs) if chunk else (-1, None)
         subscribers, at, more = pass_.subscribers, pass_.at, 0
         for outbox in subscribers[at : at + left]:
             if at + more >= pass_.at + left:
@@ -111,19 +134,20 @@ class Writer(Step):
                 continue  # The client left meanwhile. With a close reason alone it is still owed its lines.
             if outbox.blocked:
                 self._judge(outbox, room, now)
-            elif newest is None or outbox.offset != start or outbox.partial is not None or outbox.items:
-                more += self.write(outbox.owner, now) if outbox.offset != log.head else 0
+            elif chunk is None or not outbox.is_in_step(start):
+                more += self.write(outbox.owner, now) if outbox.offset < goal else 0
             elif runs is not None and outbox.id in runs:
-                more += self.write(outbox.owner, now)
+                more += self._hand_others(outbox, room, chunk, now)
             else:
-                self._hand(outbox, room, newest, now)
+                self._hand(outbox, room, chunk, now)
         left -= max(1, at - pass_.at) + more
         pass_.at = at
         if at == len(subscribers):
             # Everyone had its turn: trim the log, and start again if lines came meanwhile.
             del self.passes[room]
-            room.trim(pass_.reached)
-            if log.head == pass_.reached:
+            log.end_pass()
+            room.trim(goal)
+            if log.head == goal:
                 self._ready.rooms.pop(room, None)
         return left
 
@@ -132,7 +156,7 @@ class Writer(Step):
         client: Client = outbox.owner
         wire = chunk.encoded(outbox.encoding)
         try:
-            taken = self._sockets.send(client.sock, wire)
+            taken = self._sockets.send(client.fd, wire)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return
@@ -140,11 +164,33 @@ class Writer(Step):
             self._took(client, [Segment(wire, chunk, len(chunk.lf))], taken, now)
             return
         outbox.took_chunk(chunk, taken)
+        self._handed(client, room, chunk, chunk.count, taken)
+
+    def _hand_others(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> int:
+        """The same for one that said some of it and does not get that; what it cost more than one send."""
+        client: Client = outbox.owner
+        wire = chunk.without(outbox.id, outbox.encoding)
+        if not wire or chunk.is_in_bits(outbox.id):
+            return self.write(client, now)
+        try:
+            taken = self._sockets.send(client.fd, wire)
+        except PeerGone as gone:
+            self._connections.peer_is_gone(client, gone.reason)
+            return 0
+        if taken != len(wire):
+            self._took(client, outbox.segments(), taken, now)
+            return 1
+        own_lines, own_bytes = chunk.share_of(outbox.id)
+        outbox.took_chunk(chunk, taken, own_lines, own_bytes)
+        self._handed(client, room, chunk, chunk.count - own_lines, taken)
+        return 0
+
+    def _handed(self, client: Client, room: Room, chunk: Chunk, lines: int, taken: int) -> None:
+        """The kernel took all that the client gets of this chunk."""
         if room.trailing:
-            room.trailing.pop(outbox.id, None)
-        counters = self._counters
-        counters.lines_out += chunk.count
-        counters.bytes_out += taken
+            room.trailing.pop(client.id, None)
+        self._counters.lines_out += lines
+        self._counters.bytes_out += taken
         if chunk.talk:
             self._ready.took.append(client)
 
@@ -166,17 +212,18 @@ class Writer(Step):
     def _all_taken(self, client: Client, now: float) -> None:
         """The kernel took everything it was offered; there may be more."""
         outbox, room, rooms = client.outbox, client.room, self._ready.rooms
-        outbox.accepted()
-        self._connections.watch(client)
+        if outbox.blocked:  # Else nothing changed: a client that ends lingers with the interest it had.
+            outbox.accepted()
+            self._connections.watch(client)
         if room is not None and outbox.log is not None:
-            if outbox.lag_bytes:  # The batch was cut short: it may still hold the log back.
+            if outbox.has_more:  # The batch was cut short: it may still hold the log back.
                 room.trailing[client.id] = outbox
                 rooms[room] = None
             elif room.trailing.pop(client.id, None) is not None and not (room.trailing or room in rooms):
                 # The last one that trailed has caught up; where a pass is due, its end trims the log.
                 room.trim(room.log.head)
             self._flow.judge(outbox, room, now)
-        if not outbox.is_empty:
+        if outbox.has_more:
             self._ready.writable[client.id] = client
         elif client.phase is Phase.FLUSHING:
             self._ready.finished[client.id] = client

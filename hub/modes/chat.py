@@ -9,10 +9,9 @@ that does neither is no event.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from sys import maxsize
 from typing import Final
@@ -20,7 +19,8 @@ from typing import Final
 from hub.config.settings import Settings
 from hub.control.snapshots import Summary
 from hub.modes import past
-from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, may_be_name, name_key
+from hub.modes.nicks import Nicks, Person, guest
+from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, name_key
 from hub.modes.typed import erase, has_blank, lead_of, without_keys
 from hub.rooms.history import wire
 from hub.rooms.registry import LOBBY, Registry, RoomsFull
@@ -30,18 +30,17 @@ from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
 
-_RESERVED = re.compile(r"guest-\d+|hubbub|you")
 _NAMES: Final = 20
 """So many names stand in one notice."""
 SAY_A_SLASH: Final = "a line that starts with // is said with one slash"
 _NO_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
-_LOOKED_AT: Final = (b"/", b" ", b"\t", b"")
+_LOOKED_AT: Final = frozenset(b"/ \t")
 """How a plain line begins that may be a command, or that says nothing."""
 _TYPED_BYTES: Final = 64
 """So much of a line that is not plain costs a turn as much as a line: 8 KiB of marks take 2 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """What chat may know of the hub around it, for reading only."""
 
@@ -50,23 +49,8 @@ class Facts:
     steady_clock: Callable[[], float]
     """The same, but time passes on it during a suspend too: for what people are told of the past."""
     totals: Callable[[], Summary]
-
-
-class Person:
-    """What chat knows of one client."""
-
-    __slots__ = ("client", "has_spoken", "nick", "prefix")
-
-    def __init__(self, client: Client, nick: str) -> None:
-        self.client = client
-        self.has_spoken = False
-        """The client has said something or given a command, so the room is told of its coming and going."""
-        self.rename(nick)
-
-    def rename(self, nick: str) -> None:
-        """Another nick. `prefix` is made here, so that a line costs one concatenation."""
-        self.nick = nick
-        self.prefix = f"<{nick}> ".encode()
+    client: Callable[[int], Client | None]
+    """The open client with this id."""
 
 
 class Chat:
@@ -84,44 +68,43 @@ class Chat:
         self._greeting = clean_text(settings.greeting or "welcome to hubbub")
         self._announce = settings.announce if settings.notices else 0
         self._run_command, self._now = run_command, 0.0
-        self._people: dict[int, Person] = {}
-        self._by_nick: dict[str, Person] = {}
+        self.nicks = Nicks(facts.client)
 
     # What the loop calls.
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
-        person = self._people[client.id] = Person(client, f"guest-{client.id}")
-        self._by_nick[name_key(person.nick)] = person
-        where = f"you are {person.nick} in {LOBBY}, with {_company(self.rooms.lobby)}"
+        where = f"you are {guest(client)} in {LOBBY}, with {_company(self.rooms.lobby)}"
         self.tell(client, f"{self._greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """Say or do each line, until there are no more or this turn has had its share."""
-        intake, inbox, used, self._now = self._intake, client.inbox, 0, self.facts.steady_clock()
-        stop = min(len(inbox.lines), inbox.next + most)
-        while inbox.next < stop and used < intake.client_lines and client.close.reason is None:
-            room, line = client.room, inbox.lines[inbox.next]
+        intake, inbox, self._now = self._intake, client.inbox, self.facts.steady_clock()
+        lines = inbox.first(min(most, intake.client_lines))
+        used = self._talk(client, lines)
+        for line in lines[used:]:
+            room, is_over = client.room, client.close.reason is not None
             full = room is not None and room.log.intake and room.log.intake + len(line) >= intake.room_bytes
-            if full or client.outbox.item_bytes > intake.outbox_bytes:
+            if (
+                is_over
+                or full
+                or used >= intake.client_lines
+                or client.outbox.item_bytes > intake.outbox_bytes
+            ):
                 break
-            inbox.next += 1
+            inbox.drop(1)
             used += self._line(client, line)
-        inbox.drop_taken()
         self._budget.left -= used * intake.line_bytes
 
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
         self._leave(client)
-        person = self._people.pop(client.id, None)
-        if person is not None:
-            del self._by_nick[name_key(person.nick)]
+        self.nicks.free(client)
 
     def nick(self, client: Client) -> str:
         """The client's nick; empty before it has joined."""
-        person = self._people.get(client.id)
-        return person.nick if person else ""
+        return self.nicks.of(client)
 
     # What commands call.
 
@@ -132,18 +115,12 @@ class Chat:
 
     def rename(self, client: Client, wanted: str) -> None:
         """Give the client another nick; NameRefused says why not."""
-        nick, person = check_name(wanted, "nick"), self._people[client.id]
-        if _RESERVED.fullmatch(name_key(nick)):
-            raise NameRefused(f"the nick {nick} is kept for the hub's own use")
-        if self._by_nick.get(name_key(nick), person) is not person:
-            raise NameRefused(f"the nick {nick} is taken")
+        nick, person = self.nicks.check(client, wanted), self._person(client)
         if nick == person.nick:
             self.tell(client, f"you are {nick} already")
             return
         self._note(client, client.room, f"is now {nick}")
-        del self._by_nick[name_key(person.nick)]
-        person.rename(nick)
-        self._by_nick[name_key(nick)] = person
+        self.nicks.give(client, person, nick)
         self.tell(client, f"you are now {nick}")
 
     def move(self, client: Client, wanted: str = LOBBY) -> None:
@@ -160,31 +137,22 @@ class Chat:
         self.tell(client, f"you are now in {room.name}, with {_company(room)}")
         self._enter(client, room)
 
-    def find(self, nick: str) -> Client:
-        """The client with this nick, whatever its case; NameRefused says that there is none."""
-        person = self._by_nick.get(name_key(nick)) if may_be_name(nick) else None
-        if person is None:
-            raise NameRefused(f"nobody here is called {nick[:32]}; /who lists the people in this room")
-        return person.client
-
-    def nicks(self, room: Room, most: int) -> list[str]:
+    def names_in(self, room: Room, most: int) -> list[str]:
         """The nicks of the first members of a room, at most so many."""
-        return [self._people[id].nick for id, _ in zip(room.members, range(most), strict=False)]
+        return [self.nicks.of(outbox.owner) for outbox in islice(room.members(), most)]
 
-    def say(self, client: Client, text: bytes) -> None:
-        """A line to everyone in the client's room, and into its history."""
+    def say(self, client: Client, *texts: bytes) -> None:
+        """Lines to everyone in the client's room, and into its history."""
         room = client.room
         if room is not None:
-            person = self._people[client.id]
-            if not person.has_spoken:
-                self._spoke(person)
+            prefix = self._person(client).prefix
             if room.notes:
                 publish_notes(room)
-            line = person.prefix + text
+            lines = [prefix + text for text in texts]
             if self.history:
-                said = line, client.id, room.log.head, self._now
-                room.history.add(said, self.history, self.history_bytes)
-            room.append(line, client.id)
+                head, size = room.log.head, self.history_bytes
+                room.history.add(lines, client.id, head, self._now, self.history, size)
+            room.extend(lines, sum(map(len, lines)) + len(lines), client.id)
             self.ready.rooms[room] = None
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
@@ -204,14 +172,33 @@ class Chat:
             self.rooms.account.owed += len(line)
             self.ready.put(client, line, owed=True, own=own)
 
+    def _talk(self, client: Client, lines: list[bytes]) -> int:
+        """Say the first lines in one step, as far as they are said as they came; returns how many those were.
+
+        Nothing is said where a limit is near, or where the room is to be told first that the client joined.
+        """
+        person: Person | None = client.mode_state
+        room, count = client.room, _said_as_it_came(lines)
+        if count == 0 or person is None or room is None or client.close.reason is not None:
+            return 0
+        size = sum(map(len, lines)) + len(lines) * (len(person.prefix) + 1)
+        if (
+            room.log.intake + size > self._intake.room_bytes
+            or client.outbox.item_bytes > self._intake.outbox_bytes
+        ):
+            return 0
+        self.say(client, *lines[:count])
+        client.inbox.drop(count)
+        return count
+
     def _line(self, client: Client, line: bytes) -> int:
         """Say or do one line; returns what it cost, in lines."""
-        if not is_plain(line):
-            return self._typed(client, erase(line.decode(errors="replace"))) + len(line) // _TYPED_BYTES
-        if line[:1] in _LOOKED_AT:
+        if _said_as_it_came([line]):
+            self.say(client, line)
+            return 1
+        if is_plain(line):
             return self._typed(client, line.decode())
-        self.say(client, line)
-        return 1
+        return self._typed(client, erase(line.decode(errors="replace"))) + len(line) // _TYPED_BYTES
 
     def _typed(self, client: Client, line: str) -> int:
         """The same of a line that may be a command, or that is to be cleaned."""
@@ -232,15 +219,16 @@ class Chat:
         if has_blank(lead):
             self.tell(client, f"nothing was said: a command has no blank before its slash; {SAY_A_SLASH}")
             return 1
-        person = self._people[client.id]
-        if not person.has_spoken:
-            self._spoke(person)
+        self._person(client)
         return self._run_command(self, client, clean_text(without_keys(command)))
 
-    def _spoke(self, person: Person) -> None:
-        """The first that a client says or commands."""
-        person.has_spoken = True
-        self._note(person.client, person.client.room, "joined")
+    def _person(self, client: Client) -> Person:
+        """What is known of a client that speaks. The first that it says or commands tells that it joined."""
+        person: Person | None = client.mode_state
+        if person is None:
+            person = client.mode_state = Person(guest(client))
+            self._note(client, client.room, "joined")
+        return person
 
     def _enter(self, client: Client, room: Room) -> None:
         client.room, missed = room, room.missed(client.outbox, self.history, self.history_bytes)
@@ -265,8 +253,8 @@ class Chat:
     def _note(self, client: Client, room: Room | None, what: str) -> None:
         """Announce what a client that has spoken did, with the other notices of this turn, where the room is
         small enough to care."""
-        person = self._people[client.id]
-        if room is not None and person.has_spoken and 0 < len(room.members) <= self._announce:
+        person: Person | None = client.mode_state
+        if room is not None and person is not None and 0 < room.size <= self._announce:
             room.notes.append((person.nick, what))
             self.ready.notices[room] = None
 
@@ -282,6 +270,15 @@ def publish_notes(room: Room) -> None:
     room.append(f"* {'; '.join(shown)}".encode(), sender=0)
 
 
+def _said_as_it_came(lines: list[bytes]) -> int:
+    """How many of the first lines are said as they came: plain, and neither blank nor perhaps a command."""
+    are_plain = is_plain(b"".join(lines))  # A look at all takes a tenth of the time of a look at each.
+    for count, line in enumerate(lines):
+        if not line or line[0] in _LOOKED_AT or not (are_plain or is_plain(line)):
+            return count
+    return len(lines)
+
+
 def _company(room: Room) -> str:
-    others = len(room.members)
+    others = room.size
     return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"

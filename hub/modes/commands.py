@@ -72,7 +72,7 @@ def _help(chat: Chat, client: Client, command: str = "") -> None:
 
 
 def _msg(chat: Chat, client: Client, nick: str, text: str) -> None:
-    chat.whisper(client, chat.find(nick), text.encode())
+    chat.whisper(client, chat.nicks.find(nick), text.encode())
 
 
 def _me(chat: Chat, client: Client, text: str) -> None:

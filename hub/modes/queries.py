@@ -34,16 +34,16 @@ def who(chat: Chat, client: Client) -> None:
     room = client.room
     if room is None:
         return
-    names = sorted(chat.nicks(room, NAMES_SHOWN))
-    more = f" and {len(room.members) - len(names)} more" if len(room.members) > len(names) else ""
-    chat.tell(client, f"in {room.name} ({len(room.members)}): {', '.join(names)}{more}")
+    names = sorted(chat.names_in(room, NAMES_SHOWN))
+    more = f" and {room.size - len(names)} more" if room.size > len(names) else ""
+    chat.tell(client, f"in {room.name} ({room.size}): {', '.join(names)}{more}")
 
 
 def rooms(chat: Chat, client: Client) -> None:
     """Rooms with how many are in them, the largest first; among equals by name."""
     found = chat.rooms.all()
-    largest = nsmallest(ROOMS_SHOWN, found, key=lambda room: (-len(room.members), room.key))
-    shown = [f"{room.name} {len(room.members)}" for room in largest]
+    largest = nsmallest(ROOMS_SHOWN, found, key=lambda room: (-room.size, room.key))
+    shown = [f"{room.name} {room.size}" for room in largest]
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
     chat.tell(client, f"rooms ({len(found)}): {', '.join(shown)}{more}")
 
@@ -95,7 +95,7 @@ def stats(chat: Chat, client: Client) -> None:
 
 def whois(chat: Chat, client: Client, nick: str) -> None:
     """How and since when somebody is here. Not from where."""
-    target, now = chat.find(nick), chat.facts.clock()
+    target, now = chat.nicks.find(nick), chat.facts.clock()
     room, inbox = target.room, target.inbox
     chat.tell(
         client,

@@ -73,7 +73,7 @@ class Broadcast(Relay):
         """As many lines as fit into this turn of the room, in one step."""
         room, inbox = self._lobby, client.inbox
         space = self._intake.room_bytes - room.log.intake
-        waiting = inbox.lines[inbox.next : inbox.next + most] if inbox.next or most < maxsize else inbox.lines
+        waiting = inbox.first(most)
         count, size = len(waiting), sum(map(len, waiting)) + len(waiting)
         if size > space:
             sizes = list(accumulate(len(line) + 1 for line in waiting))

@@ -15,12 +15,17 @@ import sys
 from itertools import islice, takewhile
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
+_CR: Final = 0x0D
+"""A byte is looked for by its number: CPython tries b"\r" in data as a number first, and 0.7 us are gone."""
 _LINE_END: Final = re.compile(rb"(\r\n|\r\0|\n)(?:\r+(?!\0))?")
 """With the CRs behind it, but for that of a CR NUL."""
 _LINE_END_OR_CR: Final = re.compile(rb"(\r[\n\0]?|\n)")
 _CRS_AT_LF: Final = re.compile(rb"\r?\n\r*")
 
 
+@mypyc_attr(acyclic=True)
 class LineDecoder:
     """The unfinished input of one client.
 
@@ -28,7 +33,7 @@ class LineDecoder:
     holds at most that many bytes, and two CRs that are still undecided.
     """
 
-    __slots__ = ("_held", "_limit_bytes", "_tail", "crlf_seen", "too_long")
+    __slots__ = ("_behind_end", "_held", "_limit_bytes", "_tail", "crlf_seen", "too_long")
 
     def __init__(self, max_line_bytes: int) -> None:
         self.too_long = False
@@ -38,8 +43,10 @@ class LineDecoder:
         not count, nor that CR with a LF behind it: its line is complete, and may be answered, before the CR
         has come."""
         self._limit_bytes = max_line_bytes or sys.maxsize
-        self._tail: bytearray | None = bytearray()
-        """What has come of the line that is not complete; None directly behind a line end."""
+        self._tail: bytearray | None = None
+        """What has come of the line that is not complete; None while that is nothing."""
+        self._behind_end = False
+        """The last that came was the end of a line."""
         self._held = b""
 
     @property
@@ -51,7 +58,7 @@ class LineDecoder:
         """The lines that `data` completes, without their ends. After `too_long` there are none."""
         if self.too_long:
             return []
-        if self._held or b"\r" in data:
+        if self._held or _CR in data:
             return self._feed_with_cr(data)
         return self._split(data)
 
@@ -70,7 +77,7 @@ class LineDecoder:
         if data.endswith(b"\r"):  # Only the next byte tells whether it is content or part of a line end.
             self._held = b"\r\r" if data.endswith(b"\r\r") else b"\r"
             data = data.removesuffix(self._held)
-        behind_end = self._tail is None
+        behind_end = self._behind_end
         ends = text = data.replace(b"\r\n", b"\n")
         if b"\r" in text:
             ends = text.replace(b"\r\0", b"\n")
@@ -91,10 +98,12 @@ class LineDecoder:
                 self._tail += lines[0]
                 lines[0] = bytes(self._tail)
                 self._tail = None
-        if rest:
-            if self._tail is None:
-                self._tail = bytearray()
+        if rest and self._tail is not None:
             self._tail += rest
+        elif rest:
+            self._tail = bytearray(rest)
+        if text:
+            self._behind_end = not rest
         return lines if longest_possible <= self._limit_bytes else self._within_limit(lines)
 
     def _within_limit(self, lines: list[bytes]) -> list[bytes]:
@@ -106,6 +115,7 @@ class LineDecoder:
         return good
 
 
+@mypyc_attr(acyclic=True)
 class CrLineDecoder(LineDecoder):
     """The same for devices that end a line with a bare CR (--line-end cr).
 

@@ -9,13 +9,16 @@ the result never depends on how the input was cut.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
 from hub.protocol.sniff import FIRST_BYTES, foreign_protocol, is_blank, protocol_by_bytes
 from hub.protocol.telnet import TelnetFilter
 
-_IAC: Final = b"\xff"
+_IAC: Final = 0xFF
 
 
+@mypyc_attr(acyclic=True)
 class LineTransport:
     """The layers of one line client. With `telnet` the telnet commands are taken out of the lines, with
     `cr_ends` a bare CR ends a line."""

@@ -4,11 +4,20 @@ Every subscriber that is in step is handed the same chunk, so each encoding is m
 subscriber that needs it, and is the same object for all.
 """
 
+from collections.abc import Sequence
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
 from hub.protocol.encoding import Encoding, cut, encode
 from hub.protocol.ws_frames import Cut, Framed
-from hub.rooms.sender_runs import SenderRuns
+from hub.rooms.sender_runs import SenderRuns, spans
+
+BATCH_SEGMENTS: Final = 256
+"""IOV_MAX is 1024; a client that misses more chunks than this gets the others in its next send."""
 
 
+@mypyc_attr(acyclic=True)
 class Chunk:
     """The lines that a room received in one turn."""
 
@@ -31,6 +40,17 @@ class Chunk:
         self._telnet: bytes | None = None
         self._framed: Framed | None = None
 
+    @classmethod
+    def joined(cls, chunks: Sequence["Chunk"]) -> "Chunk":
+        """Make one chunk of several in a row."""
+        first, runs = chunks[0], SenderRuns()
+        for chunk in chunks:
+            for sender, its in (chunk.runs or {}).items():
+                runs.setdefault(sender, []).extend(its)
+        count, talk = sum(chunk.count for chunk in chunks), any(chunk.talk for chunk in chunks)
+        lf = b"".join([chunk.lf for chunk in chunks])
+        return cls(lf, first.first_line, first.start, count, talk, runs)
+
     def encoded(self, encoding: Encoding) -> bytes:
         """The whole chunk in this encoding: made at most once, the same object for every subscriber."""
         if encoding is Encoding.LF:
@@ -39,11 +59,26 @@ class Chunk:
             return self._frames().wire
         if self._crlf is None:
             self._crlf = encode(self.lf, Encoding.CRLF)
-        if encoding is Encoding.CRLF or b"\xff" not in self.lf:
+        if encoding is Encoding.CRLF or 0xFF not in self.lf:
             return self._crlf
         if self._telnet is None:
             self._telnet = encode(self.lf, Encoding.TELNET)
         return self._telnet
+
+    def without(self, sender: int, encoding: Encoding) -> bytes:
+        """What others said of the whole chunk, in this encoding."""
+        parts = spans(self.runs, sender, self.start, self.end)
+        wires = [self.part(encoding, a - self.start, b - self.start) for a, b, own in parts if not own]
+        return b"".join(wires)
+
+    def is_in_bits(self, sender: int) -> bool:
+        """What others said of it may be more parts than are offered to the kernel at once."""
+        return self.runs is not None and 2 * len(self.runs[sender]) >= BATCH_SEGMENTS
+
+    def share_of(self, sender: int) -> tuple[int, int]:
+        """How many of its lines are this sender's, and their size."""
+        runs = self.runs[sender] if self.runs else []
+        return sum(run[2] for run in runs), sum(run[1] - run[0] for run in runs)
 
     def part(self, encoding: Encoding, start: int, stop: int) -> bytes:
         """The lines between two borders, counted from the chunk's first byte, in this encoding."""

@@ -30,12 +30,14 @@ class History:
         self._cut_at = 0
         """How long the log was when the history was cut."""
 
-    def add(self, said: Said, lines: int, size: int) -> None:
-        """Keep one more line, behind all others."""
+    def add(self, new: list[bytes], sender: int, start: int, now: float, lines: int, size: int) -> None:
+        """Keep these lines of one sender behind all others; the first begins at `start` of the log."""
         kept = self._said
-        kept.append(said)
-        if len(kept) > 2 * lines + _SOME or said[2] - self._cut_at > size:
-            self._said, self._cut_at = self.last(lines, size), said[2]
+        for line in new:
+            kept.append((line, sender, start, now))
+            start += len(line) + 1
+        if len(kept) > 2 * lines + _SOME or start - self._cut_at > size:
+            self._said, self._cut_at = self.last(lines, size), start
 
     def last(self, lines: int, size: int) -> list[Said]:
         """The last lines, at most so many and so many bytes."""

@@ -10,7 +10,10 @@ node and an offset per replica.)
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
+from sys import maxsize
 from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from hub.rooms.chunk import Chunk
 from hub.rooms.sender_runs import SenderRuns, spans
@@ -19,10 +22,22 @@ PIECE_BYTES: Final = 64 * 1024
 """Lines that leave the log for an outbox are joined into pieces of about this size."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Log:
     """What a room received and still keeps. `number` is never used again, unlike the room's name."""
 
-    __slots__ = ("_pending", "_pending_talk", "chunks", "head", "intake", "next_line", "number", "runs")
+    __slots__ = (
+        "_pending",
+        "_pending_talk",
+        "chunks",
+        "goal",
+        "head",
+        "intake",
+        "next_line",
+        "number",
+        "reached",
+        "runs",
+    )
 
     def __init__(self, number: int, *, self_echo: bool) -> None:
         self.number = number
@@ -33,6 +48,10 @@ class Log:
         """The number of the next line."""
         self.intake = 0
         """Bytes appended since the writer's pass under way began."""
+        self.reached = 0
+        """Where the last pass left those that are in step."""
+        self.goal = maxsize
+        """How far the pass under way brings them; without one there is no limit."""
         self.runs: SenderRuns | None = None if self_echo else {}
         """Which lines since the last chunk are whose; None where a sender gets its own lines back."""
         self._pending: list[bytes] = []
@@ -62,6 +81,25 @@ class Log:
             self.runs = {}
         self._pending = []
         self._pending_talk = False
+
+    def begin_pass(self) -> Chunk | None:
+        """Have all that came since the last pass handed out; the chunk of those that are in step.
+
+        The chunks of several turns become one: a subscriber in step gets one piece, however many turns its
+        room had meanwhile, and a room of one-line turns does not keep thousands of them.
+        """
+        self.seal()
+        self.intake, self.goal = 0, self.head
+        first = self.index(self.reached)
+        if first == len(self.chunks):
+            return None
+        if len(self.chunks) - first > 1:
+            self.chunks[first:] = [Chunk.joined(self.chunks[first:])]
+        return self.chunks[first]
+
+    def end_pass(self) -> None:
+        """Everyone had its turn."""
+        self.reached, self.goal = self.goal, maxsize
 
     def index(self, offset: int) -> int:
         """The index of the chunk in which `offset` stands; len(chunks) when it is the head."""

@@ -49,7 +49,7 @@ class Registry:
 
     def discard_if_empty(self, room: Room) -> None:
         """Let an empty room go."""
-        if not room.members and room is not self.lobby:
+        if room.size == 0 and room is not self.lobby:
             self._by_key.pop(room.key, None)
 
     def _make(self, name: str, key: str) -> Room:

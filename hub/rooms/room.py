@@ -3,7 +3,9 @@
 A room knows no transport and never calls upward: it appends, and the loop looks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from mypy_extensions import mypyc_attr
 
 from hub.rooms.accounting import Account
 from hub.rooms.history import History, Said
@@ -12,11 +14,13 @@ from hub.rooms.outbox import Outbox
 from hub.rooms.sender_runs import note
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Room:
     """A log, its members and its subscribers. `key` is what the name is unique by."""
 
     __slots__ = (
-        "_account", "changes", "history", "key", "log", "members", "name", "notes", "subscribers", "trailing"
+        "_account", "changes", "history", "key", "log", "name", "notes", "subscribers", "trailing",
+        "unsubscribed",
     )  # fmt: skip
 
     def __init__(self, name: str, key: str, account: Account, log: Log) -> None:
@@ -25,10 +29,10 @@ class Room:
         self.log = log
         self.history = History()
         """What was said, for those who come later: the mode decides what is kept."""
-        self.members: dict[int, Outbox] = {}
-        """Everyone in the room, by id of the client."""
         self.subscribers: dict[int, Outbox] = {}
-        """The members that are owed lines; a client that receives nothing may still be a member."""
+        """The members that are owed lines, by id of the client. Nearly all are, so no table has all."""
+        self.unsubscribed: dict[int, Outbox] = {}
+        """The other members: nothing goes out to them."""
         self.trailing: dict[int, Outbox] = {}
         """Subscribers that the last pass did not bring up to date, so only they can hold the log back."""
         self.notes: list[tuple[str, str]] = []
@@ -36,6 +40,16 @@ class Room:
         self.changes = 0
         """Rises whenever a subscriber comes or goes, or a member goes, so that flow control looks again."""
         self._account = account
+
+    @property
+    def size(self) -> int:
+        """How many clients are in the room."""
+        return len(self.subscribers) + len(self.unsubscribed)
+
+    def members(self) -> Iterator[Outbox]:
+        """Everyone in the room: the subscribers in the order in which they joined, and then the others."""
+        yield from self.subscribers.values()
+        yield from self.unsubscribed.values()
 
     def append(self, line: bytes, sender: int) -> None:
         """Add one line, content without its end. `sender` is the id of its client, 0 for the hub itself."""
@@ -53,7 +67,7 @@ class Room:
             mine.said_to_itself(log.head - size, log.head)
         else:
             self._account.owed -= size
-            note(log.runs, sender, log.head - size, log.head)
+            note(log.runs, sender, log.head - size, log.head, count)
             mine.said(count, size)
 
     def missed(self, outbox: Outbox, lines: int, size: int) -> list[Said]:
@@ -66,8 +80,8 @@ class Room:
 
     def join(self, outbox: Outbox, history: Iterable[bytes] = ()) -> None:
         """Make a client a member, and a subscriber unless nothing goes out to it; `history` comes first."""
-        self.members[outbox.id] = outbox
         if outbox.closed:
+            self.unsubscribed[outbox.id] = outbox
             return
         outbox.join(self.log, history)
         self.subscribers[outbox.id] = outbox
@@ -77,15 +91,16 @@ class Room:
 
     def leave(self, outbox: Outbox) -> None:
         """Forget the client; what it is still owed becomes items of its outbox."""
-        self.members.pop(outbox.id, None)
-        self.changes += 1
         self.unsubscribe(outbox)
+        self.unsubscribed.pop(outbox.id, None)
+        self.changes += 1
         outbox.leave()
 
     def unsubscribe(self, outbox: Outbox) -> None:
         """From the next line on the client is owed nothing; it stays a member."""
         self.trailing.pop(outbox.id, None)
         if self.subscribers.pop(outbox.id, None) is not None:
+            self.unsubscribed[outbox.id] = outbox
             self.changes += 1
 
     def trim(self, reached: int) -> None:

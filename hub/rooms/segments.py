@@ -5,66 +5,91 @@ here only reads; the outbox (hub/rooms/outbox.py) moves past what the kernel too
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from hub.protocol.encoding import Encoding, encode
-from hub.rooms.chunk import Chunk
+from hub.rooms.chunk import BATCH_SEGMENTS, Chunk
 from hub.rooms.log import Log
 from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 256 * 1024
 """About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
-BATCH_SEGMENTS: Final = 256
-"""IOV_MAX is 1024; a client that misses more chunks than this gets the others in its next send."""
 
 
-class Item(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Item:
     """What one client alone will receive: whole canonical lines, or raw bytes such as telnet's answers."""
 
-    at: int
-    """The offset in the log that this precedes; -1 is before anything."""
-    data: bytes
-    owed: bool = False
-    """Counted in the account of owed lines: an echo, history, a whisper, or lines of a room that was left."""
-    raw: bool = False
-    farewell: bool = False
-    encoding: Encoding | None = None
-    """The encoding of its lines where that is fixed; the client's own otherwise."""
-    messages: int = 0
-    """Whole messages, in raw bytes, that are echoed as they came."""
-    skipped: int = 0
-    """How many skipped lines this item reports."""
-    own: bool = False
-    """Owed lines that the client said itself."""
+    __slots__ = ("at", "data", "encoding", "farewell", "messages", "owed", "own", "raw", "skipped")
+
+    def __init__(
+        self, at: int, data: bytes, *, owed: bool = False, own: bool = False, raw: bool = False,
+        farewell: bool = False, messages: int = 0, skipped: int = 0,
+    ) -> None:  # fmt: skip
+        self.at = at
+        """The offset in the log that this precedes; -1 is before anything."""
+        self.data = data
+        self.owed = owed
+        """Counted in the account: an echo, history, a whisper, lines of a room that was left."""
+        self.own = own
+        """Owed lines that the client said itself."""
+        self.raw = raw
+        self.farewell = farewell
+        self.encoding: Encoding | None = None
+        """The encoding of its lines where that is fixed; the client's own otherwise."""
+        self.messages = messages
+        """Whole messages, in raw bytes, that are echoed as they came."""
+        self.skipped = skipped
+        """How many skipped lines this item reports."""
 
     @property
     def lines(self) -> int:
         """How many lines this is; of raw bytes, the messages."""
         return self.messages if self.raw else self.data.count(b"\n")
 
+    def fix(self, encoding: Encoding) -> None:
+        """Have its lines go out in this encoding, whatever the client's becomes."""
+        self.encoding = encoding
 
-class Partial(NamedTuple):
+    def wire(self, encoding: Encoding) -> bytes:
+        """These bytes as they go out to a client of this encoding."""
+        return self.data if self.raw else encode(self.data, self.encoding or encoding)
+
+
+@mypyc_attr(acyclic=True)
+class Partial:
     """The unsent rest of the one line, frame or raw item that was already begun."""
 
-    wire: bytes
-    owed: int
-    """Canonical bytes of the account that it still stands for."""
-    lines: int
-    """How many lines are out once this is."""
-    encoding: Encoding
-    """FRAMES for raw bytes too: every byte of them counts as one."""
-    farewell: bool
-    own: bool
-    """As of an item."""
+    __slots__ = ("encoding", "farewell", "lines", "owed", "own", "wire")
+
+    def __init__(
+        self, wire: bytes, owed: int, lines: int, encoding: Encoding, *, farewell: bool, own: bool
+    ) -> None:
+        self.wire = wire
+        self.owed = owed
+        """Canonical bytes of the account that it still stands for."""
+        self.lines = lines
+        """How many lines are out once this is."""
+        self.encoding = encoding
+        """FRAMES for raw bytes too: every byte of them counts as one."""
+        self.farewell = farewell
+        self.own = own
+        """As of an item."""
 
 
-class Segment(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Segment:
     """Bytes for the wire, and where they come from. A client's own lines of a chunk have no bytes."""
 
-    wire: bytes
-    source: Partial | Item | Chunk
-    size: int
-    """Canonical bytes."""
+    __slots__ = ("size", "source", "wire")
+
+    def __init__(self, wire: bytes, source: Partial | Item | Chunk, size: int) -> None:
+        self.wire = wire
+        self.source = source
+        self.size = size
+        """Canonical bytes."""
 
     @property
     def is_talk(self) -> bool:
@@ -95,17 +120,16 @@ def upcoming(
     log: Log | None,
     offset: int,
 ) -> Iterator[Segment]:
-    """Everything that a client will receive, in order."""
+    """What a client will receive, in order: all items, and the lines of the log up to its goal."""
     if partial is not None:
         yield Segment(partial.wire, partial, partial.owed)
     for item in items:
         if log is not None and item.at > offset:
             yield from _from_log(client_id, encoding, log, offset, item.at)
             offset = item.at
-        wire = item.data if item.raw else encode(item.data, item.encoding or encoding)
-        yield Segment(wire, item, len(item.data))
+        yield Segment(item.wire(encoding), item, len(item.data))
     if log is not None:
-        yield from _from_log(client_id, encoding, log, offset, log.head)
+        yield from _from_log(client_id, encoding, log, offset, log.goal)
 
 
 def _from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) -> Iterator[Segment]:

@@ -9,22 +9,26 @@ called.
 
 from collections.abc import Iterator
 
-SenderRuns = dict[int, list[tuple[int, int]]]
-"""By the id of the sender, where its lines begin and end, in order."""
+Run = tuple[int, int, int]
+"""Where lines of one sender begin and end, and how many they are."""
+
+SenderRuns = dict[int, list[Run]]
+"""By the id of the sender its runs, in order."""
 
 
-def note(runs: SenderRuns, sender: int, start: int, end: int) -> None:
+def note(runs: SenderRuns, sender: int, start: int, end: int, lines: int) -> None:
     """Record that these lines are this sender's; lines right behind its last run make that run longer."""
     mine = runs.setdefault(sender, [])
     if mine and mine[-1][1] == start:
-        start = mine.pop()[0]
-    mine.append((start, end))
+        start, _, before = mine.pop()
+        lines += before
+    mine.append((start, end, lines))
 
 
 def spans(runs: SenderRuns | None, client_id: int, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
     """All from `start` to `stop`, in order: where a span begins and ends, and whether it is the client's
     own."""
-    for first, end in runs.get(client_id, ()) if runs else ():
+    for first, end, _ in runs.get(client_id, ()) if runs else ():
         if end <= start or stop <= max(start, first):
             continue
         if first > start:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from hub.rooms.log import Log
-from hub.rooms.sender_runs import spans
+from hub.rooms.sender_runs import Run, spans
 
 LOGS_REMEMBERED: Final = 64
 """The places of so many rooms that a client left are kept, so that history never shows it a line twice."""
@@ -29,7 +29,7 @@ class Subscriber:
     def __init__(self, id: int, owner: Any) -> None:
         self.id = id
         self.owner = owner
-        """The client: only the loop opens it."""
+        """The client: only the loop and the mode open it."""
         self.log: Log | None = None
         self.offset = self.entered_at = 0
         """In the log; `entered_at` is where the head was when the client came."""
@@ -38,7 +38,7 @@ class Subscriber:
         self.own_lines = self.own_bytes = 0
         """Own lines before the head that the client will pass without getting them."""
         self._left_at: dict[int, int] | None = None
-        self._echoes: list[tuple[int, int]] | None = None
+        self._echoes: list[Run] | None = None
         """Where own lines stand that the client is owed like everybody, from about the offset on."""
 
     @property
@@ -86,12 +86,12 @@ class Subscriber:
         """The client said these lines of its log, and is owed them like everybody."""
         echoes = self._echoes
         if echoes is None or echoes[-1][1] <= self.offset:
-            self._echoes = [(start, end)]
+            self._echoes = [(start, end, 0)]
             return
         del echoes[: bisect_right(echoes, self.offset, key=itemgetter(1))]
         if echoes[-1][1] == start:
             start = echoes.pop()[0]
-        echoes.append((start, end))
+        echoes.append((start, end, 0))
 
     def owed_spans(self, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
         """What lies between two offsets, in order: where a part begins and ends, whether it is an echo."""

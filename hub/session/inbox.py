@@ -3,8 +3,11 @@
 from math import inf
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hub.protocol.line_transport import LineTransport
 from hub.protocol.ws_connection import WebSocket
+from hub.session.read_gate import ReadGate
 
 Transport = LineTransport | WebSocket
 """The layer between bytes and lines: bytes in, lines and events out."""
@@ -14,7 +17,8 @@ FIRST_READ_BYTES: Final = 4096
 MOST_READ_BYTES: Final = 64 * 1024
 
 
-class Inbox:
+@mypyc_attr(acyclic=True)
+class Inbox(ReadGate):
     """The input of one client. Times are seconds on the loop's clock, sizes are bytes."""
 
     __slots__ = (
@@ -23,9 +27,10 @@ class Inbox:
     )  # fmt: skip
 
     def __init__(self, transport: Transport, now: float) -> None:
+        super().__init__()
         self.transport = transport
-        self.lines: list[bytes] = []
-        """Parsed lines that no turn has taken yet, from `next` on."""
+        self.lines: list[bytes] | None = None
+        """Parsed lines that no turn has taken yet, from `next` on; None while there are none."""
         self.next = 0
         self.eof = False
         self.read_until_eagain = False
@@ -44,32 +49,34 @@ class Inbox:
     @property
     def has_lines(self) -> bool:
         """Parsed lines wait to be taken."""
-        return self.next < len(self.lines)
+        return self.lines is not None
 
     @property
     def waiting(self) -> int:
         """How many parsed lines wait to be taken."""
-        return len(self.lines) - self.next
+        return 0 if self.lines is None else len(self.lines) - self.next
 
-    def add(self, lines: list[bytes]) -> None:
+    def receive(self, lines: list[bytes]) -> None:
         """Append parsed lines."""
         self.lines_in += len(lines)
-        if self.next < len(self.lines):
-            self.lines += lines
+        if self.lines is None:
+            self.lines = lines or None
         else:
-            self.lines, self.next = lines, 0
+            self.lines += lines
+
+    def first(self, most: int) -> list[bytes]:
+        """The next lines, at most so many, which stay."""
+        lines = self.lines or []
+        return lines[self.next : self.next + most] if self.next or most < len(lines) else lines
 
     def take(self, most: int) -> list[bytes]:
         """Remove and return the next lines, at most so many."""
-        if self.next == 0 and most >= len(self.lines):
-            taken, self.lines = self.lines, []
-            return taken
-        taken = self.lines[self.next : self.next + most]
-        self.next += len(taken)
-        self.drop_taken()
+        taken = self.first(most)
+        self.drop(len(taken))
         return taken
 
-    def drop_taken(self) -> None:
-        """Keep no lines of which all are taken: thousands of short ones are much memory."""
-        if self.next == len(self.lines):
-            self.lines, self.next = [], 0
+    def drop(self, count: int) -> None:
+        """Remove so many of the next lines; a list of which all are taken goes, as it may be long."""
+        self.next += count
+        if self.lines is not None and self.next == len(self.lines):
+            self.lines, self.next = None, 0

@@ -7,7 +7,7 @@ from typing import Protocol
 from hub.session.client import Client
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Intake:
     """How much one turn may bring."""
 

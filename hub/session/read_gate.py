@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 OUTBOX: Final = 1
 """Too much waits in its own outbox."""
 ROOM: Final = 2
@@ -14,6 +16,7 @@ ENDED: Final = 8
 _NAMES: Final = {OUTBOX: "outbox", ROOM: "room", RATE: "rate"}
 
 
+@mypyc_attr(acyclic=True)
 class ReadGate:
     """The set of pause reasons of one client, as bits.
 

@@ -55,7 +55,7 @@ class ReadySets:
 
         `due` and `decided` are given where a timer decided, in seconds on the loop's clock.
         """
-        close = client.close
+        close = client.ending
         if close.reason is not None:
             return
         close.reason, close.detail, close.due, close.decided = reason, detail, due, decided

@@ -257,10 +257,10 @@ def descriptor_flags(entry: Path) -> int:
 def test_a_descriptor_held_by_a_child_makes_no_more_events(trigger: str, read: str, ends: str) -> None:
     """epoll watches what is behind a descriptor, and that lives as long as anybody holds it: epoll(7), Q6."""
     with ThreadHub(mode="chat", trigger=trigger, read=read) as hub, hub.peer() as peer, ExitStack() as stack:
-        client = newest(hub, 1)
-        held = os.readlink(f"/proc/self/fd/{client.fd}")
+        fd = newest(hub, 1).fd
+        held = os.readlink(f"/proc/self/fd/{fd}")
         child = stack.enter_context(
-            subprocess.Popen(["sleep", "60"], pass_fds=[client.fd], stdout=subprocess.DEVNULL)
+            subprocess.Popen(["sleep", "60"], pass_fds=[fd], stdout=subprocess.DEVNULL)
         )
         stack.callback(child.kill)
         if ends == "hub":
@@ -268,7 +268,7 @@ def test_a_descriptor_held_by_a_child_makes_no_more_events(trigger: str, read: s
             peer.read_until(bye("quit"))
         peer.half_close()
         assert hub.ending()["reason"] == ("quit" if ends == "hub" else "silent")
-        assert os.readlink(f"/proc/{child.pid}/fd/{client.fd}") == held
+        assert os.readlink(f"/proc/{child.pid}/fd/{fd}") == held
         peer.sock.settimeout(0.0)  # What comes now would be an event.
         with suppress(OSError):
             peer.sock.send(b"more\n")

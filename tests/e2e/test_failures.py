@@ -37,15 +37,18 @@ jinja2.Template.render = render
 """
 LOOP_THAT_FAILS = """
 import threading
-from hub.loop.event_loop import EventLoop
+from hub.control.mailbox import Mailbox
 told = threading.Event()
 threading.Thread(target=lambda: sys.stdin.readline() and told.set(), daemon=True).start()
-turn = EventLoop.turn
-def failing(self):
-    if told.is_set():
-        raise RuntimeError("made to fail")
-    turn(self)
-EventLoop.turn = failing
+take, has_commands = Mailbox.take, Mailbox.has_commands.fget
+def fails(call):
+    def perhaps(self, *arguments):
+        if told.is_set():
+            told.clear()  # The page is stopped afterwards, and may ask.
+            raise RuntimeError("made to fail")
+        return call(self, *arguments)
+    return perhaps
+Mailbox.take, Mailbox.has_commands = fails(take), property(fails(has_commands))
 """
 RUN = """
 from hub.cli import main as cli

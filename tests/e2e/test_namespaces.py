@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from bench.figures import quantile
-from hub.net.sockets import USER_TIMEOUT_MS, Sockets
+from hub.net.listeners import USER_TIMEOUT_MS, Socket
+from hub.net.sockets import Sockets
 from tests.e2e.namespaces import HUB_HOST, Namespace, Network, require_namespaces
 from tests.polled import WIRES, Crowd, Polled, assert_same_story, said
 from tests.support import HubProcess, Peer, Record, ThreadHub, bye, each_trigger, until
@@ -76,7 +77,7 @@ class Fast(Sockets):
     TIMES = 15
     USER_TIMEOUT_S = USER_TIMEOUT_MS / 1000 / TIMES
 
-    def listen(self, host: str, port: int) -> list[tuple[socket.socket, str]]:
+    def listen(self, host: str, port: int) -> list[tuple[Socket, str]]:
         bound = super().listen(host, port)
         for listener, _ in bound:
             for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.programs import ENVIRONMENT, command_of, require
-from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, bye, until
+from tests.support import PATIENCE_S, ROOT, HubProcess, Peer, ThreadHub, bye, interpreted_only, until
 
 BROADCAST = ("--mode", "broadcast", "--no-web")
 SENDERS = ["ncat --send-only", "socat -u"]
@@ -49,12 +49,16 @@ def test_serve_says_where_it_listens_one_line_for_each_listener() -> None:
         assert hub.stop() == 0
 
 
+@interpreted_only("a Makefile belongs to a checkout")
 @pytest.mark.parametrize(
     ("target", "command"),
     [
-        ("run", "bin/hubbub serve"),
-        ("demo", "bin/hubbub demo"),
+        ("run", ".wheel/bin/hubbub serve"),
+        ("demo", ".wheel/bin/hubbub demo"),
+        ("debug", ".venv/bin/hubbub serve"),
+        ("wheel", "dist/"),
         ("test", "bin/pytest"),
+        ("test-compiled", "tests.compiled"),
         ("lint", "bin/ruff check"),
         ("types", "bin/mypy"),
         ("fuzz", "tests.fuzz.run"),

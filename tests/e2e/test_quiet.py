@@ -111,7 +111,8 @@ def assert_closed_at_once(hub: ThreadHub, reason: str) -> None:
     turns, now_s = hub.loop.hub.counters.turns, time.monotonic()
     assert until(hub.endings)[0]["reason"] == reason
     assert time.monotonic() - now_s < 5.0
-    assert hub.loop.hub.counters.turns - turns <= 12  # a few reads of what it had sent before
+    # What it had sent before is a few reads, and of the 11,000 commands in each a turn looks at 512.
+    assert hub.loop.hub.counters.turns - turns <= 200
 
 
 def newest(hub: ThreadHub, count: int) -> Client:

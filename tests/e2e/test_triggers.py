@@ -5,12 +5,12 @@ time, and "it stays silent" means so many turns, not so many seconds. Serve does
 """
 
 import select
-import socket
 
 import pytest
 
 from hub.loop.limits import Budgets
-from hub.net.sockets import Address, NotAccepted, Sockets
+from hub.net.listeners import Address, Socket
+from hub.net.sockets import NotAccepted, Sockets
 from hub.session.client import Client
 from tests.loop.support import SteppedHub, waiting_bytes
 from tests.support import PAIRS, Peer, closing, each_pair, each_trigger, until
@@ -119,7 +119,7 @@ class Latecomer(Sockets):
     hub: SteppedHub
     second: Peer | None = None
 
-    def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
+    def accept(self, listener: Socket) -> tuple[int, Address] | NotAccepted:
         """The first, and next time the second."""
         accepted = super().accept(listener)
         if self.second is None:

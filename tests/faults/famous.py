@@ -2,7 +2,7 @@
 
 from tests.faults.edit import Edit, Fault
 
-CLOSED_AT_ONCE = "self._sockets.close(client.sock); self._connections.peer_is_gone(client, gone.reason)"
+CLOSED_AT_ONCE = "self._sockets.close(client.fd); self._connections.peer_is_gone(client, gone.reason)"
 
 FAULTS = (
     Fault(
@@ -59,16 +59,13 @@ FAULTS = (
     ),
     Fault(
         id="table-changed-while-walked",
-        bug="The idle sweep walks over the table of clients itself and removes those that it finds.",
-        seen="The hub ends with `dictionary changed size during iteration` as soon as a client is idle.",
+        bug="The idle sweep walks over the clients themselves, and its place goes with the one that leaves.",
+        seen="The hub ends with `dictionary changed size during iteration` or the like when a client leaves.",
         links=("jrosdahl/miniircd/issues/30", "ufosc/swampymud/issues/9",
                "miguelgrinberg/python-engineio/issues/368"),
-        edits=(Edit("hub.loop.timers", "Sweep.expired",
-                    "for _ in range(min(EXAMINED_PER_CALL, len(self.to_examine)))", "for id in self.last_s"),
-               Edit("hub.loop.timers", "Sweep.expired",
-                    "id = self.to_examine.pop()", "self.to_examine.clear()")),
-        tests=("tests/unit/loop/test_timers.py::test_an_idle_client_expires_in_time_and_once",
-               "tests/unit/loop/test_timers.py::test_a_sweep_goes_on_over_a_table_that_changes_under_it"),
+        edits=(Edit("hub.loop.timers", "_Walk.forget", "timed is self.next", "False"),),
+        tests=("tests/unit/loop/test_timers.py::test_a_sweep_goes_on_over_a_list_that_changes_under_it",
+               "tests/unit/loop/test_timers.py::test_a_sweep_whose_list_empties_under_it_is_over"),
     ),
     Fault(
         id="no-pause-without-descriptors",
@@ -104,7 +101,7 @@ FAULTS = (
         bug="A client is known by its descriptor, which the next client gets.",
         seen="A question about a client that has left shows a stranger, and timers of the one end the other.",
         links=("creytiv/re/issues/266", "wasmerio/wasmer/issues/6608"),
-        edits=(Edit("hub.loop.admission", "Admission._make", "self._next_id, sock", "sock.fileno(), sock"),),
+        edits=(Edit("hub.loop.admission", "Admission._make", "self._next_id, fd", "fd, fd"),),
         tests=("tests/loop/test_publisher.py::test_id_of_a_closed_client_never_shows_a_newer_one",),
     ),
     Fault(

@@ -21,7 +21,8 @@ FAULTS = (
         Edit("hub.net.sockets", "Sockets.send", "raise _gone(error) from None", "raise")),
     # Budgets.
     simulated("no-send-budget", "A turn sends until nothing is left to send.",
-        Edit("hub.loop.event_loop", "EventLoop._write", "left > 0 and ", "")),
+        Edit("hub.loop.event_loop", "EventLoop._go_round", "range(hub.budgets.rounds)", "range(1 << 30)"),
+        Edit("hub.loop.event_loop", "EventLoop._go_round", "now >= ends_at", "False")),
     simulated("no-turn-budget-of-reads", "A turn reads every readable client, however much that brings.",
         Edit("hub.loop.reader", "Reader.step", "before <= 0", "False")),
     # Flow control.
@@ -53,14 +54,14 @@ FAULTS = (
         violation="^two waits of no time"),
     simulated("woken-late", "The wait for a deadline is 0.3 s too long.",
         Edit("hub.loop.timers", "Deadline.timeout",
-             "self.heap[0][0] - now", "self.heap[0][0] - now + 0.3")),
+             "min(due_s, warning_s) - now", "min(due_s, warning_s) - now + 0.3")),
     simulated("accepting-never-resumed", "The wait does not end when accepting is to be resumed.",
         Edit("hub.loop.acceptor", "Acceptor.timeout", "", "return inf")),
     simulated("idle-too-early", "Half of all input does not count as activity.",
         Edit("hub.loop.event_loop", "EventLoop._touch",
              "", "clients = [one for one in clients if one.inbox.lines_in % 2]")),
     simulated("clock-stops-in-sleep", "The clock stands still while the machine sleeps.",
-        Edit("hub.loop.expirer", "Expirer.step",
+        Edit("hub.loop.expirer", "Expirer.slice",
              "",
              "gap, self.at = now - getattr(self, 'at', now), now\n"
              "self.slept = getattr(self, 'slept', 0.0) + max(0.0, gap - 1.5)\n"

@@ -6,7 +6,6 @@ import fcntl
 import os
 import resource
 import select
-import socket
 import sys
 import termios
 import time
@@ -16,7 +15,8 @@ from typing import Any, TypeVar
 
 from hub.control.mailbox import Stop, WantClient
 from hub.loop.limits import Budgets
-from hub.net.sockets import Address, NotAccepted, Sockets
+from hub.net.listeners import Address, Socket
+from hub.net.sockets import NotAccepted, Sockets
 from hub.session.client import Client
 from tests.support import PATIENCE_S, Peer, ThreadHub, until
 
@@ -112,10 +112,10 @@ class RecordingSockets(Sockets):
         super().__init__()
         self.sends: list[tuple[int, bytes]] = []
 
-    def send(self, sock: socket.socket, data: bytes) -> int:
+    def send(self, fd: int, data: bytes) -> int:
         """Note the very object, and send it."""
-        self.sends.append((sock.fileno(), data))
-        return super().send(sock, data)
+        self.sends.append((fd, data))
+        return super().send(fd, data)
 
 
 class FromAfar(Sockets):
@@ -129,18 +129,18 @@ class FromAfar(Sockets):
         super().__init__()
         self._hosts = iter(hosts)
 
-    def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
+    def accept(self, listener: Socket) -> tuple[int, Address] | NotAccepted:
         """Accept, and change the address."""
         accepted = super().accept(listener)
         if isinstance(accepted, NotAccepted):
             return accepted
-        sock, address = accepted
-        return sock, (next(self._hosts), address[1])
+        fd, address = accepted
+        return fd, (next(self._hosts), address[1])
 
 
 def waiting_bytes(client: Client) -> int:
     """Input of this client that is still in the kernel, tcp(7) SIOCINQ. Looking does not take it."""
-    if client.sock.fileno() < 0:
+    if client.fd < 0:
         return 0
     return int.from_bytes(fcntl.ioctl(client.fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 

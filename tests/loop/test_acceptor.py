@@ -9,6 +9,7 @@ from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
 from hub.loop.acceptor import PAUSE_S
 from hub.loop.admission import network_of
+from hub.net.listeners import Socket
 from hub.net.sockets import Sockets
 from tests.loop.support import FromAfar, SteppedHub, no_descriptor_left
 from tests.sim.stage import BROWSERS, LINES, SENDERS, Stage
@@ -109,12 +110,12 @@ def test_lost_listener_is_left_alone_and_the_hub_goes_on() -> None:
     """As `ss -K` does. It is reported in every wait from then on, so a hub that only tries again spins."""
 
     class Keeping(Sockets):
-        def listen(self, host: str, port: int) -> list[tuple[socket.socket, str]]:
+        def listen(self, host: str, port: int) -> list[tuple[Socket, str]]:
             bound = super().listen(host, port)
             listeners.extend(bound)
             return bound
 
-    listeners: list[tuple[socket.socket, str]] = []
+    listeners: list[tuple[Socket, str]] = []
     with SteppedHub(sockets=Keeping(), mode="echo") as hub, closing(hub.join(1)) as (inside,):
         port = hub.port
         listeners[0][0].shutdown(socket.SHUT_RDWR)
@@ -213,16 +214,16 @@ def test_what_counts_as_one_address(host: str, network: str) -> None:
 @pytest.mark.promise("resources-no-descriptor")
 def test_accepting_stays_paused_while_no_descriptor_is_free() -> None:
     with SteppedHub(mode="echo") as hub, socket.socket() as waiting:
-        accepts = hub.hub.sockets.calls
+        sockets = hub.hub.sockets
         with no_descriptor_left(not_even_a_spare=True):
             waiting.connect(("127.0.0.1", hub.port))
-            hub.turns_until(lambda: accepts["accept"])
+            hub.turns_until(lambda: sockets.calls["accept"])
             for _ in range(5):
                 hub.now_s += PAUSE_S
                 hub.turns(3)
-            assert accepts["accept"] == 2
+            assert sockets.calls["accept"] == 2
         hub.now_s += PAUSE_S - 0.01
         hub.turns(3)
-        assert accepts["accept"] == 2
+        assert sockets.calls["accept"] == 2
         hub.now_s += 0.01
         hub.turns_until(lambda: hub.hub.connections.clients)

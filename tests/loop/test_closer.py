@@ -1,6 +1,7 @@
 """The close step: one reason, one farewell at a line border, a close that loses nothing."""
 
 import gc
+import os
 import socket
 from typing import Any
 
@@ -30,18 +31,25 @@ class DiesBeforeASend(Sockets):
         super().__init__()
         self.victims: list[Peer] = []
 
-    def send(self, sock: socket.socket, data: bytes) -> int:
+    def send(self, fd: int, data: bytes) -> int:
         """Reset first, if it is the victim's turn."""
         for victim in self.victims:
-            if victim.sock.fileno() >= 0 and victim.sock.getsockname() == sock.getpeername():
+            if victim.sock.fileno() >= 0 and victim.sock.getsockname() == peer_name(fd):
                 victim.reset()
-                until(lambda: not is_connected(sock))
-        return super().send(sock, data)
+                until(lambda: not is_connected(fd))
+        return super().send(fd, data)
 
 
-def is_connected(sock: socket.socket) -> bool:
+def peer_name(fd: int) -> object:
+    """The address of the other end."""
+    with socket.socket(fileno=os.dup(fd)) as ours:
+        return ours.getpeername()
+
+
+def is_connected(fd: int) -> bool:
     """tcp(7): TCP_INFO begins with the state, of which 1 is ESTABLISHED."""
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
+    with socket.socket(fileno=os.dup(fd)) as ours:
+        return ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
 
 
 # The reason, and the farewell.

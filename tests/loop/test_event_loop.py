@@ -1,7 +1,6 @@
 """The loop: the order of a turn, its events and its end."""
 
 import itertools
-import socket
 from typing import Any
 
 import pytest
@@ -108,9 +107,9 @@ def test_activity_is_stamped_with_a_clock_read_afterwards() -> None:
 
         received_at = 0
 
-        def receive(self, sock: socket.socket, size: int) -> bytes | None:
+        def receive(self, fd: int, size: int) -> bytes | None:
             """Receive, and then look at the clock."""
-            data = super().receive(sock, size)
+            data = super().receive(fd, size)
             self.received_at = next(clock)
             return data
 

@@ -82,7 +82,7 @@ def test_request_unread_at_the_handshake_deadline_is_read() -> None:
 
 @pytest.mark.promise("pause-active")
 def test_client_that_was_sent_nothing_yet_is_not_stuck() -> None:
-    budgets = Budgets(sends=1, sends_between_clock_readings=1)
+    budgets = Budgets(sends=1, rounds=1)
     with SteppedHub(budgets, mode="chat", idle_timeout_s=0) as hub, closing(hub.join(3)) as peers:
         clients = [hub.deliver(peer, b"hello\n") for peer in peers]
         for client in clients:
@@ -214,7 +214,7 @@ def test_reset_found_by_the_idle_timer_is_a_reset() -> None:
         hangup = select.poll()
         hangup.register(client.fd, 0)
         assert hangup.poll(1000 * PATIENCE_S)
-        hub.hub.expirer.step(hub.now_s, hub.now_s)  # As when the reset comes in the middle of a turn.
+        hub.hub.expirer.slice(hub.now_s, hub.now_s)  # As when the reset comes in the middle of a turn.
         assert client.close.peer_error == "peer_reset"
         hub.turns(2)
         assert client.close.reason == "peer_reset"

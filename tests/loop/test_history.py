@@ -114,5 +114,5 @@ def test_slow_joiner_reads_all_of_a_long_history_and_stays(slow: str, listener: 
     assert client.outbox.blocked
     late.reads = True
     stage.rest()
-    assert (client.close.reason, client.outbox.closed, client.outbox.skipped_lines) == (None, False, 0)
+    assert (client.close.reason, client.outbox.closed, client.outbox.losses.skipped_lines) == (None, False, 0)
     assert late.got.count(LINE.rstrip()) == SMALL_LAG // 2 // SAID

@@ -155,7 +155,7 @@ def test_opening_client_counts_as_open_and_is_no_member(websocket: bool) -> None
         hub.turns_until(lambda: hub.hub.connections.clients)
         client = hub.hub.connections.clients[1]
         assert client.phase is Phase.OPENING and client_row(client, "", hub.now_s).state == "opening"
-        assert client.room is None and not hub.hub.rooms.lobby.members
+        assert client.room is None and hub.hub.rooms.lobby.size == 0
         assert hub.hub.mode.nick(client) == ""
         with Peer(hub.port) as late:
             hub.turns_until(lambda: hub.hub.counters.closed[CloseReason.SERVER_FULL])
@@ -220,5 +220,5 @@ def test_browser_is_open_when_its_handshake_is_done() -> None:
         hub.turns(2)
         assert client.phase is Phase.OPENING and browser.nothing_waits()
         hub.say(browser, handshake[-2:])
-        assert client.phase is Phase.OPEN and client.id in hub.hub.rooms.lobby.members
+        assert client.phase is Phase.OPEN and client.outbox in hub.hub.rooms.lobby.members()
         assert b"welcome to hubbub" in browser.read_until(b"commands")

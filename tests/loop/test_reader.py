@@ -32,10 +32,10 @@ def test_reads_of_one_client_end_where_once_and_drain_say(
         SteppedHub(budgets, mode="echo", trigger=trigger, read=read) as hub,
         closing(hub.join(1)) as (peer,),
     ):
-        client, calls = hub.deliver(peer, b"x" * waiting, fin=fin), hub.hub.sockets.calls
-        before = calls["recv"]
+        client, sockets = hub.deliver(peer, b"x" * waiting, fin=fin), hub.hub.sockets
+        before = sockets.calls["recv"]
         hub.turns()
-        assert calls["recv"] - before == (once_calls if read == "once" else drain_calls)
+        assert sockets.calls["recv"] - before == (once_calls if read == "once" else drain_calls)
         assert client.inbox.bytes_in == (min(waiting, READ_BYTES) if read == "once" else waiting)
         assert client.inbox.eof == (fin and read == "drain")
         assert client.id not in hub.hub.ready.readable

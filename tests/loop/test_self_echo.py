@@ -91,7 +91,7 @@ def test_slow_client_that_talks_itself_gets_the_others_whole(slow: str, eol: str
     for number in range(10):
         scene.slow.send(b"mine %d\n" % number)
         scene.say(LINE)
-    while slow == "skip" and not scene.client.outbox.skipped_lines:
+    while slow == "skip" and not scene.client.outbox.losses.skipped_lines:
         scene.slow.send(b"mine again\n")
         scene.say(LINE * 16)
     scene.reads()
@@ -99,7 +99,7 @@ def test_slow_client_that_talks_itself_gets_the_others_whole(slow: str, eol: str
     told = sum(int(count) for count in re.findall(rb"\* skipped (\d+) lines", scene.heard))
     lines = scene.heard.count(b"\n") - scene.heard.count(b"* skipped")
     assert lines + told == scene.sender.inbox.lines_in
-    assert told == scene.client.outbox.skipped_lines
+    assert told == scene.client.outbox.losses.skipped_lines
     assert (told > 0) == (slow == "skip")
 
 

@@ -49,8 +49,8 @@ class Numbered(Scene):
     def talk_until_gaps(self, gaps: int = 1) -> None:
         """Lines until the slow one has missed some so many times."""
         for _ in range(gaps):
-            before = self.client.outbox.skipped_lines
-            while self.client.outbox.skipped_lines == before:
+            before = self.client.outbox.losses.skipped_lines
+            while self.client.outbox.losses.skipped_lines == before:
                 self.talk()
                 assert self.said < 20_000
 
@@ -65,8 +65,8 @@ def test_client_that_comes_and_goes_sees_where_its_gaps_are(trigger: str, eol: s
     scene.talk(5)
     scene.reads()
     missed = assert_whole(scene.heard, scene.said)
-    assert missed == scene.client.outbox.skipped_lines > 10
-    assert scene.hub.account.skipped == scene.client.outbox.skipped_bytes == missed * SIZE
+    assert missed == scene.client.outbox.losses.skipped_lines > 10
+    assert scene.hub.account.skipped == scene.client.outbox.losses.skipped_bytes == missed * SIZE
     assert not scene.end
 
 
@@ -77,7 +77,7 @@ def test_client_that_never_reads_is_owed_one_notice() -> None:
     assert sum(item.skipped > 0 for item in scene.client.outbox.items) == 1
     assert scene.client.outbox.item_bytes < 2 * SIZE  # The notice, and what is left of a line that was begun.
     scene.reads()
-    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.skipped_lines
+    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.losses.skipped_lines
 
 
 @pytest.mark.promise("skip-dead")
@@ -96,7 +96,7 @@ def test_client_that_takes_nothing_skips_until_it_would_be_idle() -> None:
     scene.stage.rest()
     end = scene.stage.end_of(scene.slow)
     assert end is not None
-    assert end["skipped_lines"] == scene.client.outbox.skipped_lines > 100
+    assert end["skipped_lines"] == scene.client.outbox.losses.skipped_lines > 100
     assert end["skipped_bytes"] == scene.hub.account.skipped == SIZE * end["skipped_lines"]
 
 
@@ -106,23 +106,23 @@ def test_gap_is_no_sign_of_life_for_which_a_room_waits() -> None:
     while not scene.waits:  # The room waits for one near the limit that took bytes lately.
         scene.talk()
     scene.stage.pass_time(2.1)
-    while scene.client.outbox.skipped_lines < 5 * SMALL_LAG // SIZE:
+    while scene.client.outbox.losses.skipped_lines < 5 * SMALL_LAG // SIZE:
         assert not scene.waits
         scene.talk()
     scene.reads()
-    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.skipped_lines
+    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.losses.skipped_lines
 
 
 def test_client_that_holds_its_room_up_skips_and_is_not_closed() -> None:
     scene = Numbered(others=0)
     while not scene.waits:
         scene.talk()
-    assert not scene.client.outbox.skipped_lines
+    assert not scene.client.outbox.losses.skipped_lines
     scene.stage.pass_time(10.1)
-    assert not scene.waits and not scene.end and scene.client.outbox.skipped_lines
+    assert not scene.waits and not scene.end and scene.client.outbox.losses.skipped_lines
     scene.talk(3)
     scene.reads()
-    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.skipped_lines
+    assert assert_whole(scene.heard, scene.said) == scene.client.outbox.losses.skipped_lines
 
 
 def test_notice_of_a_gap_precedes_answers_in_any_room() -> None:
@@ -133,7 +133,7 @@ def test_notice_of_a_gap_precedes_answers_in_any_room() -> None:
     scene.slow.send(b"/join den\n")
     scene.reads()
     (told,) = GAP.findall(scene.heard)
-    assert int(told) == scene.client.outbox.skipped_lines
+    assert int(told) == scene.client.outbox.losses.skipped_lines
     order = [scene.heard.index(part) for part in (b"* skipped ", b"* in lobby", b"* you are now in den")]
     assert order == sorted(order)
 
@@ -150,7 +150,7 @@ def test_slow_browser_gets_whole_messages_and_the_notice() -> None:
         (talker, *others) = hub.peers(4)
         with closing([talker, *others]):
             client, said = hub.loop.hub.connections.clients[1], 0
-            while not client.outbox.skipped_lines:
+            while not client.outbox.losses.skipped_lines:
                 talker.send(f"{text}\n".encode() * 8)
                 said += 8
                 until(lambda said=said: hub.loop.hub.counters.lines_in == said)
@@ -165,4 +165,4 @@ def test_slow_browser_gets_whole_messages_and_the_notice() -> None:
             ]
             assert messages.count(text) + sum(gaps) == said
             assert messages.count(text) + len(gaps) == len(messages)
-            assert sum(gaps) == client.outbox.skipped_lines
+            assert sum(gaps) == client.outbox.losses.skipped_lines

@@ -262,7 +262,7 @@ def test_probes_are_in_no_room_notice_or_count_once_gone() -> None:
         end(stage, actor, "reset")
     assert witness.got == heard
     hub = stage.hub
-    assert (len(hub.rooms), len(hub.rooms.lobby.members)) == (rooms, 1)
+    assert (len(hub.rooms), hub.rooms.lobby.size) == (rooms, 1)
     assert dict(hub.connections.per_address) == {stage.client(witness).address: 1}
     assert (hub.counters.accepted, hub.counters.closed) == (13, {"silent": 12})
 

@@ -44,10 +44,10 @@ def test_write_interest_is_not_armed_without_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "sends", "between"), [("chat", 1, 1), ("broadcast", 2, 1), ("chat", 3, 2), ("broadcast", 7, 3)]
+    ("mode", "sends", "rounds"), [("chat", 1, 1), ("broadcast", 1, 2), ("chat", 2, 2), ("broadcast", 3, 2)]
 )
-def test_small_slices_bring_everyone_every_line_in_order(mode: str, sends: int, between: int) -> None:
-    few = Budgets(sends=sends, sends_between_clock_readings=between)
+def test_small_slices_bring_everyone_every_line_in_order(mode: str, sends: int, rounds: int) -> None:
+    few = Budgets(sends=sends, rounds=rounds)
     with SteppedHub(few, mode=mode, announce=0) as hub, closing(hub.join(8)) as peers:
         for peer in peers:
             take_all(peer)
@@ -64,7 +64,7 @@ def test_small_slices_bring_everyone_every_line_in_order(mode: str, sends: int, 
 @pytest.mark.parametrize("busy", [b"/who\n", b"to many\n"])
 def test_room_of_two_does_not_wait_for_a_busy_crowd(busy: bytes) -> None:
     """Answers to many, or the lines of a large room, that take all sends of a turn and more."""
-    few = Budgets(sends=4, sends_between_clock_readings=2)
+    few = Budgets(sends=2, rounds=2)
     stage = Stage(mode="chat", announce=0, budgets=few)
     *crowd, ann, bob = stage.join(32)
     for actor in (ann, bob):
@@ -80,7 +80,7 @@ def test_room_of_two_does_not_wait_for_a_busy_crowd(busy: bytes) -> None:
 
 
 def test_join_amid_a_pass_has_no_hole_behind_its_history() -> None:
-    one_at_a_time = Budgets(sends=1, sends_between_clock_readings=1)
+    one_at_a_time = Budgets(sends=1, rounds=1)
     with (
         SteppedHub(one_at_a_time, mode="chat", notices=False, history=5) as hub,
         closing(hub.join(6)) as peers,
@@ -101,7 +101,7 @@ def test_join_amid_a_pass_has_no_hole_behind_its_history() -> None:
 
 
 def test_join_amid_a_pass_shows_history_without_notices() -> None:
-    one_at_a_time = Budgets(sends=1, sends_between_clock_readings=1)
+    one_at_a_time = Budgets(sends=1, rounds=1)
     with SteppedHub(one_at_a_time, mode="chat", notices=False) as hub, closing(hub.join(6)) as peers:
         hub.turns(50)
         peers[0].send(b"hello\n")

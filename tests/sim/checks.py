@@ -68,7 +68,7 @@ class Checks:
                 self._log_of(room)
             self._work()
         if self._thorough:
-            self.clocks.heaps()
+            self.clocks.tables()
 
     def _acted(self) -> bool:
         """Whether the turn made a call beside its wait, took lines, or wrote a record."""
@@ -113,7 +113,10 @@ class Checks:
         """What epoll has is what is open: clients, listeners while they are looked at, the bell."""
         world, hub = self._world, self._world.hub
         acceptor, items, fds = world.hub.acceptor, world.kernel.epoll.items, world.kernel.fds
-        clients, calls = hub.connections.by_fd, hub.poller.calls["epoll_ctl"]
+        clients, calls = (
+            {client.fd: client for client in hub.connections.by_fd.values()},
+            hub.poller.calls["epoll_ctl"],
+        )
         now = len(clients), len(items), len(fds), calls, acceptor.resumes_at
         before, self._registrations = self._registrations, now
         if now == before and not self._thorough:
@@ -141,8 +144,9 @@ class Checks:
         if now == before and not self._thorough:
             return
         accepted == world.kernel.accepted or fail("accept was called", world.kernel.accepted, "times")
-        both = {client.fd: client for client in (*clients.values(), *closing.values())}
-        both == hub.connections.by_fd or fail("by number", list(hub.connections.by_fd), "by id", list(both))
+        both = sorted((*clients.values(), *closing.values()), key=lambda client: client.fd)
+        there_are = hub.connections.by_fd.values()
+        both == there_are or fail("by number", [c.fd for c in there_are], "by id", [c.fd for c in both])
         addresses = sum(hub.connections.per_address.values())
         addresses == there or fail("addresses count", addresses, "clients", there)
         0 not in hub.connections.per_address.values() or fail("an address is kept of which nobody is there")
@@ -212,11 +216,10 @@ class Checks:
         """A turn makes no more calls than its budgets allow."""
         hub, budgets = self._world.hub, self._world.hub.budgets
         accepts, sends = hub.sockets.calls["accept"] - self._accepts, hub.sockets.calls["send"] - self._sends
-        doors = len(self._world.sockets.listeners)
-        accepts <= doors * (2 * budgets.accepts + 1) or fail("accepts in a turn:", accepts)
-        settled = self._closed - self._settled
-        settled <= budgets.closes + doors * budgets.accepts * 2 or fail("endings in a turn:", settled)
-        most = budgets.sends + budgets.sends_between_clock_readings + settled + accepts
+        rounds, settled = budgets.rounds, self._closed - self._settled
+        accepts <= rounds * (2 * budgets.accepts + 1) or fail("accepts in a turn:", accepts)
+        settled <= rounds * (budgets.closes + 2 * budgets.accepts) or fail("endings in a turn:", settled)
+        most = rounds * (budgets.sends + 1) + settled + accepts
         sends <= most or fail("sends in a turn:", sends, "at most", most)
         read = hub.counters.bytes_in - self._bytes_in
         once = 2 * max(budgets.read_bytes, 4096 if self._world.plan.mix != "line" else 0)

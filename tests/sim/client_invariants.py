@@ -9,9 +9,9 @@ from hub.rooms.room import Room
 from hub.session.client import Client, Phase
 from tests.sim.kernel import OUT, fail
 from tests.sim.pressure import Pressure
+from tests.sim.tcp import tcp_at
 
 if TYPE_CHECKING:
-    from tests.sim.tcp import Tcp
     from tests.sim.world import World
 
 _WRITTEN = (Phase.OPEN, Phase.FLUSHING)
@@ -70,14 +70,15 @@ class ClientInvariants:
 
     def _interest(self, client: Client) -> None:
         """OUT is wanted exactly of those whose kernel refused bytes, and their last write was."""
-        armed = self._world.kernel.epoll.items[client.fd].mask & OUT
+        kernel = self._world.kernel
+        armed, tcp = kernel.epoll.items[client.fd].mask & OUT, tcp_at(kernel, client.fd)
         if armed:
             client.outbox.blocked or fail(f"{client.peer} is armed, and not blocked")
-            client.sock.refused or fail(f"{client.peer} is armed, and its kernel took all")  # type: ignore[attr-defined]
+            tcp.refused or fail(f"{client.peer} is armed, and its kernel took all")
             return
         client.outbox.blocked and fail(f"{client.peer} is blocked, and not armed")
         is_written = client.phase in _WRITTEN and not (client.outbox.closed or client.close.peer_error)
-        if is_written and client.sock.refused:  # type: ignore[attr-defined]
+        if is_written and tcp.refused:
             fail(f"{client.peer} was refused bytes, and nobody waits for room")
 
     def _items(self, client: Client) -> int:
@@ -94,7 +95,8 @@ class ClientInvariants:
         """Its room knows it, and still has what it is owed."""
         outbox = client.outbox
         client.id in self._world.hub.connections.clients or fail("the dead in", room.name)
-        room.members.get(client.id) is outbox or fail(f"{client.peer} is no member of {room.name}")
+        known = room.subscribers.get(client.id) or room.unsubscribed.get(client.id)
+        known is outbox or fail(f"{client.peer} is no member of {room.name}")
         if client.id in room.subscribers:
             outbox.log is room.log or fail(f"{client.peer} hears another room than {room.name}")
             lowest = room.log.chunks[0].start if room.log.chunks else room.log.head
@@ -109,7 +111,7 @@ class ClientInvariants:
         for id, client in hub.connections.clients.items():
             is_left = client.close.reason is not None and id not in hub.ready.closing
             is_left and fail(f"{client.peer} has a reason, and is left")
-            tcp: Tcp = client.sock  # type: ignore[assignment]
+            tcp = tcp_at(self._world.kernel, client.fd)
             if (tcp.input or tcp.shut_in) and id not in readable and client.is_reading:
                 items[client.fd] in ready or fail(f"{client.peer} has input that nobody reads")
             if client.outbox.blocked and tcp.is_writeable and id not in flush:
@@ -120,44 +122,25 @@ class ClientInvariants:
         """Every table of a room is a part of the one before; nobody is in one that is not counted above."""
         rooms = self._world.hub.rooms
         for room in rooms.all():
-            room.members or room is rooms.lobby or fail("nobody is in", room.name)
-            mine, subscribers, trailing = room.members.keys(), room.subscribers.keys(), room.trailing
-            members -= len(mine)
-            subscribers <= mine or fail("subscribers of", room.name)
+            room.size or room is rooms.lobby or fail("nobody is in", room.name)
+            others, subscribers, trailing = room.unsubscribed.keys(), room.subscribers.keys(), room.trailing
+            members -= room.size
+            subscribers.isdisjoint(others) or fail("subscribers of", room.name)
             not trailing or trailing.keys() <= subscribers or fail("trailing of", room.name)
         members == 0 or fail(f"rooms have {-members} too many members")
 
 
-def watch_the_closes(world: World) -> None:
-    """From now on a look at each client whose descriptor is about to be closed."""
-    closer = world.loop.hub.closer
-    close = closer.close
-
-    def watched(client: Client, now: float) -> None:
-        # A client that is given up while it takes nothing has a timer of its own.
-        if client.phase is not Phase.CLOSED and client.outbox.is_empty:
-            _was_given_time(world, client)
-        close(client, now)
-
-    closer.close = watched  # type: ignore[method-assign]
-
-
-def watch_the_stuck(world: World) -> None:
-    """From now on a look at each client that is to end because it took nothing in time."""
-    flow = world.hub.flow
-    stuck = flow.stuck
-
-    def watched(client: Client, due: float, now: float) -> None:
-        not client.outbox.is_empty or fail(f"{client.peer} ended as stuck, and had taken everything")
-        stuck(client, due, now)
-
-    flow.stuck = watched  # type: ignore[method-assign]
+def look_before_closing(world: World, client: Client, now: float) -> None:
+    """Of each client whose descriptor is about to be closed."""
+    # A client that is given up while it takes nothing has a timer of its own.
+    if client.phase is not Phase.CLOSED and client.outbox.is_empty:
+        _was_given_time(world, client)
 
 
 def _was_given_time(world: World, client: Client) -> None:
     """The peer's end came; or it was waited for; or the drain is over, or too many linger already."""
-    tcp: Tcp = client.sock  # type: ignore[assignment]
-    hub, loop, now = world.hub, world.loop, world.kernel.now
+    tcp, hub, loop = tcp_at(world.kernel, client.fd), world.hub, world.loop
+    now = world.kernel.now
     if tcp.shut_in or tcp.has_failed or now >= loop.drained_by:
         return
     lingering = sum(other.phase is Phase.LINGERING for other in hub.connections.closing.values())

@@ -1,15 +1,15 @@
 """What one turn of a staged hub did, call by call; and how much of the hub's source ran meanwhile."""
 
-import socket
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from hub.net.sockets import Address, NotAccepted
+from hub.net.listeners import Address, Socket
+from hub.net.sockets import NotAccepted
 from tests.sim.fakes import SimSockets
 from tests.sim.kernel import Kernel
 
@@ -39,36 +39,38 @@ class CountingSockets(SimSockets):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.turn = Turn()
+        self.before_receive: Callable[[], None] = lambda: None
 
-    def accept(self, listener: socket.socket) -> tuple[socket.socket, Address] | NotAccepted:
+    def accept(self, listener: Socket) -> tuple[int, Address] | NotAccepted:
         self.turn.calls.append(("accept", listener.fileno(), 0))
         return super().accept(listener)
 
-    def receive(self, sock: socket.socket, size: int) -> bytes | None:
-        fd, data = sock.fileno(), super().receive(sock, size)
+    def receive(self, fd: int, size: int) -> bytes | None:
+        self.before_receive()
+        data = super().receive(fd, size)
         self.turn.calls.append(("recv", fd, len(data or b"")))
         return data
 
-    def has_input(self, sock: socket.socket) -> bool:
-        self.turn.calls.append(("peek", sock.fileno(), 0))
-        return super().has_input(sock)
+    def has_input(self, fd: int) -> bool:
+        self.turn.calls.append(("peek", fd, 0))
+        return super().has_input(fd)
 
-    def send(self, sock: socket.socket, data: bytes) -> int:
-        self.turn.calls.append(("try", sock.fileno(), len(data)))
-        taken = super().send(sock, data)
-        self.turn.calls.append(("send", sock.fileno(), taken))
+    def send(self, fd: int, data: bytes) -> int:
+        self.turn.calls.append(("try", fd, len(data)))
+        taken = super().send(fd, data)
+        self.turn.calls.append(("send", fd, taken))
         return taken
 
-    def send_many(self, sock: socket.socket, buffers: Sequence[bytes]) -> int:
-        self.turn.calls.append(("try", sock.fileno(), sum(map(len, buffers))))
-        self.turn.calls.append(("parts", sock.fileno(), len(buffers)))
-        taken = super().send_many(sock, buffers)
-        self.turn.calls.append(("send", sock.fileno(), taken))
+    def send_many(self, fd: int, buffers: Sequence[bytes]) -> int:
+        self.turn.calls.append(("try", fd, sum(map(len, buffers))))
+        self.turn.calls.append(("parts", fd, len(buffers)))
+        taken = super().send_many(fd, buffers)
+        self.turn.calls.append(("send", fd, taken))
         return taken
 
-    def close(self, sock: socket.socket) -> None:
-        self.turn.calls.append(("close", sock.fileno(), 0))
-        super().close(sock)
+    def close(self, fd: int) -> None:
+        self.turn.calls.append(("close", fd, 0))
+        super().close(fd)
 
 
 @contextmanager

@@ -73,17 +73,17 @@ class Faults:
         self.hub = hub
 
     def _failing(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def perhaps(owner: Any, *args: Any) -> Any:
+        def perhaps(owner: Any, *args: Any, **options: Any) -> Any:
             # A call on epoll names the descriptor that it is about.
-            whom = self.hub.connections.by_fd.get(args[0]) if self.hub and isinstance(owner, Epoll) else None
-            number = self._strikes(name, whom.sock if whom else owner)
+            whom = owner.kernel.open_at(args[0]) if isinstance(owner, Epoll) else owner
+            number = self._strikes(name, whom)
             if number and name == "close":
-                call(owner, *args)
+                call(owner)
             if number == e.ECONNABORTED and owner.waiting:
                 owner.waiting.popleft().remote.got_reset = True
             if number:
                 raise error(number)
-            return call(owner, *args)
+            return call(owner, *args, **options)
 
         return perhaps
 

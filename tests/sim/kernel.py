@@ -94,35 +94,35 @@ class Bell(Description):
 class Epoll(Description):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__()
-        self._kernel = kernel
+        self.kernel = kernel
         self.items: dict[int, Item] = {}
         self.ready: dict[Item, None] = {}
         self._was_in_vain = False
 
     def register(self, fd: int, mask: int) -> None:
-        self._kernel.called("epoll_add", fd, mask)
+        self.kernel.called("epoll_add", fd, mask)
         if fd in self.items:
             raise error(errno.EEXIST)
-        item = self.items[fd] = Item(self, fd, self._kernel.open_at(fd), mask)
+        item = self.items[fd] = Item(self, fd, self.kernel.open_at(fd), mask)
         item.of.watchers.append(item)
         item.of.was_watched = True
         item.set(mask)
 
     def modify(self, fd: int, mask: int) -> None:
-        self._kernel.called("epoll_mod", fd, mask)
+        self.kernel.called("epoll_mod", fd, mask)
         self._item(fd).set(mask)
 
     def unregister(self, fd: int) -> None:
-        self._kernel.called("epoll_del", fd)
+        self.kernel.called("epoll_del", fd)
         self._drop(self._item(fd))
 
     def poll(self, timeout_s: float | None = None, most: int = -1) -> list[tuple[int, int]]:
         """What is ready, after a wait in which the network goes on; a second look adds no time."""
         if timeout_s != 0 or not self._was_in_vain:
-            self._kernel.wait(timeout_s)
+            self.kernel.wait(timeout_s)
         events = self.collect(most)
         self._was_in_vain = timeout_s != 0 and not events
-        self._kernel.called("epoll_wait", len(events), *(value for event in events for value in event))
+        self.kernel.called("epoll_wait", len(events), *(value for event in events for value in event))
         return events
 
     def collect(self, most: int = -1) -> list[tuple[int, int]]:
@@ -153,7 +153,7 @@ class Epoll(Description):
             self._drop(item)
 
     def _item(self, fd: int) -> Item:
-        self._kernel.open_at(fd)
+        self.kernel.open_at(fd)
         if fd not in self.items:
             raise error(errno.ENOENT)
         return self.items[fd]

@@ -8,6 +8,7 @@ from hub.modes.chat import Chat
 from hub.rooms.registry import LOBBY
 from hub.session.client import Client
 from tests.sim.kernel import fail
+from tests.sim.tcp import tcp_at
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -27,10 +28,10 @@ class Outcome:
         if hub.ready.readable:
             return "somebody is to be read"
         for client in hub.connections.clients.values():
-            tcp = client.sock
-            if tcp.lost:  # type: ignore[attr-defined]
+            tcp = tcp_at(world.kernel, client.fd)
+            if tcp.lost:
                 continue
-            unread = tcp.input or (tcp.fin_came and not client.inbox.eof)  # type: ignore[attr-defined]
+            unread = tcp.input or (tcp.fin_came and not client.inbox.eof)
             if unread or client.inbox.has_lines or not client.outbox.is_empty:
                 return f"{client.peer} is left with something: {_show(client)}"
         return ""
@@ -74,12 +75,12 @@ class Outcome:
         tables = {
             "addresses": hub.connections.per_address,
             "readable": hub.ready.readable, "to be flushed": hub.ready.writable, "ended": hub.ready.closing,
-            "finished": hub.ready.finished, "in the lobby": hub.rooms.lobby.members,
+            "finished": hub.ready.finished, "in the lobby": list(hub.rooms.lobby.members()),
         }  # fmt: skip
         for name, table in tables.items():
             not table or fail(f"{name}: {len(table)} are left")
         if isinstance(hub.mode, Chat):
-            not hub.mode._by_nick or fail("nicks are left:", list(hub.mode._by_nick))
+            not hub.mode.nicks.chosen or fail("nicks are left:", list(hub.mode.nicks.chosen))
 
     def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""

@@ -136,8 +136,8 @@ def _budgets(rng: Random) -> dict[str, int]:
         **dict.fromkeys(("accepts", "commands", "expiries", "closes", "rows"), small),
         "read_bytes": sizes, "client_bytes": sizes * rng.choice([1, 3]),
         "turn_bytes": sizes * rng.choice([1, 2, 8]), "look_bytes": sizes // 16,
-        "frame_bytes": rng.choice([1, 512]), "sends_between_clock_readings": small,
-        "sends": small * rng.choice([1, 3]), "discard_bytes": rng.choice([4, 1000]),
+        "frame_bytes": rng.choice([1, 512]), "sends": small, "rounds": rng.choice([1, 3]),
+        "discard_bytes": rng.choice([4, 1000]),
         "lingering": rng.choice([1, 256]),
     }  # fmt: skip
 

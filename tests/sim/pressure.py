@@ -15,6 +15,7 @@ from hub.loop.flow_control import CAUGHT_UP
 from hub.session.client import Phase
 from hub.session.read_gate import OUTBOX, RATE, ROOM
 from tests.sim.kernel import CALL_S, fail
+from tests.sim.tcp import tcp_at
 
 if TYPE_CHECKING:
     from hub.rooms.room import Room
@@ -64,14 +65,14 @@ class Pressure:
             client.outbox.item_bytes > least or fail(f"{client.peer} waits for an outbox that is half empty")
             client.id in hub.timers.progress.last_s or fail(f"{client.peer} waits for its outbox for ever")
         if gate.has(RATE):
-            client.id in vars(hub.timers.rate)["last_s"] or fail(f"{client.peer} waits for its rate for ever")
+            client.id in hub.timers.rate.last_s or fail(f"{client.peer} waits for its rate for ever")
 
     def _gave_its_signs(self, client: Client) -> None:
         """Only what a kernel took, or a peer took from it, is a sign of life."""
-        kernel, tcp = self._world.kernel, client.sock
+        kernel = self._world.kernel
         jumped_s = sum(s for at, s in self._world.jumps if at >= kernel.woke_at)
         seen_at = kernel.woke_at + jumped_s + 2.15 * CALL_S  # The wait is two calls at most.
-        latest = max(tcp.took_at, seen_at)  # type: ignore[attr-defined]
+        latest = max(tcp_at(kernel, client.fd).took_at, seen_at)
         client.outbox.took_at <= latest or fail(f"{client.peer} took nothing, and is taken for alive")
 
     def _is_opened_in_time(self, client: Client) -> None:
@@ -88,7 +89,7 @@ class Pressure:
             record = hub.flow.records.get(room)
             if record is None:
                 continue
-            for id in waiting & room.members.keys():
+            for id in waiting & {outbox.id for outbox in room.members()}:
                 others = record.lagging.keys() - {id}
                 alive = sum(last_sign(record.lagging[other]) > oldest for other in others)
                 most = len(room.subscribers.keys() - {id})

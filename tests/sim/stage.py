@@ -18,11 +18,12 @@ from hub.control.mailbox import Stop
 from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from hub.loop.limits import Budgets
+from hub.net.poller import EVENTS_PER_WAIT
 from hub.session.client import Client
 from tests.conftest import SEED
 from tests.fuzz.examples import QUICK_SEED
 from tests.sim.counting import CountingSockets, Turn
-from tests.sim.fakes import SimMailbox, SimPoller, watch_the_closer
+from tests.sim.fakes import SimMailbox, SimPoller, WatchedCloser
 from tests.sim.kernel import Kernel
 from tests.sim.peers import Peer
 from tests.support import PAIRS, queued_bytes
@@ -70,6 +71,8 @@ class Actor(Peer):
 class Stage:
     """The hub, its kernel, and whoever came. The usual settings are a relay hub's, with few limits."""
 
+    events_per_wait = EVENTS_PER_WAIT
+
     def __init__(
         self,
         *,
@@ -85,7 +88,7 @@ class Stage:
         self.kernel = Kernel()
         self.sockets = CountingSockets(self.kernel)
         self.mailbox = SimMailbox(self.kernel)
-        self.poller = SimPoller(given.trigger, self.kernel)
+        self.poller = SimPoller(given.trigger, self.kernel, self.events_per_wait)
         self.actors: list[Actor] = []
         self.log: list[tuple[str, dict[str, Any]]] = []
         self.allowed_s = 0.0
@@ -105,7 +108,7 @@ class Stage:
             budgets=budgets or Budgets(),
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)
-        watch_the_closer(self.loop, self.kernel)
+        self.hub.closer = WatchedCloser(self.hub, self.kernel)
         self.kernel.on_wait = self._wait
         self.loop.listen()
 
@@ -191,7 +194,9 @@ class Stage:
         return made
 
     def client(self, actor: Actor) -> Client:
-        return self.hub.connections.by_fd[actor.tcp.fd]
+        client = self.hub.connections.by_fd.get(actor.tcp.fd)
+        assert client is not None
+        return client
 
     # What is known at the end.
 

@@ -8,15 +8,14 @@ writes EPIPE; what had come before the reset can still be read.
 """
 
 import errno
-import socket
 from collections import deque
 from collections.abc import Sequence
 
-from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error
+from tests.sim.kernel import ERR, HUP, IN, OUT, RDHUP, Description, Kernel, Violation, error, fail
 
 USER_TIMEOUT_S = 120.0
 """TCP_USER_TIMEOUT of the hub's sockets: unacknowledged for so long is gone, and so is who has answered
-no keep-alive for so long, 60 s and four times 15 s (hub/net/sockets.py, tcp(7))."""
+no keep-alive for so long, 60 s and four times 15 s (hub/net/listeners.py, tcp(7))."""
 
 
 class Remote:
@@ -34,7 +33,7 @@ class Remote:
 
 
 class Tcp(Description):
-    """The hub's end of one connection, with the methods of a socket."""
+    """The hub's end of one connection: its calls by their names in the manual, and what is known of it."""
 
     def __init__(self, kernel: Kernel, remote: Remote, address: tuple[str, int], sndbuf: int, rcvbuf: int):
         super().__init__()
@@ -85,37 +84,28 @@ class Tcp(Description):
 
     # The hub's calls.
 
-    def fileno(self) -> int:
-        return self.fd
-
-    def setblocking(self, flag: bool) -> None:
-        assert not flag
-
-    def getsockopt(self, level: int, option: int, size: int) -> bytes:
-        assert (level, option) == (socket.IPPROTO_TCP, socket.TCP_INFO)
+    def tcp_info(self, size: int) -> bytes:
         return bytes(size - 8) + self.acknowledged.to_bytes(8, "little")  # tcpi_bytes_acked stands last.
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
+    def recv(self, size: int, *, peek: bool = False) -> bytes:
         self._kernel.called("recv", self.fd, size, len(self.input))
-        self._is_open()
         if self.input:
             data = bytes(self.input[:size])
-            if not flags & socket.MSG_PEEK:
+            if not peek:
                 self._took_input(len(data))
             return data
         if self.fin_came:
-            self._kernel.useful += not flags
+            self._kernel.useful += not peek
             return b""
         if self._error:
             self._fail()
         if self.shut_in:
-            self._kernel.useful += not flags
+            self._kernel.useful += not peek
             return b""
         raise error(errno.EAGAIN)
 
     def send(self, data: bytes) -> int:
         self._kernel.called("send", self.fd, len(data))
-        self._is_open()
         if not data:
             raise Violation("an empty send")
         if self._error or self._shut_out or self._dead:
@@ -138,15 +128,13 @@ class Tcp(Description):
         self.pump()
         return took
 
-    def sendmsg(self, buffers: Sequence[bytes]) -> int:
+    def writev(self, buffers: Sequence[bytes]) -> int:
         if len(buffers) > 1024:
-            raise error(errno.EMSGSIZE)
+            raise error(errno.EINVAL)  # writev(2).
         return self.send(b"".join(buffers))
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self) -> None:
         self._kernel.called("shutdown", self.fd)
-        assert how == socket.SHUT_WR
-        self._is_open()
         self.shut_at = self._kernel.woke_at
         if self._dead:
             raise error(errno.ENOTCONN)
@@ -157,7 +145,6 @@ class Tcp(Description):
 
     def close(self) -> None:
         self._kernel.called("close", self.fd)
-        self._is_open()
         if self.was_watched and not self._kernel.may_close:
             raise Violation(f"descriptor {self.fd} is closed inside a batch")
         self._kernel.close(self.fd)
@@ -172,10 +159,6 @@ class Tcp(Description):
             self.remote.got_reset = not self.lost
         self._shut_out = True
         self.pump()
-
-    def _is_open(self) -> None:
-        if self.fd < 0:
-            raise error(errno.EBADF)
 
     def _fail(self) -> None:
         number, self._error = self._error, 0
@@ -285,6 +268,9 @@ class Listener(Description):
     def fileno(self) -> int:
         return self.fd
 
+    def detach(self) -> int:
+        return self.fd
+
     def getsockname(self) -> tuple[str, int]:
         return ("127.0.0.1", self.port)
 
@@ -292,7 +278,7 @@ class Listener(Description):
         self.waiting.append(tcp)
         self.wake(IN)
 
-    def accept(self) -> tuple[Tcp, tuple[str, int]]:
+    def accept(self) -> Tcp:
         """accept(2): a number first, then somebody."""
         kernel = self._kernel
         kernel.called("accept", self.fd, len(self.waiting))
@@ -309,11 +295,18 @@ class Listener(Description):
         tcp.fd = kernel.open(tcp)
         kernel.useful += 1
         kernel.accepted += 1
-        return tcp, tcp.address
+        return tcp
 
     def close(self) -> None:
         self._kernel.called("close", self.fd)
         self._kernel.close(self.fd)
+        self.fd = -1
         for tcp in self.waiting:
             tcp.remote.got_reset = True
         self.waiting.clear()
+
+
+def tcp_at(kernel: Kernel, fd: int) -> Tcp:
+    """The connection that has this descriptor. A closed one is asked for by who kept its number too long."""
+    of = kernel.fds.get(fd)
+    return of if isinstance(of, Tcp) else fail(f"descriptor {fd} is no open connection")

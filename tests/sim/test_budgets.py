@@ -4,8 +4,9 @@ that whoever else is there is served meanwhile. Operations are counted, so it is
 
 import errno
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise, product
+from math import inf
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.unit.protocol.support import masked, request, text
 from tests.unit.support import SPEAKER
 
 USUAL = Budgets()
+COUNTED = Budgets(turn_s=inf, rounds=8)
+"""With as much time as there is a turn makes all its rounds, so that its slices can be counted."""
 KIB = 1024
 USED_UP = {"commands", "rows", "lingering", "discard_bytes"}
 """The budgets that have a test: these in tests/loop, where they are small, the others here."""
@@ -55,7 +58,7 @@ def remember(stage: Stage, count: int) -> None:
     room = stage.hub.rooms.lobby
     for number in range(count):
         line = b"%013d" % number
-        room.history.add((line, SPEAKER, room.log.head, stage.kernel.now), count, 256 * KIB)
+        room.history.add([line], SPEAKER, room.log.head, stage.kernel.now, count, 256 * KIB)
         room.append(line, SPEAKER)
         room.log.seal()
     room.log.intake = 0
@@ -71,44 +74,47 @@ def most_shown(stage: Stage, newcomers: list[Actor]) -> int:
 
 
 @uses_up("starts")
-@pytest.mark.parametrize(("history", "most"), [(20, 64), (1000, 16), (10_000, 1)])
-def test_accepts_with_a_longer_history_are_fewer_in_a_turn(history: int, most: int) -> None:
+@pytest.mark.parametrize(("history", "most"), [(20, 8), (300, 3), (10_000, 1)])
+def test_a_longer_history_is_shown_to_fewer_in_a_slice(history: int, most: int) -> None:
     """Where each line had a turn of its own, showing it is work for each line."""
-    stage = Stage(mode="chat", history=history, announce=0)
+    stage = Stage(mode="chat", history=history, announce=0, budgets=Budgets(rounds=1))
     remember(stage, history)
     newcomers = stage.arrive(most + 10)
-    turns = stage.rest()
-    assert max(turn.counted["accepted"] for turn in turns) == most
+    stage.rest()
     stage.kernel.now += 0.1
-    assert most_shown(stage, newcomers) == min(len(newcomers), 16_384 // history)
+    assert most_shown(stage, newcomers) == most
     stage.rest()
     assert all(each.got.count(b"\n") == history + 3 for each in newcomers)
     assert stage.balances()
 
 
-@uses_up("starts")
+@uses_up("start_bytes", "history_line_bytes")
+@pytest.mark.parametrize(("history", "most"), [(0, 64), (100, 37)])
 @pytest.mark.parametrize(("listener", "first"), [(LINES, b"hi\n"), (BROWSERS, request())])
-def test_one_turn_starts_256_newcomers_that_speak_first(listener: int, first: bytes) -> None:
+def test_one_turn_starts_64_newcomers_that_speak_first(
+    listener: int, first: bytes, history: int, most: int
+) -> None:
     """By its first line, or its handshake, a newcomer costs more of a turn than what it sent."""
-    stage = Stage(mode="chat", announce=0)
-    newcomers = stage.arrive(600, listener=listener)
+    stage = Stage(mode="chat", announce=0, history=history)
+    newcomers = stage.arrive(300, listener=listener)
     for newcomer in newcomers:
         newcomer.remote.outbox.clear()
         newcomer.tcp.input.clear()
-    stage.turns(600 // USUAL.accepts + 1)
+    stage.turns(300 // USUAL.accepts + 1)
     for newcomer in newcomers:
         newcomer.send(first)
     turns = stage.rest()
-    assert all(USUAL.starts * 7 // 8 < count <= USUAL.starts for count in counts(turns, "recv")[:2])
+    assert all(most * 7 // 8 < count <= most for count in counts(turns, "recv")[:2])
     assert all(b"help lists commands" in newcomer.got for newcomer in newcomers)
     assert stage.balances()
 
 
-@uses_up("starts")
+@uses_up("history_line_bytes")
 @pytest.mark.parametrize(("lag", "said"), [(1 << 20, (b"y" * 99 + b"\n") * 50), (256 * KIB, b"")])
 def test_starts_after_a_line_of_somebody_else_stay_in_budget(lag: int, said: bytes) -> None:
     """The newcomers are shown a history that is all that is allowed."""
-    stage = Stage(mode="chat", history=10_000, announce=0, max_lag_bytes=lag)
+    one = Budgets(rounds=1)
+    stage = Stage(mode="chat", history=10_000, announce=0, max_lag_bytes=lag, budgets=one)
     [talker] = stage.join()
     remember(stage, 10_000)
     stage.hub.ready.rooms[stage.hub.rooms.lobby] = None
@@ -126,7 +132,7 @@ def test_starts_after_a_line_of_somebody_else_stay_in_budget(lag: int, said: byt
 @uses_up("sends")
 def test_subscribers_with_many_chunks_to_take_share_the_sends() -> None:
     """Many chunks in one send cost as much as many sends."""
-    stage = Stage(patience_s=0.0)
+    stage = Stage(patience_s=0.0, budgets=COUNTED)
     talker, *_ = stage.join(60)
     slow = stage.join(40, out=100, reads=False)
     for _ in range(300):
@@ -136,7 +142,7 @@ def test_subscribers_with_many_chunks_to_take_share_the_sends() -> None:
         each.tcp.widen()
     turns = stage.rest()
     parts = [sum(size for name, _, size in turn.calls if name == "parts") for turn in turns]
-    assert max(parts) <= SEGMENTS_A_SEND * USUAL.sends + 2 * BATCH_SEGMENTS
+    assert max(parts) <= COUNTED.rounds * (SEGMENTS_A_SEND * USUAL.sends + 2 * BATCH_SEGMENTS)
     assert sum(parts) >= len(slow) * 290
     assert {each.got for each in slow} == {talker.got}
     assert stage.balances()
@@ -144,41 +150,43 @@ def test_subscribers_with_many_chunks_to_take_share_the_sends() -> None:
 
 @uses_up("sends")
 def test_room_while_others_catch_up_has_half_of_the_sends() -> None:
-    stage = Stage(mode="chat", history=10_000, announce=0)
+    stage = Stage(mode="chat", history=10_000, announce=0, budgets=COUNTED)
     talker, subscriber = stage.join(2)
     for each in (talker, subscriber):
         each.send(b"/join tea\n")
     stage.rest()
     remember(stage, 10_000)
-    newcomers = stage.arrive(20, listener=BROWSERS)
+    newcomers = stage.arrive(20)
+    stage.rest()
+    stage.kernel.now += 0.1
     lines = 0
     while not all(b"9999" in newcomer.got for newcomer in newcomers):
         talker.send(b"hi\n")
         stage.turn()
         lines += 1
         assert subscriber.got.count(b"> hi\n") >= lines - 1
-    assert lines > 20
+    assert lines > 4
     assert stage.balances()
 
 
 @uses_up("accepts")
 @pytest.mark.parametrize("listener", [LINES, BROWSERS, VIEWERS])
-def test_one_turn_lets_in_64_at_each_listener(listener: int) -> None:
-    stage = Stage()
+def test_eight_rounds_let_in_64_at_a_listener(listener: int) -> None:
+    stage = Stage(budgets=COUNTED)
     [talker] = stage.join()
     stage.arrive(150, listener=listener)
     talker.send(b"hi\n")
     turns = stage.rest()
-    assert [turn.counted["accepted"] for turn in turns[:3]] == [USUAL.accepts, USUAL.accepts, 150 - 128]
-    assert turns[0].by_fd("accept").total() == 0 and turns[0].count("accept") == USUAL.accepts
+    assert [turn.counted["accepted"] for turn in turns[:3]] == [64, 64, 150 - 128]
+    assert turns[0].count("accept") == 64 == COUNTED.rounds * USUAL.accepts
     assert turns[0].counted["lines_in"] == 1
     assert b"hi\n" in talker.got
     assert stage.balances()
 
 
 @uses_up("accepts")
-def test_refusals_in_one_turn_are_64_with_a_call_of_each_kind() -> None:
-    stage = Stage(max_clients=1)
+def test_refusals_in_eight_rounds_are_64_of_each_call() -> None:
+    stage = Stage(max_clients=1, budgets=COUNTED)
     [talker] = stage.join()
     stage.arrive(150)
     talker.send(b"hi\n")
@@ -195,7 +203,7 @@ def test_refusals_in_one_turn_are_64_with_a_call_of_each_kind() -> None:
 @pytest.mark.parametrize(("error", "calls"), [(errno.ECONNABORTED, 64), (errno.EMFILE, 128)])
 def test_accepts_that_fail_use_up_the_budget_too(error: int, calls: int) -> None:
     """Without a descriptor each try is two calls, the second with the spare one."""
-    stage = Stage()
+    stage = Stage(budgets=COUNTED)
     [talker] = stage.join()
     stage.arrive(300)
     if error == errno.EMFILE:
@@ -421,9 +429,9 @@ def test_turn_with_a_line_rate_takes_what_it_lets_through() -> None:
 # Sending.
 
 
-@uses_up("sends", "sends_between_clock_readings")
-def test_sends_in_one_turn_are_512_with_a_clock_look_every_64() -> None:
-    stage = Stage()
+@uses_up("sends", "rounds")
+def test_eight_rounds_send_512_and_look_at_the_clock_every_64() -> None:
+    stage = Stage(budgets=COUNTED)
     actors = stage.join(1200)
     actors[0].send(b"hi\n")
     looks: list[int] = []
@@ -438,7 +446,7 @@ def test_sends_in_one_turn_are_512_with_a_clock_look_every_64() -> None:
     assert [sends for sends in looks if sends] == [64, 128, 192, 256, 320, 384, 448, 512]
     actors[1].send(b"ho\n")
     turns += stage.rest()
-    assert max(counts(turns, "send")) == USUAL.sends
+    assert max(counts(turns, "send")) == 512 == COUNTED.rounds * USUAL.sends
     assert counts(turns, "send")[:3] == [512] * 3
     assert len(turns) <= 6
     assert turns[1].counted["lines_in"] == 1  # Read while the first line was on its way to the others.
@@ -447,14 +455,58 @@ def test_sends_in_one_turn_are_512_with_a_clock_look_every_64() -> None:
 
 @uses_up("sends")
 def test_answers_and_rooms_share_the_sends_of_a_turn() -> None:
-    stage = Stage(mode="chat", announce=0)
+    stage = Stage(mode="chat", announce=0, budgets=COUNTED)
     actors = stage.join(600)
     for actor in actors[1:]:
         actor.send(b"/nosuch\n")
     actors[0].send(b"hi\n")
-    assert max(counts(stage.rest(), "send")) <= USUAL.sends
+    assert max(counts(stage.rest(), "send")) <= COUNTED.rounds * USUAL.sends
     got = [actor.got.split(b"help lists commands\n")[1] for actor in actors[1:]]
     assert all(b"<guest-1> hi\n" in text and b"no such command" in text for text in got)
+
+
+# The turn's own time.
+
+
+@uses_up("turn_s")
+def test_turn_begins_no_round_when_its_millisecond_is_over() -> None:
+    """Each look at the clock finds 0.4 ms gone, so the third round is the last."""
+    stage = Stage()
+    actors = stage.join(1000)
+
+    def slow() -> float:
+        stage.kernel.now += 0.0004
+        return stage.kernel.now
+
+    stage.clock = slow
+    actors[0].send(b"hi\n")
+    turns = stage.rest()
+    assert counts(turns, "send") == [3 * USUAL.sends] * 5 + [1000 - 15 * USUAL.sends]
+    assert all(turn.wait_s == 0 for turn in turns[1:])
+    assert {actor.got for actor in actors} == {b"hi\n"}
+
+
+@uses_up("turn_s")
+def test_every_step_has_a_slice_of_a_turn_without_time() -> None:
+    """A crowd comes, another leaves, a third is idle and a fourth gets a line, all at once."""
+    stage = Stage(mode="chat", announce=0, idle_timeout_s=60.0, budgets=Budgets(turn_s=0.0))
+    idle = stage.join(100)
+    stage.pass_time(59.0)
+    readers, leavers = stage.join(300), stage.join(60)
+    stage.pass_time(0.5)
+    for leaver in leavers:
+        leaver.half_close()
+    stage.arrive(60)
+    stage.kernel.now += 5.0
+    readers[0].send(b"hi\n")
+    for turn in stage.turns(5):
+        assert turn.counted["accepted"] == USUAL.accepts
+        assert turn.counted["closed"] == USUAL.closes
+        assert turn.count("peek") == USUAL.expiries
+        assert turn.count("send") >= USUAL.sends
+    stage.rest()
+    assert all(reader.got.endswith(b"> hi\n") for reader in readers)
+    assert not any(stage.settled(reader) for reader in readers) and all(map(stage.settled, idle))
 
 
 # Time's up.
@@ -463,8 +515,10 @@ def test_answers_and_rooms_share_the_sends_of_a_turn() -> None:
 @pytest.mark.promise("turn-crowd")
 @uses_up("expiries", "closes")
 @pytest.mark.parametrize("strategy", ["deadline", "sweep", "poll"])
-def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
-    stage = Stage(idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=1.0, idle_counts="rx")
+def test_eight_rounds_end_64_of_those_whose_time_is_over(strategy: str) -> None:
+    stage = Stage(
+        idle_timeout_s=60.0, idle_strategy=strategy, sweep_interval_s=1.0, idle_counts="rx", budgets=COUNTED
+    )
     stage.join(700)
     stage.kernel.now += 61.5
     if strategy != "poll":  # One busy client would keep all alive.
@@ -472,8 +526,8 @@ def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
         talker.send(b"hi\n")
     turns = stage.rest()
     ended = [turn.counted["closed"] for turn in turns if turn.counted["closed"]]
-    assert ended == [256, 256, 188]
-    assert max(turn.count("peek") for turn in turns) <= USUAL.expiries
+    assert ended == [64] * 10 + [60]
+    assert max(turn.count("peek") for turn in turns) == COUNTED.rounds * USUAL.expiries
     if strategy != "poll":
         assert talker.got.startswith(b"hi\n")
     assert {end["reason"] for end in stage.ends} <= {"idle"}
@@ -484,8 +538,9 @@ def test_one_turn_ends_256_of_those_whose_time_is_over(strategy: str) -> None:
 @uses_up("closes")
 @pytest.mark.parametrize("lingers", [False, True])
 @each_pair
-def test_crowd_that_leaves_is_closed_256_a_turn(trigger: str, read: str, lingers: bool) -> None:
-    stage = Stage(trigger=trigger, read=read, mode="chat", announce=0, budgets=Budgets(lingering=1000))
+def test_crowd_that_leaves_is_closed_64_in_eight_rounds(trigger: str, read: str, lingers: bool) -> None:
+    budgets = replace(COUNTED, lingering=1000)
+    stage = Stage(trigger=trigger, read=read, mode="chat", announce=0, budgets=budgets)
     crowd = stage.join(700)
     [talker] = stage.join()
     if lingers:
@@ -497,9 +552,9 @@ def test_crowd_that_leaves_is_closed_256_a_turn(trigger: str, read: str, lingers
         actor.half_close()
     talker.send(b"hi\n")
     turns = stage.rest()
-    assert counts(turns, "close") == [256, 256, 188]
+    assert counts(turns, "close") == [64] * 10 + [60]
     settled = [turn.counted["closed"] for turn in turns if turn.counted["closed"]]
-    assert settled == ([] if lingers else [256, 256, 188])
+    assert settled == ([] if lingers else [64] * 10 + [60])
     assert b"<guest-701> hi\n" in talker.got
     assert len(stage.hub.connections.by_fd) == 1
     assert stage.balances()

@@ -12,6 +12,7 @@ from tests.faults.edit import put_in_place
 from tests.sim.__main__ import failure_of
 from tests.sim.plan import VISITS_EACH, make_plan
 from tests.sim.world import World
+from tests.support import interpreted_only
 
 SHORT, USUAL = 15, 60
 PLANS = [
@@ -35,6 +36,7 @@ PROMISES = {
 """What is promised of an account or a clock, which goes red with this fault."""
 
 
+@interpreted_only("functions of compiled modules cannot be edited")
 @pytest.mark.promise("simulation-checks")
 @pytest.mark.parametrize(
     "name",

@@ -106,11 +106,13 @@ class Scene:
         self._poller = Poller(trigger) if real else SimPoller(trigger, self._kernel)
         stack.callback(self._poller.close)
         self._listener = self._sockets.listen("127.0.0.1", 0)[0][0]
-        self._sock: Any = None
+        self._fd = -1
         self._peer: Any = None
         self._numbers: list[int] = []
+        self._open: set[int] = set()
         if real:
             stack.callback(self._listener.close)
+            stack.callback(self._close_all)
 
     def do(self, verb: str, *words: str) -> Any:
         try:
@@ -132,51 +134,55 @@ class Scene:
             accepted = self._sockets.accept(self._listener)
         if isinstance(accepted, NotAccepted):
             return accepted.name
-        self._sock = accepted[0]
-        self._numbers.append(self._sock.fileno())
-        if self._real:
-            self._stack.callback(self._sock.close)
+        self._fd = accepted[0]
+        self._numbers.append(self._fd)
+        self._open.add(self._fd)
         return "accepted"
 
     def want(self, *what: str) -> None:
-        self._poller.want(self._sock.fileno(), reading="reading" in what, writing="writing" in what)
+        self._poller.want(self._fd, reading="reading" in what, writing="writing" in what)
 
     def quiet(self) -> None:
-        self._poller.quiet(self._sock.fileno())
+        self._poller.quiet(self._fd)
 
     def events(self) -> list[str]:
         """What one wait reports; a real one gets a moment, for what is still on its way."""
         return [hex(mask) for _, mask in self._poller.wait(QUIET_S if self._real else 0.0)]
 
     def receive(self, size: str = "1000") -> bytes | None:
-        return self._sockets.receive(self._sock, int(size))
+        return self._sockets.receive(self._fd, int(size))
 
     def has_input(self) -> bool:
-        return self._sockets.has_input(self._sock)
+        return self._sockets.has_input(self._fd)
 
     def send(self, words: str) -> str:
-        taken = self._sockets.send(self._sock, words.encode())
+        taken = self._sockets.send(self._fd, words.encode())
         return "all" if taken == len(words) else "some" if taken else "none"
 
     def fill(self) -> str:
         """Until the kernel refuses, and goes on refusing."""
         refusals = 0
         for _ in range(1000):
-            refusals = 0 if self._sockets.send_many(self._sock, [BULK, BULK]) else refusals + 1
+            refusals = 0 if self._sockets.send_many(self._fd, [BULK, BULK]) else refusals + 1
             if refusals > 3:
                 return "full"
             if refusals and self._real:
                 room = select.poll()
-                room.register(self._sock, select.POLLOUT)
+                room.register(self._fd, select.POLLOUT)
                 room.poll(1000 * QUIET_S)
         return "never full"
 
     def shutdown(self) -> None:
-        self._sockets.shutdown_write(self._sock)
+        self._sockets.shutdown_write(self._fd)
 
     def close(self) -> None:
-        self._poller.forget(self._sock.fileno())
-        self._sockets.close(self._sock)
+        self._poller.forget(self._fd)
+        self._open.remove(self._fd)
+        self._sockets.close(self._fd)
+
+    def _close_all(self) -> None:
+        for fd in self._open:
+            self._sockets.close(fd)
 
     def same_number(self) -> bool:
         return self._numbers[-1] == self._numbers[-2]

@@ -72,7 +72,7 @@ def test_skip_with_a_full_outbox_closes_and_skips_nothing() -> None:
     assert client.close.reason is None
     stage.pass_time(0.2)
     assert (client.close.reason, client.close.detail) == ("slow_consumer", "stuck=10s limit=10s")
-    assert client.outbox.skipped_lines == 0
+    assert client.outbox.losses.skipped_lines == 0
 
 
 # Two one-way ports.
@@ -137,8 +137,8 @@ def test_shutdown_gives_closing_clients_the_time_of_the_drain(
 
 
 @pytest.mark.promise("close-drain")
-def test_drain_gives_all_their_reason_at_once_and_ends_at_once() -> None:
-    """Elsewhere a turn ends 256: who came late in the table would still be heard, and hear."""
+def test_drain_gives_all_a_reason_at_once_and_ends_unwaiting() -> None:
+    """Elsewhere a turn ends a few: a client late in the table would still be heard, and hear."""
     stage = Stage(drain_s=1.0)
     crowd = stage.join(700, out=640)
     for actor in crowd:
@@ -153,9 +153,13 @@ def test_drain_gives_all_their_reason_at_once_and_ends_at_once() -> None:
     talker.send(b"too late\n")
     stage.rest()
     assert talker.got == LINE * 20 + bye("server_shutdown")
-    turns = pass_time_of_a_drain(stage, 1.0)
-    assert stage.loop.is_drained
-    assert [count for turn in turns if (count := turn.count("close"))] == [701]
+    pass_time_of_a_drain(stage, 1.0)
+    turns = [stage.turn()]
+    while not stage.loop.is_drained:
+        turns.append(stage.turn())
+    assert not any(turn.wait_s for turn in turns)
+    most = stage.hub.budgets.rounds * stage.hub.budgets.closes
+    assert all(0 < turn.count("close") <= most for turn in turns)
 
 
 @pytest.mark.promise("close-farewell")

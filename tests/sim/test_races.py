@@ -11,6 +11,7 @@ import pytest
 
 from hub.session.client import Phase
 from tests.sim.stage import Actor, Stage, each_pair, quick_and_long
+from tests.sim.tcp import tcp_at
 
 
 class Meanwhile:
@@ -158,7 +159,7 @@ class Echoes:
         self.numbers += [client.fd for client in self.stage.hub.connections.by_fd.values()][-1:]
         for client in self.stage.hub.connections.by_fd.values():
             assert client.phase is not Phase.CLOSED
-            assert client.sock.fileno() == client.fd
+            assert tcp_at(self.stage.kernel, client.fd).address == (client.host, client.port)
 
     def end(self) -> None:
         self.stage.rest()

@@ -12,11 +12,11 @@ from dataclasses import replace
 from functools import partial
 
 from hub.control.mailbox import Stop, WantClient, WantRows
-from hub.loop.assembly import Hub, intake_of, limits_of
+from hub.loop.assembly import intake_of, limits_of
 from hub.loop.event_loop import EventLoop
 from tests.sim.checks import Checks
-from tests.sim.client_invariants import watch_the_closes, watch_the_stuck
-from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, watch_the_closer
+from tests.sim.client_invariants import look_before_closing
+from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, WatchedCloser, WatchedHub
 from tests.sim.journal import Journal, JournaledRoom
 from tests.sim.kernel import Kernel, Violation
 from tests.sim.outcome import Outcome
@@ -50,7 +50,7 @@ class World:
         self.journal = Journal(marked=plan.mode == "chat" and plan.settings["notices"])
         self.rows_asked = 0
         settings = plan.of_hub()
-        self.hub = Hub(
+        self.hub = WatchedHub(
             settings, limits_of(settings), replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
             self.sockets, SimPoller(plan.trigger, self.kernel), self.kernel.clock,
             lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
@@ -58,9 +58,8 @@ class World:
             make_room=partial(JournaledRoom, journal=self.journal),
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)
-        watch_the_closer(self.loop, self.kernel)
-        watch_the_closes(self)
-        watch_the_stuck(self)
+        self.hub.closer = closer = WatchedCloser(self.hub, self.kernel)
+        closer.before_close = partial(look_before_closing, self)
         self.loop.listen()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait

@@ -1,36 +1,26 @@
 """What the unit tests share: outboxes, rooms and clients without a socket, and a hub without a loop."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import cast
+import sys
+from collections.abc import Iterable, Iterator
 
 from hub.config.settings import Settings
 from hub.loop.assembly import Hub, intake_of, limits_of
 from hub.net.poller import Poller
-from hub.net.sockets import Socket, Sockets
+from hub.net.sockets import Sockets
 from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
 from hub.rooms.accounting import Account
 from hub.rooms.log import Log
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
+from hub.rooms.segments import Item
 from hub.session.client import Client, Phase, Transport
 from hub.session.inbox import Inbox
 
 SPEAKER = 99
 """The id of a sender that is not looked at further; 0 would be the hub itself."""
 MUCH = 1 << 30
-
-
-class NoSocket:
-    """The one thing that a client asks of its socket when it is made."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def fileno(self) -> int:
-        """The descriptor's number."""
-        return self._fd
 
 
 def an_outbox(
@@ -45,19 +35,23 @@ def an_outbox(
     return Outbox(id, owner, account or Account(), encoding, write_only=write_only)
 
 
+def shown(items: Iterable[Item]) -> list[tuple[object, ...]]:
+    """What two lists of items are compared by: items themselves are never equal."""
+    return [(i.at, i.data, i.owed, i.own, i.raw, i.messages, i.skipped, i.encoding) for i in items]
+
+
 def a_client(
     id: int = 1,
     account: Account | None = None,
     encoding: Encoding = Encoding.LF,
     *,
     transport: Transport = "line",
-    sock: Socket | None = None,
+    fd: int = -1,
     now: float = 0.0,
 ) -> Client:
-    """An open client; without a socket it can do all but send and receive."""
+    """An open client; without a descriptor it can do all but send and receive."""
     inbox = Inbox(LineTransport(8192, telnet=True), now)
-    there = sock or cast(Socket, NoSocket(-id))
-    client = Client(id, there, f"192.0.2.1:{id}", "192.0.2.1", transport, inbox, now)
+    client = Client(id, fd, "192.0.2.1", id, "192.0.2.1", transport, inbox, now)
     client.phase, is_mute = Phase.OPEN, transport == "write-only"
     client.outbox = an_outbox(id, account, encoding, write_only=is_mute, owner=client)
     return client
@@ -88,6 +82,21 @@ def a_hub(settings: Settings | None = None) -> Iterator[Hub]:
     )  # fmt: skip
     poller.close()
     assert not log
+
+
+def slots(kind: type) -> list[str]:
+    """The names of all attributes that an object of this class has; a compiled class lists them itself."""
+    found: list[str] = list(getattr(kind, "__mypyc_attrs__", ()))
+    if not found:
+        for base in kind.__mro__:
+            names = getattr(base, "__slots__", ())
+            found += [names] if isinstance(names, str) else names
+    return found
+
+
+def held_bytes(thing: object) -> int:
+    """What the attributes of an object take, each by itself."""
+    return sum(sys.getsizeof(getattr(thing, name)) for name in slots(type(thing)))
 
 
 def wire(outbox: Outbox) -> bytes:

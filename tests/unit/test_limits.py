@@ -18,11 +18,12 @@ from hub.loop.acceptor import MOST_VANISHED, PAUSE_S
 from hub.loop.admission import MESSAGE_BYTES
 from hub.loop.assembly import ROOM_SHARE, WAIT_PROGRESS_S
 from hub.loop.close_log import KEPT, STRANGERS_KEPT
-from hub.loop.core import HISTORY_LINES_A_TURN
+from hub.loop.core import HISTORY_LINES_A_SLICE
+from hub.loop.flow_control import SENDERS_A_TURN
 from hub.loop.limits import Budgets, Limits
 from hub.loop.timer_set import CHAT_RATE, STEP_S
 from hub.modes.queries import HISTORY_BYTES, NAMES_SHOWN, ROOMS_SHOWN
-from hub.net.sockets import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
+from hub.net.listeners import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, USER_TIMEOUT_MS
 from hub.protocol import ws_connection as websocket
 from hub.protocol import ws_handshake as handshake
 from hub.rooms.subscriber import LOGS_REMEMBERED
@@ -98,10 +99,12 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
     [
         f"or after {ms(LIMITS.opening_s)}. An end of stream without a byte",
         f"A turn reads at most {size(TURN.client_bytes)} of a client, {size(TURN.turn_bytes)} in all and "
-        f"{TURN.turn_bytes // TURN.look_bytes:,} clients; accepts {TURN.accepts} connections at each port; "
-        f"greets {TURN.starts}, with {HISTORY_LINES_A_TURN:,} history lines in all; "
-        f"makes {TURN.expiries} timer decisions and {TURN.closes} closes;",
-        f"the clock every {TURN.sends_between_clock_readings} sends.",
+        f"{TURN.turn_bytes // TURN.look_bytes:,} clients.",
+        f"{TURN.accepts} accepts at one port; {TURN.expiries} decisions of each timer, or {TURN.starts} "
+        f"greetings with {HISTORY_LINES_A_SLICE:,} history lines in all; {TURN.sends} sends; "
+        f"{TURN.closes} closes.",
+        f"for {ms(TURN.turn_s)} and for {TURN.rounds} rounds at most.",
+        f"it looks at {SENDERS_A_TURN} waiting senders of each room.",
         f"looks again every {ms(STEP_S)},",
         f"keeps {DESCRIPTOR_RESERVE} descriptors (half of them under a limit below {2 * DESCRIPTOR_RESERVE})",
         f"after {MOST_VANISHED} failed accepts in a row, the hub accepts nobody for {ms(PAUSE_S)}",

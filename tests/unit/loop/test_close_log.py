@@ -17,9 +17,9 @@ Records = list[dict[str, object]]
 def a_closed_client(id: int = 1, reason: CloseReason = CloseReason.QUIT, address: str = "") -> Client:
     """A client; where it has an address, a stranger from there."""
     client = a_client(id)
-    client.close.reason = reason
+    client.ending.reason = reason
     if address:
-        client.address, client.close.is_stranger = address, True
+        client.address, client.ending.is_stranger = address, True
     return client
 
 
@@ -117,7 +117,7 @@ def test_closes_are_dated_by_the_wall_clock_of_now(passed_s: float, set_s: float
     log = CloseLog(lambda event, **_: None, status)
     for id in (1, 2):
         client = a_client(id)
-        client.close.reason = CloseReason.QUIT
+        client.ending.reason = CloseReason.QUIT
         log.record(client, now=7.0)
         now[0] += 10
         wall[0] += 10
@@ -130,13 +130,13 @@ def test_closes_are_dated_by_the_wall_clock_of_now(passed_s: float, set_s: float
 
 def test_an_entry_has_the_clients_whole_summary() -> None:
     client = a_client(7, now=2.0)
-    close, inbox, outbox = client.close, client.inbox, client.outbox
+    close, inbox, outbox, losses = client.ending, client.inbox, client.outbox, client.outbox.losing
     close.reason, close.detail = CloseReason.SLOW_CONSUMER, "lag=1048577"
     close.nick, close.room = "ann", "tea"
     inbox.lines_in, inbox.bytes_in = 1, 3
     outbox.lines_out, outbox.bytes_out = 2, 4
-    outbox.unsent_bytes, outbox.unsent_item_bytes = 5, 6
-    outbox.skipped_lines, outbox.skipped_bytes, outbox.farewell_sent = 7, 8, True
+    losses.unsent_bytes, losses.unsent_item_bytes = 5, 6
+    losses.skipped_lines, losses.skipped_bytes, outbox.farewell_sent = 7, 8, True
     assert entry_of(client, wall_s=1_700_000_000.12345, now=12.34567) == ClosedClient(
         id=7, peer="192.0.2.1:7", transport="line", nick="ann", room="tea",
         reason="slow_consumer", detail="lag=1048577", closed_wall_s=1_700_000_000.123, age_s=10.346,
@@ -147,7 +147,7 @@ def test_an_entry_has_the_clients_whole_summary() -> None:
 
 def test_where_a_timer_decided_its_lateness_is_in_milliseconds() -> None:
     client = a_closed_client(reason=CloseReason.IDLE)
-    client.close.due, client.close.decided = 300.0, 300.0125
+    client.ending.due, client.ending.decided = 300.0, 300.0125
     entry = entry_of(client, wall_s=0.0, now=301.0)
     assert (entry.due_s, entry.decided_s, entry.lateness_ms) == (300.0, 300.0125, 12.5)
 

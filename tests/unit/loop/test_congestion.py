@@ -42,7 +42,7 @@ def test_last_sign_is_not_moved_by_a_gap() -> None:
     room.log.seal()
     client.outbox.refused(NOW_S)
     client.outbox.skip()
-    assert client.outbox.skipped_lines == 1
+    assert client.outbox.losses.skipped_lines == 1
     assert last_sign(client.outbox) == NOW_S
 
 

@@ -2,10 +2,12 @@
 
 import gc
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from hub.loop.turn_histogram import TurnHistogram
+from hub.net.poller import Poller
 from tests.loop.support import SteppedHub
 
 
@@ -64,22 +66,29 @@ def test_a_turn_leaves_nothing_to_the_garbage_collector() -> None:
 # In the loop.
 
 
+class Slow(Poller):
+    """Once it knows the hub, each of its waits takes 7 s."""
+
+    hub: SteppedHub | None = None
+
+    def wait(self, timeout_s: float) -> Sequence[tuple[int, int]]:
+        if self.hub is not None:
+            self.hub.now_s += 7.0
+        return super().wait(timeout_s)
+
+
 def test_busy_is_the_time_between_two_waits_and_published() -> None:
-    with SteppedHub() as hub:
+    poller = Slow("level")
+    with SteppedHub(poller=poller) as hub:
         hub.now_s += 60  # Before the first turn.
         hub.turns(2)
-        times, wait = hub.hub.turn_times, hub.poller.wait
+        times = hub.hub.turn_times
         assert times.busy_s == 0.0
-
-        def wait_seven(timeout_s: float | None) -> object:
-            hub.now_s += 7.0
-            return wait(timeout_s)
-
-        hub.poller.wait = wait_seven  # type: ignore[method-assign, assignment]
+        poller.hub = hub
         for turn_s in (0.25, 1.5):
             hub.turns()
             hub.now_s += turn_s  # Between the return of one wait and the next.
         hub.turns()
-        hub.poller.wait = wait  # type: ignore[method-assign]
+        poller.hub = None
         assert times.busy_s == pytest.approx(1.75)
         assert [made.loop.turn_max_ms for made in hub.summaries[-2:]] == [250.0, 1500.0]

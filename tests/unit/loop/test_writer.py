@@ -21,7 +21,7 @@ def test_reader_that_needs_several_sends_gets_every_line() -> None:
     with ours, peer, a_hub() as hub:
         ours.setblocking(False)
         peer.setblocking(False)
-        client, room = a_client(1, hub.account, sock=ours), hub.rooms.lobby
+        client, room = a_client(1, hub.account, fd=ours.fileno()), hub.rooms.lobby
         hub.connections.add(client)
         hub.mode.joined(client)
         said = [b"x" * 500_000] + [b"line %d" % number for number in range(2000)]

@@ -29,10 +29,11 @@ class Talk:
 
     def __init__(self, *, max_rooms: int = 10, intake: Intake | None = None, **settings: Any) -> None:
         self.account, self.ready, self.budget = Account(), ReadySets(), TurnBudget()
+        self._clients: dict[int, Client] = {}
         self.rooms, intake = Registry(self.account, max_rooms), intake or Intake(room_bytes=1 << 17)
         self.chat = Chat(
             Settings(mode="chat", **settings), self.rooms, self.ready, self.budget, intake, 1 << 18,
-            Facts(lambda: self.now_s, lambda: self.now_s, self._totals), run_command,
+            Facts(lambda: self.now_s, lambda: self.now_s, self._totals, self._clients.get), run_command,
         )  # fmt: skip
         self.now_s = 0.0
         self._next_id = 1
@@ -41,6 +42,7 @@ class Talk:
         """A client joins, and has said nothing yet."""
         client = a_client(self._next_id, self.account, transport=transport)
         self._next_id += 1
+        self._clients[client.id] = client
         self.chat.joined(client)
         return client
 
@@ -50,13 +52,13 @@ class Talk:
         if nick:
             self.chat.rename(client, nick)
         self.say(client, "/who")
-        for member in self.rooms.lobby.members.values():
+        for member in self.rooms.lobby.members():
             receive_all(member)
         return client
 
     def take_lines(self, client: Client, *lines: str | bytes) -> None:
         """The chat takes these lines of the client; the turn goes on."""
-        client.inbox.add([line.encode() if isinstance(line, str) else line for line in lines])
+        client.inbox.receive([line.encode() if isinstance(line, str) else line for line in lines])
         self.chat.lines(client)
 
     def say(self, client: Client, *lines: str | bytes) -> None:
@@ -101,7 +103,7 @@ def test_guest_is_named_greeted_and_put_into_the_lobby() -> None:
         "* welcome to hubbub - you are guest-1 in lobby, with nobody else; /help lists commands"
     ]
     assert ann.room is talk.rooms.lobby
-    assert talk.chat.find("GUEST-1") is ann
+    assert talk.chat.nicks.find("GUEST-1") is ann
 
 
 def test_greeting_is_the_one_that_was_set_and_counts_the_others() -> None:
@@ -251,7 +253,7 @@ def test_own_nick_may_change_its_case() -> None:
     ann = talk.join("ann")
     talk.say(ann, "/nick Ann")
     assert talk.nick(ann) == "Ann"
-    assert talk.chat.find("ann") is ann
+    assert talk.chat.nicks.find("ann") is ann
 
 
 def test_new_nick_holds_for_later_lines_and_the_old_one_is_free() -> None:
@@ -260,7 +262,7 @@ def test_new_nick_holds_for_later_lines_and_the_old_one_is_free() -> None:
     talk.say(ann, "one", "/nick anna", "two")
     assert talk.heard(bob) == ["<ann> one", "* ann is now anna", "<anna> two"]
     talk.say(bob, "/nick ann")
-    assert talk.chat.find("ann") is bob
+    assert talk.chat.nicks.find("ann") is bob
 
 
 # Notices.
@@ -286,7 +288,7 @@ def test_client_that_sent_no_line_is_announced_nowhere() -> None:
     talk.chat.left(talk.come())
     talk.turn()
     assert talk.heard(ann) == []
-    assert talk.rooms.lobby.members == {ann.id: ann.outbox}
+    assert list(talk.rooms.lobby.members()) == [ann.outbox]
 
 
 @pytest.mark.promise("chat-announce")
@@ -522,7 +524,7 @@ def test_whisper_to_a_client_that_does_not_read_is_refused(why: str) -> None:
         talk.ready.put(bob, b"x" * 1000 + b"\n")
     before = list(bob.outbox.items)
     talk.say(ann, "/msg guest-2 hello")
-    assert bob.outbox.items == before
+    assert list(bob.outbox.items) == before
     assert talk.heard(ann) == ["* guest-2 is not reading now; nothing was sent"]
 
 
@@ -582,7 +584,53 @@ def test_lines_behind_a_quit_are_not_taken() -> None:
 def test_lines_of_a_dead_client_are_said_its_commands_ignored() -> None:
     talk = Talk()
     ann, bob = talk.join("ann"), talk.join("bob")
-    ann.close.peer_error = CloseReason.PEER_RESET
+    ann.ending.peer_error = CloseReason.PEER_RESET
     talk.say(ann, "before", "/quit", "after")
     assert ann.close.reason is None
     assert talk.heard(bob) == ["<ann> before", "<ann> after"]
+
+
+# Many lines at once.
+
+
+def test_lines_taken_at_once_are_said_as_those_taken_one_by_one() -> None:
+    lines = [
+        "one",
+        "two",
+        "/me waves",
+        "three",
+        "",
+        " ",
+        "\tfour",
+        "caf\u00e9",
+        "//five",
+        "six\x1b[2J",
+        "/nick x",
+        "7",
+    ]
+    heard, kept = [], []
+    for turns in ([lines], [[line] for line in lines]):
+        talk = Talk(history=5, announce=0)
+        ann, bob = talk.join("ann"), talk.join("bob")
+        for turn in turns:
+            talk.say(ann, *turn)
+        heard.append([talk.heard(bob), talk.heard(ann)])
+        kept.append([said[:3] for said in talk.rooms.lobby.history.last(5, 1000)])
+    assert heard[0] == heard[1] and kept[0] == kept[1]
+    assert [line for line in heard[0][0] if not line.startswith("* ")] == [
+        *("<ann> one", "<ann> two", "<ann> *waves*", "<ann> three", "<ann> \tfour", "<ann> caf\u00e9"),
+        *("<ann> /five", "<ann> six\ufffd[2J", "<x> 7"),
+    ]
+
+
+def test_lines_taken_at_once_stop_where_the_room_is_full() -> None:
+    taken = []
+    for most in (1, 100):
+        talk = Talk(intake=Intake(room_bytes=150), announce=0)
+        ann = talk.join("ann")
+        ann.inbox.receive([b"0123456789"] * 20)
+        talk.rooms.lobby.log.intake, before = 0, -1
+        while before != (before := ann.inbox.waiting):
+            talk.chat.lines(ann, most)
+        taken.append(20 - ann.inbox.waiting)
+    assert taken == [9, 9]

@@ -166,29 +166,25 @@ def test_quiet_reports_a_dead_peer_once_more_at_most(wire: Wire) -> None:
 
 
 def test_calls_are_counted_and_an_unchanged_mask_costs_none(wire: Wire) -> None:
-    calls = wire.poller.calls
     for _ in range(3):
         wire.want()
-    assert calls["epoll_ctl"] == 1
+    assert wire.poller.calls["epoll_ctl"] == 1
     wire.want(writing=True)
     wire.want(writing=True)
-    assert calls["epoll_ctl"] == 2
+    assert wire.poller.calls["epoll_ctl"] == 2
     wire.poller.watch(wire.peer.fileno())
     assert len(wire.poller) == 2
     wire.poller.forget(wire.fd)
     wire.poller.forget(wire.fd)
-    assert (calls["epoll_ctl"], len(wire.poller)) == (4, 1)
+    assert (wire.poller.calls["epoll_ctl"], len(wire.poller)) == (4, 1)
     for _ in range(4):
         wire.poller.wait(AT_ONCE)
-    assert calls["epoll_wait"] == 4
+    assert wire.poller.calls["epoll_wait"] == 4
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_full_batches_make_a_round_that_reports_everybody(
-    trigger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
-    with ExitStack() as stack, closing(Poller(trigger)) as poller:
+def test_full_batches_make_a_round_that_reports_everybody(trigger: str) -> None:
+    with ExitStack() as stack, closing(Poller(trigger, events_per_wait=2)) as poller:
         told: set[int] = set()
         for _ in range(5):
             ours, peer = (stack.enter_context(sock) for sock in socket.socketpair())
@@ -203,9 +199,8 @@ def test_full_batches_make_a_round_that_reports_everybody(
 
 
 @pytest.mark.parametrize("trigger", ["level", "edge"])
-def test_a_close_meanwhile_ends_no_round_early(trigger: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Poller, "EVENTS_PER_WAIT", 2)
-    with ExitStack() as stack, closing(Poller(trigger)) as poller:
+def test_a_close_meanwhile_ends_no_round_early(trigger: str) -> None:
+    with ExitStack() as stack, closing(Poller(trigger, events_per_wait=2)) as poller:
         waiting: dict[int, socket.socket] = {}
         for _ in range(6):
             ours, peer = (stack.enter_context(sock) for sock in socket.socketpair())

@@ -2,26 +2,22 @@
 
 import contextlib
 import errno
+import gc
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import NoReturn
 
 import pytest
 
 from hub.close_reasons import CloseReason
-from hub.net.sockets import (
-    RECEIVE_BUFFER_BYTES,
-    SEND_BUFFER_BYTES,
-    NotAccepted,
-    PeerGone,
-    Sockets,
-    SpareDescriptor,
-)
+from hub.net.listeners import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES
+from hub.net.sockets import NotAccepted, PeerGone, Sockets, SpareDescriptor
 from tests.loop.support import no_descriptor_left
-from tests.support import PATIENCE_S, Peer
+from tests.support import PATIENCE_S, Peer, until
 
 
 def has_ipv6_loopback() -> bool:
@@ -43,6 +39,8 @@ class Door(Sockets):
         super().__init__()
         self.stack = stack
         self.listeners: list[socket.socket] = []
+        self.descriptors: list[int] = []
+        stack.callback(self.close_all)
 
     def open(self, host: str = "127.0.0.1", port: int = 0) -> list[str]:
         bound = self.listen(host, port)
@@ -58,12 +56,21 @@ class Door(Sockets):
         wait_readable(self.listeners[0])
         return peer
 
-    def let_in(self) -> socket.socket:
+    def let_in(self) -> int:
         accepted = self.accept(self.listeners[0])
         assert isinstance(accepted, tuple), accepted
-        return self.stack.enter_context(accepted[0])
+        self.descriptors.append(accepted[0])
+        return accepted[0]
 
-    def pair(self, receive_buffer: int = 0) -> tuple[socket.socket, Peer]:
+    def close(self, fd: int) -> None:
+        self.descriptors.remove(fd)
+        super().close(fd)
+
+    def close_all(self) -> None:
+        for fd in list(self.descriptors):
+            self.close(fd)
+
+    def pair(self, receive_buffer: int = 0) -> tuple[int, Peer]:
         """Our end, and the peer."""
         peer = self.knock(receive_buffer)
         return self.let_in(), peer
@@ -75,7 +82,7 @@ def door() -> Iterator[Door]:
         yield Door(stack)
 
 
-def wait_readable(sock: socket.socket) -> None:
+def wait_readable(sock: socket.socket | int) -> None:
     assert select.select([sock], [], [], PATIENCE_S)[0], "nothing came"
 
 
@@ -88,7 +95,8 @@ def descriptors() -> set[str]:
 
 @pytest.mark.promise("limits-documented")
 def test_an_accepted_socket_inherits_every_option(door: Door) -> None:
-    ours, _ = door.pair()
+    fd, _ = door.pair()
+    ours = door.stack.enter_context(socket.socket(fileno=os.dup(fd)))
     for level, option, value in (
         (socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * SEND_BUFFER_BYTES),  # socket(7): the kernel doubles it
         (socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * RECEIVE_BUFFER_BYTES),
@@ -101,8 +109,8 @@ def test_an_accepted_socket_inherits_every_option(door: Door) -> None:
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),
     ):
         assert ours.getsockopt(level, option) == value, (level, option)
-    assert not ours.getblocking()
-    assert not ours.get_inheritable() and not door.listeners[0].get_inheritable()
+    assert not os.get_blocking(fd)
+    assert not os.get_inheritable(fd) and not door.listeners[0].get_inheritable()
 
 
 def test_urgent_data_stays_in_the_stream(door: Door) -> None:
@@ -204,7 +212,7 @@ def test_a_family_that_the_machine_lacks_is_named_by_address(
 def test_a_port_can_be_used_again_at_once_after_a_restart(door: Door) -> None:
     ours, peer = door.pair()
     host, port = door.listeners[0].getsockname()
-    ours.close()  # the hub closes first, so TIME-WAIT is on its side
+    door.close(ours)  # the hub closes first, so TIME-WAIT is on its side
     assert peer.rest() == b""
     peer.close()
     door.listeners[0].close()
@@ -218,8 +226,8 @@ def test_accept_brings_the_address_of_the_peer_or_nobody(door: Door) -> None:
     peer = door.knock()
     accepted = door.accept(door.listeners[0])
     assert isinstance(accepted, tuple)
-    with accepted[0]:
-        assert accepted[1] == peer.sock.getsockname()
+    door.descriptors.append(accepted[0])
+    assert accepted[1] == peer.sock.getsockname()
     assert door.accept(door.listeners[0]) is NotAccepted.NOBODY
 
 
@@ -229,12 +237,12 @@ def test_a_peer_reset_before_accept_has_an_address_and_a_reset(door: Door) -> No
     peer.reset()
     accepted = door.accept(door.listeners[0])
     assert isinstance(accepted, tuple)
-    sock, seen = accepted
-    with sock:
-        assert seen == address
-        with pytest.raises(OSError, match="not connected"):
-            sock.getpeername()
-        assert end_of(lambda: door.receive(sock, 100)) == (CloseReason.PEER_RESET, "")
+    fd, seen = accepted
+    door.descriptors.append(fd)
+    assert seen == address
+    with socket.socket(fileno=os.dup(fd)) as ours, pytest.raises(OSError, match="not connected"):
+        ours.getpeername()
+    assert end_of(lambda: door.receive(fd, 100)) == (CloseReason.PEER_RESET, "")
 
 
 def test_a_spare_descriptor_makes_room_for_one_accept(door: Door) -> None:
@@ -281,6 +289,20 @@ def test_a_full_kernel_takes_some_then_nothing_and_all_arrives(door: Door, many:
     assert len(peer.read(taken)) == taken
 
 
+def test_a_look_shutdown_or_question_leaves_the_descriptor_open(door: Door) -> None:
+    """Each of them makes a socket object for a moment, which would close it."""
+    ours, peer = door.pair()
+    before = descriptors()
+    door.has_input(ours)
+    assert door.send(ours, b"hello") == 5
+    assert door.acknowledged(ours) in (0, 5)
+    door.shutdown_write(ours)
+    gc.collect()
+    assert descriptors() == before
+    assert peer.rest() == b"hello"
+    until(lambda: door.acknowledged(ours) >= 5)
+
+
 def test_several_buffers_go_out_in_order_in_one_call(door: Door) -> None:
     ours, peer = door.pair()
     assert door.send_many(ours, [b"one ", b"two ", b"three"]) == 13
@@ -303,11 +325,11 @@ def end_of(call: Callable[[], object]) -> tuple[CloseReason, str]:
     return gone.value.reason, gone.value.detail
 
 
-VERBS: dict[str, Callable[[Sockets, socket.socket], object]] = {
-    "receive": lambda sockets, sock: sockets.receive(sock, 1),
-    "has_input": lambda sockets, sock: sockets.has_input(sock),
-    "send": lambda sockets, sock: sockets.send(sock, b"x"),
-    "send_many": lambda sockets, sock: sockets.send_many(sock, [b"x", b"y"]),
+VERBS: dict[str, Callable[[Sockets, int], object]] = {
+    "receive": lambda sockets, fd: sockets.receive(fd, 1),
+    "has_input": lambda sockets, fd: sockets.has_input(fd),
+    "send": lambda sockets, fd: sockets.send(fd, b"x"),
+    "send_many": lambda sockets, fd: sockets.send_many(fd, [b"x", b"y"]),
 }
 
 
@@ -332,20 +354,27 @@ def test_every_verb_after_a_reset_says_so_and_end_is_no_error(door: Door, verb: 
     assert end_of(lambda: VERBS[verb](door, ours)) == (CloseReason.PEER_RESET, "")
     door.shutdown_write(ours)
     door.close(ours)
-    assert ours.fileno() == -1
-    assert end_of(lambda: VERBS[verb](door, ours)) == (CloseReason.IO_ERROR, "EBADF")
+    assert end_of(lambda: VERBS[verb](door, -1)) == (CloseReason.IO_ERROR, "EBADF")
 
 
-class Failing:
-    """Stands in for a socket whose error loopback cannot bring about."""
+class Failing(Sockets):
+    """Calls that fail with an error that loopback cannot bring about."""
 
-    def __init__(self, error: int) -> None:
-        self._error = error
+    def __init__(self, number: int) -> None:
+        super().__init__(self._fail, self._fail, self._fail)
+        self._number = number
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        raise OSError(self._error, os.strerror(self._error))
+    def _fail(self, fd: int, what: int | bytes | Sequence[bytes]) -> NoReturn:
+        raise OSError(self._number, os.strerror(self._number))
 
-    send = sendmsg = recv
+    def _peek(self, fd: int) -> NoReturn:
+        self._fail(fd, 1)
+
+    def _tcp_info(self, fd: int, size: int) -> NoReturn:
+        self._fail(fd, size)
+
+    def _shutdown_write(self, fd: int) -> NoReturn:
+        self._fail(fd, 1)
 
 
 @pytest.mark.parametrize(
@@ -361,9 +390,11 @@ class Failing:
 def test_a_vanished_peer_is_a_timeout_and_others_keep_their_name(
     error: int, reason: CloseReason, detail: str
 ) -> None:
-    failing = cast(socket.socket, Failing(error))
+    failing = Failing(error)
     for name, verb in VERBS.items():
-        assert end_of(partial(verb, Sockets(), failing)) == (reason, detail), name
+        assert end_of(partial(verb, failing, 0)) == (reason, detail), name
+    failing.shutdown_write(0)
+    assert failing.acknowledged(0) == sys.maxsize, "what cannot be asked is taken for heard"
 
 
 # Ending.

@@ -1,7 +1,6 @@
 """Lines come out the same however the bytes came in, and cost what they should."""
 
 import re
-import sys
 import time
 from functools import partial
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from hub.protocol.line_decoder import CrLineDecoder, LineDecoder
 from tests.unit.protocol.support import however_cut
+from tests.unit.support import held_bytes
 
 Outcome = tuple[list[bytes], bytes | None, bool, bool]
 streams = st.lists(st.sampled_from([b"\r", b"\n", b"\0", b"a", b"bc", b"\r\n", b"\xff"]), max_size=40).map(
@@ -255,7 +255,3 @@ def test_a_line_takes_about_one_byte_of_memory_for_each_byte() -> None:
     buffer.feed(b"\n")
     assert held_bytes(buffer) < 200
     assert not hasattr(buffer, "__dict__")
-
-
-def held_bytes(buffer: LineDecoder) -> int:
-    return sum(sys.getsizeof(getattr(buffer, slot)) for slot in LineDecoder.__slots__)

@@ -1,13 +1,12 @@
 """The telnet layer is taken out however it is cut, answered with restraint, and never stored."""
 
-import sys
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.protocol.telnet import TelnetFilter
 from tests.unit.protocol.support import however_cut
+from tests.unit.support import held_bytes
 
 IAC, SE, SB = b"\xff", b"\xf0", b"\xfa"
 WILL, WONT, DO, DONT = b"\xfb", b"\xfc", b"\xfd", b"\xfe"
@@ -34,10 +33,6 @@ def outcome(pieces: list[bytes]) -> Outcome:
     text += telnet.finish()
     assert telnet.finish() == b""
     return text, replies, asked, commands, telnet.violation
-
-
-def held_bytes(telnet: TelnetFilter) -> int:
-    return sum(sys.getsizeof(getattr(telnet, slot)) for slot in TelnetFilter.__slots__)
 
 
 def sub_negotiation(content: bytes) -> bytes:

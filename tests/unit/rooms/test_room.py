@@ -31,7 +31,7 @@ def held(room: Room) -> bytes:
 
 def say(room: Room, line: bytes, sender: int = SPEAKER) -> None:
     """A line that is kept for those who come later."""
-    room.history.add((line, sender, room.log.head, 0.0), 10, MUCH)
+    room.history.add([line], sender, room.log.head, 0.0, 10, MUCH)
     room.append(line, sender)
 
 
@@ -78,7 +78,7 @@ def test_chunk_has_the_sender_runs_of_its_own_turn_only() -> None:
     for sender in (1, 2, SPEAKER):
         room.append(b"abc", sender)
         room.log.seal()
-    assert [chunk.runs for chunk in room.log.chunks] == [{1: [(0, 4)]}, {2: [(4, 8)]}, None]
+    assert [chunk.runs for chunk in room.log.chunks] == [{1: [(0, 4, 1)]}, {2: [(4, 8, 1)]}, None]
 
 
 # Coming and going.
@@ -146,11 +146,16 @@ def test_write_only_client_becomes_a_member_that_is_owed_nothing() -> None:
     room.join(outbox, [b"old\n"])
     talk(room, 1)
     outbox.put(b"* welcome\n")
-    assert (room.members, room.subscribers) == ({outbox.id: outbox}, {})
+    assert (room.size, list(room.members()), room.subscribers) == (1, [outbox], {})
     assert (outbox.segments(), outbox.is_empty, outbox.lag_bytes) == ([], True, 0)
-    assert (account.owed, account.replayed, outbox.unsent_bytes, outbox.unsent_item_bytes) == (0, 0, 0, 0)
+    assert (account.owed, account.replayed, outbox.losses.unsent_bytes, outbox.losses.unsent_item_bytes) == (
+        0,
+        0,
+        0,
+        0,
+    )
     room.leave(outbox)
-    assert not room.members
+    assert room.size == 0
 
 
 def test_leaving_takes_out_of_all_tables_unsubscribing_of_two() -> None:
@@ -159,7 +164,7 @@ def test_leaving_takes_out_of_all_tables_unsubscribing_of_two() -> None:
     room.trailing = {1: first, 2: second, 3: third}
     room.leave(first)
     room.unsubscribe(second)
-    assert room.members == {2: second, 3: third}
+    assert list(room.members()) == [third, second]
     assert room.subscribers == room.trailing == {3: third}
     assert first.log is None
 

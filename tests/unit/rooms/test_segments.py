@@ -2,7 +2,8 @@
 
 import pytest
 
-from hub.rooms.segments import BATCH_BYTES, BATCH_SEGMENTS
+from hub.rooms.chunk import BATCH_SEGMENTS
+from hub.rooms.segments import BATCH_BYTES
 from tests.unit.support import SPEAKER, a_room, an_outbox, take
 
 

@@ -15,10 +15,12 @@ def test_spans_cover_a_stretch_once_and_tell_whose_it_is(
     runs: SenderRuns = {}
     whose: list[int] = []
     for sender, size in said:
-        note(runs, sender, len(whose), len(whose) + size)
+        note(runs, sender, len(whose), len(whose) + size, lines=1)
         whose += [sender] * size
     for mine in runs.values():
-        assert all(end < start for (_, end), (start, _) in pairwise(mine)), "those that meet are one"
+        assert all(run[1] < later[0] for run, later in pairwise(mine)), "those that meet are one"
+    for sender, mine in runs.items():
+        assert sum(run[2] for run in mine) == sum(who == sender for who, _ in said)
     start = data.draw(st.integers(0, len(whose)))
     stop = data.draw(st.integers(start, len(whose)))
     for client in (1, 2, 3, 4):

@@ -18,7 +18,7 @@ def test_lines_are_taken_once_and_in_order(steps: list[list[bytes] | int]) -> No
         if isinstance(step, int):
             assert inbox.take(step) == [expected.popleft() for _ in range(min(step, len(expected)))]
         else:
-            inbox.add(list(step))
+            inbox.receive(list(step))
             expected.extend(step)
             added += len(step)
         assert inbox.waiting == len(expected)
