@@ -152,7 +152,7 @@ class Writer(Step):
         return left
 
     def _hand(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> None:
-        """The common case: in step, so the shared bytes of the newest chunk are all that the client gets."""
+        """The common case: in step, so the shared bytes of the pass's chunk are all that the client gets."""
         client: Client = outbox.owner
         wire = chunk.encoded(outbox.encoding)
         try:
