@@ -104,8 +104,8 @@ def test_probes_of_a_busy_feed_are_silent(shape: str, port: str) -> None:
     ends = [record for record in told if record["event"] == "closed"]
     last = told[-1]
     assert (last["event"], last["accepted"]) == ("stopped", 101)
-    # The talker, and the last viewer if no line came after its end.
-    assert last["closed_server_shutdown"] <= 2
+    # The talker, and the last viewers: who comes in the turn of a line is let in behind it.
+    assert last["closed_server_shutdown"] <= 3
     # A line that comes between a probe's connect and its close is taken by its kernel: that probe is told.
     assert last["closed_silent"] >= 90 and len(ends) == 101 - last["closed_silent"]
 

@@ -53,4 +53,4 @@ def test_the_pump_counts_lines_of_those_who_read(herd: Herd, stalled: int) -> No
         until(lambda: len(hub.loop.hub.connections.clients) == 8)
         told = herd.pump(0.3, writers=2, window=20, stalled=stalled)
         assert told["lines_per_s"] * 0.3 > 100
-        assert 0 < told["slowest_per_s"] <= told["lines_per_s"]
+        assert 0 < told["slowest_per_s"] <= told["lines_per_s"] + 0.001  # Both are quotients.
