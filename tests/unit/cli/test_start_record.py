@@ -46,6 +46,8 @@ def test_start_and_stop_stand_first_and_last_in_the_log() -> None:
     with hub:
         with hub.peer() as peer:
             peer.echo()
+            peer.half_close()
+            peer.rest()  # The hub has seen its end before it is asked to stop.
         assert hub.stop() == 0
         first, *_, last = map(json.loads, hub.log().splitlines())
     assert (first["event"], first["level"], first["version"]) == ("started", "info", __version__)
