@@ -1,4 +1,4 @@
-"""Who may call whom in a few modules, read from their syntax trees.
+"""A graph of who may call whom in a few modules, read from their syntax trees.
 
 The class of an object is told by annotations, constructors and assignments; a container counts as what it
 holds, and a Protocol as every class that has its methods. Where no class can be told, any method of that name
@@ -143,7 +143,7 @@ class Program:
 
 
 class Body:
-    """One function, and what its expressions may be."""
+    """A function, and what its expressions may be."""
 
     def __init__(self, program: Program, full: str) -> None:
         self._program = program

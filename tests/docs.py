@@ -75,7 +75,7 @@ def _flag_row(flag: Flag) -> str:
 
 
 def workload_table() -> str:
-    """One row for each flag of the workloads; for several where its default differs."""
+    """A row for each flag of the workloads; several where its default differs."""
     workloads: dict[Flag, list[str]] = {}
     for name, of in WORKLOADS.items():
         for flag in flags(of):

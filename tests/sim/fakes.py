@@ -117,7 +117,7 @@ class WatchedCloser(Closer):
 
 
 class WatchedFlow(FlowControl):
-    """Whoever ends because it took nothing in time has something to take."""
+    """Checks that a client which ends because it took nothing in time has something to take."""
 
     def stuck(self, client: Client, due: float, now: float) -> None:
         not client.outbox.is_empty or fail(f"{client.peer} ended as stuck, and had taken everything")

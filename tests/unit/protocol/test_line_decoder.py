@@ -114,7 +114,7 @@ def test_lines_are_cut_at_lf_crlf_and_cr_nul_and_stay_verbatim(
 def test_crs_directly_at_a_line_end_are_no_content(
     data: bytes, lines: list[bytes], last: bytes | None
 ) -> None:
-    """One before it, as a CRLF gets whose LF was made CRLF once more, and any behind it: LF CR.
+    """A CR before it, as a CRLF gets whose LF was made CRLF once more, and any behind it: LF CR.
 
     A CR behind a line end tells nothing of the next one, so an empty line of LF CR makes no CRLF.
     """
