@@ -57,7 +57,8 @@ class Reader(Step):
     def _leave_set(self, client: Client, drained: bool) -> None:
         """Parsed lines keep a client marked, in level mode too; so does a budget that ran out."""
         readable = self._ready.readable
-        readable.pop(client.id, None)
+        if client.id in readable:
+            del readable[client.id]
         if client.close.reason is not None or client.gate.is_held:
             return
         if client.inbox.has_lines or not drained:
@@ -82,6 +83,8 @@ class Reader(Step):
             if not data:
                 self._end_of_input(client, peer_error or CloseReason.PEER_CLOSED)
                 break
+            if len(data) == size:
+                inbox.was_filled()
             left = budget.left
             self._input(client, data, now)
             total += left - budget.left  # Frames and telnet commands cost more than their bytes.

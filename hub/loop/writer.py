@@ -6,7 +6,6 @@ waits behind fifteen thousand subscribers. Write interest is armed if and only i
 and lag is judged only after a refusal: a burst that the kernel can take costs nobody anything.
 """
 
-from collections import deque
 from typing import Final
 
 from hub.loop.core import Core, Step
@@ -40,8 +39,8 @@ class Writer(Step):
     def __init__(self, core: Core, flow: FlowControl) -> None:
         super().__init__(core)
         self._flow = flow
-        self.queue: deque[Client] = deque()
-        """Clients that were marked writable and wait for their send."""
+        self.queue: list[Client] = []
+        """Clients that were marked writable and wait for their send, the next one last."""
         self.passes: dict[Room, Pass] = {}
         """The passes under way."""
 
@@ -99,9 +98,9 @@ class Writer(Step):
         if taken != len(wire):
             self._took(client, [Segment(wire, item, len(item.data))], taken, now)
             return 0
-        outbox.took_item(item, taken)
-        counters = self._counters
-        counters.lines_out += item.lines
+        lines, counters = item.lines, self._counters
+        outbox.took_item(item, lines, taken)
+        counters.lines_out += lines
         counters.bytes_out += taken
         if item.owed:
             self._ready.took.append(client)
@@ -110,10 +109,11 @@ class Writer(Step):
     def _write_outboxes(self, now: float, left: int) -> int:
         writable = self._ready.writable
         if not self.queue and writable:
-            self.queue.extend(writable.values())
+            self.queue = list(writable.values())
+            self.queue.reverse()
             writable.clear()
         while self.queue and left > 0:
-            client = self.queue.popleft()
+            client = self.queue.pop()
             if not client.outbox.closed and client.phase is not Phase.CLOSED:
                 left -= 1 + self.write(client, now)
         return left

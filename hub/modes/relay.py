@@ -47,13 +47,14 @@ class Echo(Relay):
         The messages of a WebSocket are frames already, ready to go back as they came.
         """
         lines = client.inbox.take(most)
-        if client.outbox.encoding is Encoding.FRAMES:
-            echo, messages = b"".join(lines), len(lines)
+        count, raw = len(lines), client.outbox.encoding is Encoding.FRAMES
+        if raw:
+            echo = b"".join(lines)
         else:
             lines.append(b"")
-            echo, messages = b"\n".join(lines), 0
+            echo = b"\n".join(lines)
         self._account.owed += len(echo)
-        self._ready.put(client, echo, owed=True, own=True, raw=messages > 0, messages=messages)
+        self._ready.put(client, echo, owed=True, own=True, raw=raw, lines=count)
 
 
 class Broadcast(Relay):

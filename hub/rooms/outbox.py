@@ -91,11 +91,11 @@ class Outbox(Queued):
             return None
         return items[0] if self.log is None or self.offset == self.log.head else None
 
-    def took_item(self, item: Item, taken: int) -> None:
-        """The kernel took the whole of the only item, as `taken` bytes."""
+    def took_item(self, item: Item, lines: int, taken: int) -> None:
+        """The kernel took the whole of the only item: so many lines, as `taken` bytes."""
         self._items, self.item_bytes = None, 0
         self.bytes_out += taken
-        self.lines_out += item.lines
+        self.lines_out += lines
         if item.owed:
             self._account.delivered += len(item.data)
         if item.farewell:
@@ -184,11 +184,12 @@ class Outbox(Queued):
         self.lines_out += place.lines - (place.left > 0)
         self.item_bytes -= place.size
         self._account.delivered += place.size - place.left if item.owed else 0
-        rest, lines = wire[taken : place.border], item.messages if item.raw else 1
+        rest, lines = wire[taken : place.border], item.lines if item.raw else 1
         if rest:
             is_farewell = item.farewell and is_last
             self.partial = Partial(rest, owed, lines, encoding, farewell=is_farewell, own=item.own)
         if not is_last:
             item.data = item.data[place.size :]
+            item.lines -= place.lines
         elif self._items is not None:
             del self._items[index]

@@ -70,7 +70,7 @@ class Queued(Subscriber):
 
     def put(
         self, data: bytes, *, owed: bool = False, own: bool = False, raw: bool = False,
-        farewell: bool = False, messages: int = 0,
+        farewell: bool = False, lines: int = -1,
     ) -> None:  # fmt: skip
         """Queue what this client alone gets, before its room's next line. The caller marks it."""
         if self.closed:
@@ -80,7 +80,7 @@ class Queued(Subscriber):
                 self.losing.unsent_item_bytes += len(data)
             return
         at = -1 if self.log is None else self.log.head
-        item = Item(at, data, owed=owed, own=own, raw=raw, farewell=farewell, messages=messages)
+        item = Item(at, data, owed=owed, own=own, raw=raw, farewell=farewell, lines=lines)
         if self._items is None:
             self._items = [item]
         else:

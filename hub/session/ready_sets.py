@@ -39,13 +39,13 @@ class ReadySets:
 
     def put(
         self, client: Client, data: bytes, *, owed: bool = False, own: bool = False, raw: bool = False,
-        messages: int = 0,
+        lines: int = -1,
     ) -> None:  # fmt: skip
-        """Queue what one client alone gets: whole canonical lines, or raw bytes, which may be messages.
+        """Queue what one client alone gets: whole canonical lines, or raw bytes.
 
         What a client said is owed, and counted so by the caller; `own` is what this client said itself.
         """
-        client.outbox.put(data, owed=owed, own=own, raw=raw, messages=messages)
+        client.outbox.put(data, owed=owed, own=own, raw=raw, lines=lines)
         self.writable[client.id] = client
 
     def end(

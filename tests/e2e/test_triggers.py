@@ -15,9 +15,9 @@ from hub.session.client import Client
 from tests.loop.support import SteppedHub, waiting_bytes
 from tests.support import PAIRS, Peer, closing, each_pair, each_trigger, until
 
-READ_BYTES = 500
-LINES = b"".join(b"line %04d\n" % number for number in range(100))
-"""1000 bytes, two reads. Half of them are whole lines, so an echo shows exactly what was read."""
+READ_BYTES = 400
+LINES = b"".join(b"line %04d\n" % number for number in range(80))
+"""800 bytes, two reads. Half of them are whole lines, so an echo shows exactly what was read."""
 FIRST = LINES[:READ_BYTES]
 SILENT_TURNS = 20
 
@@ -39,10 +39,10 @@ def deliver_with_end(hub: SteppedHub, peer: Peer, data: bytes) -> Client:
 @pytest.mark.parametrize(
     ("trigger", "read", "at_first", "at_last", "reports"),
     [
-        ("level", "once", 500, 1000, 2),
-        ("level", "drain", 1000, 1000, 1),
-        ("edge", "drain", 1000, 1000, 1),
-        ("edge", "once", 500, 500, 1),
+        ("level", "once", 400, 800, 2),
+        ("level", "drain", 800, 800, 1),
+        ("edge", "drain", 800, 800, 1),
+        ("edge", "once", 400, 400, 1),
     ],
 )
 def test_what_one_read_leaves_is_reported_again_by_level_only(
@@ -54,18 +54,18 @@ def test_what_one_read_leaves_is_reported_again_by_level_only(
         hub.turns()
         assert client.inbox.bytes_in == at_first
         hub.turns(SILENT_TURNS)
-        assert (client.inbox.bytes_in, waiting_bytes(client)) == (at_last, 1000 - at_last)
+        assert (client.inbox.bytes_in, waiting_bytes(client)) == (at_last, len(LINES) - at_last)
         assert counters.events_in - before == reports
-        if at_last == 500:  # New bytes bring the old ones; the hub stays as far behind as before, for ever.
-            hub.deliver(peer, b"line 0100\n")
+        if at_last == 400:  # New bytes bring the old ones; the hub stays as far behind as before, for ever.
+            hub.deliver(peer, b"line 0080\n")
             hub.turns(SILENT_TURNS)
-            assert (client.inbox.bytes_in, waiting_bytes(client)) == (1000, 10)
+            assert (client.inbox.bytes_in, waiting_bytes(client)) == (len(LINES), 10)
             assert counters.events_in - before == reports + 1
         assert peer.read(len(LINES)) == LINES
 
 
 @pytest.mark.parametrize(
-    ("trigger", "read", "starved_bytes"), [(*pair, 0) for pair in PAIRS] + [("edge", "once", 500)]
+    ("trigger", "read", "starved_bytes"), [(*pair, 0) for pair in PAIRS] + [("edge", "once", 400)]
 )
 def test_edge_and_once_starves_a_client_that_waits_for_an_answer(
     trigger: str, read: str, starved_bytes: int

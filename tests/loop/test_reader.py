@@ -10,7 +10,7 @@ from tests.loop.support import SteppedHub
 from tests.sim.stage import MUCH, Stage
 from tests.support import PAIRS, bye, closing
 
-READ_BYTES = 500
+READ_BYTES = 400
 IAC_NOP = b"\xff\xf1"
 AYT = b"\xff\xf6"
 
@@ -20,7 +20,7 @@ AYT = b"\xff\xf6"
 
 @pytest.mark.parametrize(
     ("waiting", "fin", "once_calls", "drain_calls"),
-    [(100, False, 1, 1), (900, False, 1, 2), (1000, False, 1, 3), (900, True, 1, 3), (1000, True, 1, 3)],
+    [(100, False, 1, 1), (700, False, 1, 2), (800, False, 1, 3), (700, True, 1, 3), (800, True, 1, 3)],
     ids=["one short read", "a short read at last", "whole reads", "a short read and FIN", "whole and FIN"],
 )
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)
@@ -48,12 +48,12 @@ def test_client_with_its_share_used_up_stays_marked(trigger: str, read: str) -> 
         SteppedHub(budgets, mode="echo", trigger=trigger, read=read) as hub,
         closing(hub.join(2)) as (flooder, other),
     ):
-        much, little = hub.deliver(flooder, b"x" * 1400), hub.deliver(other, b"y" * 900)
+        much, little = hub.deliver(flooder, b"x" * 1100), hub.deliver(other, b"y" * 700)
         taken = []
         for _ in range(3):
             hub.turns()
             taken.append((much.inbox.bytes_in, little.inbox.bytes_in))
-        assert taken == [(500, 500), (1000, 900), (1400, 900)]
+        assert taken == [(400, 400), (800, 700), (1100, 700)]
 
 
 # Lines.

@@ -37,7 +37,7 @@ def an_outbox(
 
 def shown(items: Iterable[Item]) -> list[tuple[object, ...]]:
     """What two lists of items are compared by: items themselves are never equal."""
-    return [(i.at, i.data, i.owed, i.own, i.raw, i.messages, i.skipped, i.encoding) for i in items]
+    return [(i.at, i.data, i.owed, i.own, i.raw, i.lines, i.skipped, i.encoding) for i in items]
 
 
 def a_client(

@@ -62,7 +62,7 @@ def test_echo_of_many_messages_is_one_item_that_counts_them() -> None:
     client = a_client(1, account, Encoding.FRAMES)
     Echo(account, ReadySets()).lines(said(client, *[b"\x81\0"] * 1000))
     assert shown(client.outbox.items) == shown(
-        [Item(-1, b"\x81\0" * 1000, owed=True, raw=True, messages=1000, own=True)]
+        [Item(-1, b"\x81\0" * 1000, owed=True, raw=True, lines=1000, own=True)]
     )
     assert client.outbox.items[0].lines == 1000
     assert account.owed == 2000

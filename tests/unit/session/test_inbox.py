@@ -5,7 +5,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.session.inbox import FIRST_READ_BYTES, MOST_READ_BYTES, Inbox
+from hub.session.inbox import FIRST_FRAMES_BYTES, FIRST_LINES_BYTES, MOST_READ_BYTES, Inbox
 from tests.unit.protocol.support import websocket
 from tests.unit.support import a_client
 
@@ -27,6 +27,12 @@ def test_lines_are_taken_once_and_in_order(steps: list[list[bytes] | int]) -> No
     assert inbox.take(added) == list(expected)
 
 
-def test_first_read_of_a_websocket_is_small() -> None:
-    assert a_client().inbox.read_bytes == MOST_READ_BYTES
-    assert Inbox(websocket(), now=0.0).read_bytes == FIRST_READ_BYTES
+def test_reads_are_small_until_they_are_full() -> None:
+    inbox = a_client().inbox
+    assert Inbox(websocket(), now=0.0).read_bytes == FIRST_FRAMES_BYTES
+    assert inbox.read_bytes == FIRST_LINES_BYTES
+    inbox.was_filled()
+    assert inbox.read_bytes == 4 * FIRST_LINES_BYTES
+    for _ in range(9):
+        inbox.was_filled()
+    assert inbox.read_bytes == MOST_READ_BYTES
