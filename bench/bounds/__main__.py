@@ -43,7 +43,9 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
 )
 
 EXPIRY: Final = MappingProxyType({"p99 ms": "<= 3", "worst ms": "<= 8"})
-STALLED: Final = MappingProxyType({"rate kept": ">= 0.97", "RSS growth MiB": "<= 1"})
+STALLED: Final = MappingProxyType({"rate kept": ">= 0.97", "RSS growth MiB": "<= 1.25"})
+"""The room log may hold --max-lag (1 MiB), the chunk that is handed out, and what waits for the next pass, of
+which each is an eighth of that at most."""
 TIMERS: Final = MappingProxyType(
     {
         f"{strategy} {figure}": rule

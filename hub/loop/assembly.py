@@ -28,6 +28,8 @@ ROOM_SHARE: Final = 8
 
 WAIT_PROGRESS_S: Final = 60.0
 """Under --slow wait only rule 5 ends a reader, so it gets longer."""
+SKIP_ALIVE_S: Final = 0.5
+"""Under --slow skip a reader that stops loses lines and not its connection, so it is waited for less long."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -68,6 +70,8 @@ def limits_of(settings: Settings) -> Limits:
     """What one client may cost under these settings."""
     if settings.slow == "wait":
         return Limits(lag_bytes=settings.max_lag_bytes, progress_s=WAIT_PROGRESS_S)
+    if settings.slow == "skip":
+        return Limits(lag_bytes=settings.max_lag_bytes, alive_s=SKIP_ALIVE_S)
     return Limits(lag_bytes=settings.max_lag_bytes)
 
 

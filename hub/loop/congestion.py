@@ -36,7 +36,7 @@ class Congestion:
         self.lagging: dict[int, Outbox] = {}
         """Blocked subscribers whose lag is over half of what is allowed."""
         self.alive: set[int] = set()
-        """Those of them that gave a sign of life in the last two seconds, as of the last look."""
+        """Those of them that gave a sign of life lately, as of the last look."""
         self.near: set[int] = set()
         """Those of them whose lag was over three quarters, and has not been below half since."""
         self.waits_for_all = waits_for_all

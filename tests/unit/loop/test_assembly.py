@@ -84,12 +84,15 @@ def test_only_chat_warns_and_only_where_there_is_time_for_it(settings: Settings,
         assert seconds_until_idle(hub) == first_s
 
 
-@pytest.mark.parametrize(("slow", "progress_s"), [("disconnect", 10.0), ("skip", 10.0), ("wait", 60.0)])
+@pytest.mark.parametrize(
+    ("slow", "progress_s", "alive_s"), [("disconnect", 10.0, 2.0), ("skip", 10.0, 0.5), ("wait", 60.0, 2.0)]
+)
 @pytest.mark.parametrize(("timeout_s", "due_s"), [(300.0, 300.0), (0.0, inf)])
 def test_timers_have_the_limits_and_an_idle_timeout_of_0_is_none(
-    slow: Slow, progress_s: float, timeout_s: float, due_s: float
+    slow: Slow, progress_s: float, alive_s: float, timeout_s: float, due_s: float
 ) -> None:
     with a_hub(Settings(mode="broadcast", slow=slow, idle_timeout_s=timeout_s)) as hub:
         assert seconds_until_idle(hub) == due_s
         assert seconds_until_due(hub.timers.closing) == 2.0
         assert hub.limits.progress_s == seconds_until_due(hub.timers.progress) == progress_s
+        assert hub.limits.alive_s == alive_s
