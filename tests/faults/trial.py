@@ -41,6 +41,18 @@ def copy_of_the_sources() -> Iterator[Path]:
         yield root
 
 
+def compile_the_loop(root: Path) -> None:
+    """Put the extensions that a wheel would have beside the sources there. Raises CalledProcessError.
+
+    The build is a process of its own, because it changes its working directory.
+    """
+    work = root.with_name("build")
+    shutil.copytree(root / "hub", work / "hub")
+    code = "import pathlib, sys, hatch_build; hatch_build.compiled(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, work], cwd=root, check=True, capture_output=True, text=True)
+    shutil.copytree(work / "out", root, dirs_exist_ok=True)
+
+
 def run(root: Path, tests: Sequence[str], limit_s: float) -> Verdict:
     """The first of these tests that fails there. An order of chance would tell another one each time."""
     order = ["-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not long", "--maxfail=1"]
@@ -49,7 +61,12 @@ def run(root: Path, tests: Sequence[str], limit_s: float) -> Verdict:
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"},
+        env=os.environ | {
+            "PYTHONPATH": str(root),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "400",
+            "TESTED_BUILD": "compiled" if list(root.glob("hub__mypyc*")) else "pure",
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
