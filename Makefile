@@ -68,7 +68,7 @@ lint: $(TOOLS) ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(TOOLS) ## mypy --strict on hubbub, hub, web and bench
+types: $(TOOLS) ## mypy --strict on hubbub, hub, web, cluster and bench
 	$(BIN)/mypy
 
 check: lint types test ## lint, types and the quick tests

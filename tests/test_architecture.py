@@ -20,11 +20,12 @@ from tests.support import ROOT
 
 MODULES = sorted(
     str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
-    for package in ("hubbub", "hub", "web", "bench")
+    for package in ("hubbub", "hub", "web", "cluster", "bench")
     for path in (ROOT / package).rglob("*.py")
 )
 HUB = [name for name in MODULES if name.startswith("hub.")]
 WEB = [name for name in MODULES if name.startswith("web.")]
+CLUSTER = [name for name in MODULES if name.startswith("cluster.")]
 BENCH = [name for name in MODULES if name.startswith("bench")]
 
 FUNCTION_LINES = 45
@@ -161,7 +162,7 @@ def broken(modules: Collection[str], reader: Callable[[ast.Module], object], *bu
 
 
 def test_there_is_something_to_check() -> None:
-    assert len(HUB) > 25 and len(WEB) > 5 and len(BENCH) > 4
+    assert len(HUB) > 25 and len(WEB) > 5 and len(CLUSTER) > 4 and len(BENCH) > 4
 
 
 @pytest.mark.parametrize(
@@ -169,10 +170,12 @@ def test_there_is_something_to_check() -> None:
     [
         ([name for name in HUB if name != "hub.cli.main"], {"web", "asyncio", "aiohttp", "jinja2"}),
         (BENCH, {"hub", "web"}),
-        ([*HUB, *WEB], {"bench"}),
+        ([*HUB, *WEB, *CLUSTER], {"bench"}),
+        ([*HUB, *WEB], {"cluster"}),
+        (CLUSTER, {"web"}),
     ],
 )
-def test_the_hub_the_page_and_the_load_are_apart(modules: Sequence[str], strangers: set[str]) -> None:
+def test_hub_page_cluster_and_load_are_apart(modules: Sequence[str], strangers: set[str]) -> None:
     assert {module: packages(module) & strangers for module in modules if packages(module) & strangers} == {}
 
 
@@ -187,6 +190,16 @@ def test_page_knows_only_records_settings_names_and_the_mailbox() -> None:
         "hub", "hub.close_reasons", "hub.config.allowed_hosts", "hub.config.settings", "hub.control.mailbox",
         "hub.control.snapshots",
     }  # fmt: skip
+
+
+def test_protocol_between_hubs_does_no_io() -> None:
+    """So a simulated broker and a real one see the same member."""
+    strangers = {"asyncio", "nats", "os", "queue", "random", "select", "socket", "threading", "time"}
+    assert {module: packages(module) & strangers for module in CLUSTER if packages(module) & strangers} == {}
+    assert {name for each in CLUSTER for name in imported(each) if name.startswith("hub.")} == {
+        "hub.modes.sanitize"
+    }
+    assert broken(CLUSTER, clock_reads) == {}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def prose(folder: str) -> Iterator[str]:
             yield from comments(source)
 
 
-@pytest.mark.parametrize("folder", ["hubbub", "hub", "web", "bench", "static", "templates", "docs", "deploy"])
+@pytest.mark.parametrize(
+    "folder", ["hubbub", "hub", "web", "cluster", "bench", "static", "templates", "docs", "deploy"]
+)
 def test_sentences_name_their_subject(folder: str) -> None:
     assert wrong(prose(folder)) == []
 

@@ -58,7 +58,7 @@ class Limits:
     lag_bytes: int
     linger_s: float = 2.0
     alive_s: float = 2.0
-    """A subscriber that took no byte for so long is not waited for by rules 2 and 3; 0.5 under --slow skip."""
+    """A subscriber that took no byte for so long is not waited for (rules 2 and 3); 0.5 under --slow skip."""
     progress_s: float = 10.0
     """How long a client that holds others up may take nothing; 60 under --slow wait."""
     patience_gain: float = 16.0

@@ -44,8 +44,8 @@ class Item:
         if lines < 0:
             lines = 0 if raw else data.count(b"\n")
         self.lines = lines
-        """How many lines this is; of raw bytes, how many whole messages that are echoed as they came. Who
-        knows it says so, as counting 16 lines takes a thirtieth of their echo."""
+        """How many lines this is; of raw bytes, how many whole messages that are echoed as they came. The
+        maker says so where it knows: counting 16 lines takes a thirtieth of their echo."""
 
     def fix(self, encoding: Encoding) -> None:
         """Have its lines go out in this encoding, whatever the client's becomes."""

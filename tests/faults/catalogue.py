@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
-from tests.faults import famous, lifecycle, lines, turns
+from tests.faults import cluster, famous, lifecycle, lines, turns
 from tests.faults.edit import DoesNotApply, Fault, edited_sources
 from tests.support import ROOT
 
 FAULTS: Final[dict[str, Fault]] = {
-    fault.id: fault for fault in (*famous.FAULTS, *lines.FAULTS, *lifecycle.FAULTS, *turns.FAULTS)
+    fault.id: fault
+    for fault in (*famous.FAULTS, *lines.FAULTS, *lifecycle.FAULTS, *turns.FAULTS, *cluster.FAULTS)
 }
 PLANTED: Final = [fault for fault in FAULTS.values() if fault.tests]
 """Those that `make planted` plants in a copy of the sources."""

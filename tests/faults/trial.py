@@ -61,7 +61,8 @@ def run(root: Path, tests: Sequence[str], limit_s: float) -> Verdict:
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=root,
-        env=os.environ | {
+        env=os.environ
+        | {
             "PYTHONPATH": str(root),
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "400",

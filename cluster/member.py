@@ -1,0 +1,265 @@
+"""The member: this hub's part in the cluster, between its outbox, the fold and the link.
+
+The member does no I/O: what the link tells comes in as events, and what the link is to do goes out as calls,
+so that the same member runs on a real broker and on a model of one. Its state is one of three: without a
+link, comparing its record with the stream's (cluster/fork.py), or following. The member publishes and applies
+only while it follows; lines that are said meanwhile wait in the outbox.
+"""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final, NamedTuple, Protocol
+
+from cluster.envelope import Entry, Kind, Refused, Rules, unpacked
+from cluster.fold import Fold, Name, Origin, Stored
+from cluster.fork import ForkCheck, Seen
+from cluster.outbox import Outbox, Publish
+
+APPLIED_A_STEP: Final = 256 * 1024
+"""Bytes of messages that one step applies, so that no turn goes through a whole backlog."""
+AGAIN_S: Final = 0.1
+"""After an answer that says to try later."""
+ANSWER_S: Final = 1.0
+"""A question to the stream that was not answered for so long is asked again."""
+
+
+class Link(Protocol):
+    """What a member asks of its connection. Each answer comes back as an event, or never."""
+
+    def publish(self, batch: Publish) -> None:
+        """Store this batch on our subject."""
+
+    def fetch(self, first: int, last: int) -> None:
+        """What has the stream from `first` on?"""
+
+    def look(self, sequence: int) -> None:
+        """Whose message stands there?"""
+
+    def look_at_ours(self) -> None:
+        """Which is the last message on our subject?"""
+
+
+class Up(NamedTuple):
+    """The link stands: live messages come, and this is the stream."""
+
+    seen: Seen
+
+
+class Down(NamedTuple):
+    """The link is gone; nothing that was asked will be answered."""
+
+
+class Acked(NamedTuple):
+    """The stream has our batch of this number."""
+
+    number: int
+    sequence: int
+
+
+class Denied(NamedTuple):
+    """The stream did not store it: our subject does not stand where it was expected to, or it is busy."""
+
+    is_busy: bool
+
+
+class Fetched(NamedTuple):
+    """What was asked for by `fetch`; `from_` is the first message that the stream has at all."""
+
+    first: int
+    last: int
+    found: list[Stored]
+    from_: int
+
+
+class HeadIs(NamedTuple):
+    """Somebody else has applied this message, so the stream has it: the beat of a hub says so."""
+
+    sequence: int
+
+
+class Looked(NamedTuple):
+    """What `look` found; None for nothing."""
+
+    sequence: int
+    found: Name | None
+
+
+class OursIs(NamedTuple):
+    """What `look_at_ours` found; 0 and 0 for nothing."""
+
+    number: int
+    sequence: int
+
+
+Event = Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs
+
+
+class Heard(NamedTuple):
+    """Lines for the rooms here. `sender` is the id of a client of this hub; 0: no client, -1: another's."""
+
+    entry: Entry
+    sender: int
+
+
+def announcement(text: str) -> Entry:
+    """A line of the hub's own to all rooms."""
+    return Entry(Kind.ANNOUNCEMENT, "", 1, f"* {text}\n".encode())
+
+
+class Member:
+    """A hub in the cluster. Times are seconds on the loop's clock."""
+
+    def __init__(self, origin: Origin, rules: Rules, link: Link, spacing_s: float) -> None:
+        self.origin = origin
+        self.outbox, self.fold = Outbox(spacing_s), Fold()
+        self.refused = self.forks = self.lost = self.gone = 0
+        """Messages that were no envelope; records that went back; batches and messages that nobody has."""
+        self._rules, self._link = rules, link
+        self._created = ""
+        self._check: ForkCheck | None = None
+        self._head = 0
+        self._is_up = False
+        self._asked_at = -inf
+        """When the one question that may be open was asked; -inf where none is."""
+        self._notices: list[Heard] = []
+
+    @property
+    def follows(self) -> bool:
+        """The link stands, and the stream is known to be the one that was applied."""
+        return self._is_up and self._check is None
+
+    def take(self, event: Event, now: float) -> None:
+        """What the link tells."""
+        match event:
+            case Stored():
+                self.fold.heard(event, now)
+            case HeadIs():
+                self.fold.head_is(event.sequence, now)
+            case Acked() | Denied() | OursIs():
+                self._answered(event, now)
+            case Fetched():
+                self._fetched(event, now)
+            case Looked():
+                self._looked(event, now)
+            case Up():
+                self._up(event.seen, now)
+            case Down():
+                self._is_up, self._check, self._asked_at = False, None, -inf
+
+    def step(self, now: float, wall_ms: int) -> Iterator[Heard]:
+        """Publish what may be, ask for what is missing, and give what is to be appended to the rooms."""
+        yield from self._told()
+        if not self._is_up:
+            return
+        if self._check is not None:
+            self._ask(self._check, now)
+            return
+        yield from self._apply(now)
+        publish = self.outbox.next(now, wall_ms)
+        if publish is not None:
+            self._link.publish(publish)
+        missing = self.fold.missing(now)
+        if missing is not None and now >= self._asked_at + ANSWER_S:
+            self._asked_at = now
+            self._link.fetch(*missing)
+
+    def timeout(self, now: float) -> float:
+        """Seconds until `step` has something to do by time alone."""
+        if not self._is_up:
+            return inf
+        answer_s = max(0.0, self._asked_at + ANSWER_S - now)
+        if self._check is not None:
+            return answer_s
+        if self.fold.next() is not None:
+            return 0.0
+        return min(self.outbox.timeout(now), max(answer_s, self.fold.timeout(now)))
+
+    # Inside.
+
+    def _answered(self, event: Acked | Denied | OursIs, now: float) -> None:
+        """What became of our batch."""
+        if isinstance(event, Denied):
+            if event.is_busy:
+                self.outbox.wait_until(now + AGAIN_S)
+            else:
+                self._link.look_at_ours()
+            return
+        if isinstance(event, Acked):
+            self.outbox.stored(event.number, event.sequence, now)
+        else:
+            self.outbox.last_is(event.number, event.sequence, now)
+        self.fold.head_is(event.sequence, now)
+
+    def _up(self, seen: Seen, now: float) -> None:
+        same_stream = self._created in ("", seen.created)
+        self._is_up, self._created, self._head, self._asked_at = True, seen.created, seen.last, -inf
+        self._check = ForkCheck(list(self.fold.names), self.fold.applied, seen, same_stream)
+        self.outbox.again()
+        self._settle(now)
+
+    def _ask(self, check: ForkCheck, now: float) -> None:
+        if now >= self._asked_at + ANSWER_S:
+            self._asked_at = now
+            self._link.look(check.question)
+
+    def _looked(self, event: Looked, now: float) -> None:
+        check = self._check
+        if check is not None and check.question == event.sequence:
+            check.answer(event.found)
+            self._asked_at = -inf
+            self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Follow, once it is known from where."""
+        check = self._check
+        if check is None or check.common is None:
+            return
+        if check.has_forked:
+            self.forks += 1
+            # To all hubs: one that had not applied the lines that are gone cannot know of them.
+            self.outbox.put(announcement(f"the record of the cluster went back: {self.origin.hub}"), 0, now)
+        self.fold.go_back(check.common, self._head)
+        self._check = None
+
+    def _fetched(self, event: Fetched, now: float) -> None:
+        self._asked_at = -inf
+        if self._check is None:
+            gone = self.fold.fetched(event.first, event.last, event.found, now)
+            if not event.found:
+                gone = self.fold.gone_before(event.from_)
+            self._miss(gone, "messages of the cluster are gone")
+            self.gone += gone
+
+    def _apply(self, now: float) -> Iterator[Heard]:
+        left = APPLIED_A_STEP
+        while left > 0 and (stored := self.fold.next()) is not None:
+            left -= len(stored.message)
+            try:
+                batch = unpacked(stored.message, self._rules)
+            except Refused:
+                self.refused += 1
+                self.fold.apply(stored, 0, now)
+                continue
+            is_ours = stored.origin == self.origin
+            senders = self.outbox.senders(batch.number) if is_ours else []
+            if is_ours:
+                self.outbox.stored(batch.number, stored.sequence, now)
+            applied = self.fold.apply(stored, batch.number, now)
+            self.lost += applied.lost
+            self._miss(applied.lost, "messages of the cluster are in no record any more")
+            yield from self._told()
+            if applied.is_new:
+                other = 0 if is_ours else -1
+                for at, entry in enumerate(batch.entries):
+                    yield Heard(entry, senders[at] if at < len(senders) else other)
+
+    def _miss(self, count: int, what: str) -> None:
+        if count:
+            self._tell_all(f"{count} {what}")
+
+    def _tell_all(self, what: str) -> None:
+        self._notices.append(Heard(announcement(what), 0))
+
+    def _told(self) -> Iterator[Heard]:
+        notices, self._notices = self._notices, []
+        yield from notices
