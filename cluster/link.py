@@ -1,0 +1,157 @@
+"""The link: the connection of one hub to NATS, on a thread of its own, kept up for ever.
+
+Each connection is a new client of nats-py that never reconnects by itself: so nothing is buffered while there
+is none, and nothing of an old one arrives on a new one. What a member asks while there is no connection is
+dropped, and it asks again when it hears of the next one.
+
+nats-py does not notice a connection that is half open while much is written, so the watchdog here does: it
+asks for a pong each half second, and ends a connection that has none for two.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.errors import NoServersError
+
+from cluster.envelope import Rules
+from cluster.member import Down, Event, Up
+from cluster.outbox import Publish
+from cluster.stream import Place, Stream, reason_of
+
+CONNECT_S: Final = 2
+PING_EVERY_S: Final = 0.5
+PONG_S: Final = 2
+CLOSE_S: Final = 0.5
+BACK_OFF_S: Final = (0.05, 1.0)
+"""The first pause between two connections, and the longest; each is twice the one before, with jitter."""
+NEVER_S: Final = 1 << 30
+
+Tell = Callable[[str], None]
+
+
+class NatsLink:
+    """What a member asks of (cluster/member.py), from the loop's thread; events go to `post`, from its own.
+
+    `servers` are addresses such as nats://host:4222; `options` are those of nats-py's connect that say who
+    we are. `tell` gets a line when the link comes or goes, from the link's thread.
+    """
+
+    def __init__(
+        self, servers: list[str], place: Place, rules: Rules, post: Callable[[Event], None], tell: Tell,
+        options: Mapping[str, Any] | None = None, replicas: int = 1,
+    ) -> None:  # fmt: skip
+        self._servers, self._place, self._rules = servers, place, rules
+        self._post, self._tell, self._options, self._replicas = post, tell, options or {}, replicas
+        self._stream: Stream | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="cluster-link", daemon=True)
+
+    def start(self) -> None:
+        """Connect, and go on doing so."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the connection and the thread."""
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    # What a member asks. Each is carried out on the link's thread, or dropped where there is no connection.
+
+    def publish(self, batch: Publish) -> None:
+        """Store a batch."""
+        self._do(lambda stream: stream.publish(batch))
+
+    def fetch(self, first: int, last: int) -> None:
+        """Ask for messages."""
+        self._do(lambda stream: stream.fetch(first, last))
+
+    def look(self, sequence: int) -> None:
+        """Ask whose message stands there."""
+        self._do(lambda stream: stream.look(sequence))
+
+    def look_at_ours(self) -> None:
+        """Ask for the last message on our subject."""
+        self._do(lambda stream: stream.look_at_ours())
+
+    # The link's thread.
+
+    def _do(self, ask: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
+        def begin() -> None:
+            if self._stream is not None:
+                task = self._loop.create_task(_quietly(ask(self._stream)))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+        with suppress(RuntimeError):  # Stopped.
+            self._loop.call_soon_threadsafe(begin)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._keep_up())
+
+    async def _keep_up(self) -> None:
+        pause_s, told = BACK_OFF_S[0], ""
+        while not self._over.is_set():
+            try:
+                await self._connection()
+            except (Exception, asyncio.CancelledError) as error:
+                reason = reason_of(error) if isinstance(error, Exception) else "cancelled"
+                if self._stream is not None:
+                    pause_s, told = BACK_OFF_S[0], ""
+                    self._post(Down())
+                self._stream = None
+                for task in self._tasks:
+                    task.cancel()
+                if reason != told:
+                    self._tell(f"no link to the cluster: {reason}")
+                    told = reason
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, BACK_OFF_S[1])
+
+    async def _connection(self) -> None:
+        """A connection from its beginning to its end, which is an exception or `stop`."""
+        client, heard = Client(), list[Exception]()
+
+        async def hear(error: Exception) -> None:
+            heard.append(error)
+
+        try:
+            try:
+                await client.connect(
+                    self._servers, name=f"hubbub {self._place.origin.hub}", error_cb=hear,
+                    allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0,
+                    connect_timeout=CONNECT_S, ping_interval=NEVER_S, **self._options,
+                )  # fmt: skip
+            except NoServersError:  # What became of the last of them says more.
+                raise (heard or [NoServersError()])[-1] from None
+            stream = Stream(client, self._place, self._rules, self._post)
+            seen = await stream.open(self._replicas)
+            self._stream = stream
+            self._post(Up(seen))
+            self._tell(f"linked to the cluster, at message {seen.last}")
+            await self._watch(client, stream)
+        finally:
+            with suppress(Exception, asyncio.CancelledError):
+                await asyncio.wait_for(client.close(), CLOSE_S)
+
+    async def _watch(self, client: Client, stream: Stream) -> None:
+        """Until the link is stopped. Raises what ends the connection."""
+        while not self._over.is_set():
+            await client.flush(timeout=PONG_S)
+            await stream.check()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), PING_EVERY_S)
+
+
+async def _quietly(asking: Coroutine[Any, Any, None]) -> None:
+    """No answer is no event: whoever asked asks again, and the watchdog sees to the connection."""
+    with suppress(Exception, asyncio.CancelledError):
+        await asking

@@ -1,0 +1,115 @@
+"""Three members on a real nats-server: one sequence for all, whatever happens to the broker."""
+
+import shutil
+from pathlib import Path
+
+from tests.cluster.support import Broker, Hub, a_broker, hubs
+from tests.support import until
+
+NAMES = ("ann", "bob", "cy")
+
+
+def say(hub: Hub, count: int, first: int = 0) -> list[bytes]:
+    """So many numbered lines of a hub."""
+    lines = [b"%s %d" % (hub.origin.hub.encode(), number) for number in range(first, first + count)]
+    for line in lines:
+        hub.say(line)
+    return lines
+
+
+def settled(members: list[Hub], lines: int) -> None:
+    """Wait until all have heard so many lines, and nothing is under way."""
+    until(lambda: all(len(hub.heard) >= lines and hub.is_quiet for hub in members), 60.0)
+
+
+def one_sequence(members: list[Hub], said: list[list[bytes]]) -> None:
+    """All heard the same, each line once, and each hub's lines in their order."""
+    heard = members[0].heard
+    assert all(hub.heard == heard for hub in members)
+    assert sorted(heard) == sorted(line for lines in said for line in lines)
+    for lines in said:
+        ours = set(lines)
+        assert [line for line in heard if line in ours] == lines
+
+
+def test_members_hear_one_sequence_of_all_lines(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+        said = [say(hub, 1000) for hub in members]
+        settled(members, 3000)
+        one_sequence(members, said)
+        assert [hub.told for hub in members] == [[], [], []]
+
+
+def test_broker_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+        said: list[list[bytes]] = [[] for _ in members]
+        for time in range(1, 5):
+            for lines, hub in zip(said, members, strict=True):
+                lines += say(hub, 500, first=len(lines))
+            until(lambda time=time: len(members[0].heard) > 1500 * time - 1200, 60.0)  # type: ignore[misc]
+            broker.kill()
+            broker.start()
+        settled(members, 6000)
+        one_sequence(members, said)
+
+
+def test_broker_that_stands_still_is_noticed_and_waited_for(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+        said = [say(hub, 10) for hub in members]
+        settled(members, 30)
+        with broker.standing_still():
+            said = [lines + say(hub, 500, first=10) for lines, hub in zip(said, members, strict=True)]
+            until(lambda: not any(hub.member.follows for hub in members), 5.0)
+        settled(members, 1530)
+        one_sequence(members, said)
+
+
+def test_hub_that_comes_later_hears_all_from_the_start(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, "ann") as members:
+        said = [say(members[0], 2000)]
+        settled(members, 2000)
+        late = Hub(broker, "bob")
+        try:
+            settled([*members, late], 2000)
+            one_sequence([*members, late], said)
+        finally:
+            late.kill()
+
+
+def test_store_that_went_back_is_announced_everywhere(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+        say(members[0], 100)
+        settled(members, 100)
+        broker.kill()
+        shutil.copytree(broker.store, tmp_path / "older")
+        broker.start()
+        say(members[1], 100)
+        settled(members, 200)
+        before = list(members[0].heard)
+        _put_back(broker, tmp_path / "older")
+        say(members[2], 100)
+        settled(members, 300)
+        for hub in members:
+            assert hub.heard[:200] == before and len(hub.heard) == 300
+            assert any(b"went back" in line for line in hub.told)
+
+
+def test_stream_that_is_deleted_begins_anew_and_is_announced(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+        say(members[0], 100)
+        settled(members, 100)
+        broker.kill()
+        shutil.rmtree(broker.store)
+        broker.start()
+        say(members[1], 100)
+        settled(members, 200)
+        for hub in members:
+            assert len(hub.heard) == len({*hub.heard}) == 200
+            assert any(b"went back" in line for line in hub.told)
+
+
+def _put_back(broker: Broker, older: Path) -> None:
+    broker.kill()
+    shutil.rmtree(broker.store)
+    shutil.copytree(older, broker.store)
+    broker.start()
