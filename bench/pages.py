@@ -122,7 +122,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Pair], int]:
         print(f"    pages {report.rstrip()}", flush=True)
         largest = max(largest, json.loads(report)["largest_bytes"])
 
-    serve = ["hub", "serve", "--host", "127.0.0.1", "--port", "0", "--web-port", "0"]
+    serve = ["hubbub", "serve", "--host", "127.0.0.1", "--port", "0", "--web-port", "0"]
     rules = ["--mode", "echo", "--idle-timeout", "0", *options.hub_flags]
     with running([*serve, *rules], options.hub_cpu) as process:
         hub = Hub(process)

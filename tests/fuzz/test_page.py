@@ -179,6 +179,7 @@ def heard_of(url: str, text: str) -> None:
     """A tab says it, and hears an update or an error, or a close that is no fault of ours."""
     with LiveTab(url) as tab, suppress(ConnectionClosed):
         tab.ws.send(text)
+        tab.ws.send('{"paused": false}')  # The text may have asked for silence.
         assert json.loads(tab.ws.recv(timeout=10))["kind"] in ("update", "error"), text
     assert tab.ws.close_code in (None, 1000, 1003, 1007, 1009), text
 
