@@ -6,7 +6,6 @@ link, comparing its record with the stream's (cluster/fork.py), or following. Th
 only while it follows; lines that are said meanwhile wait in the outbox.
 """
 
-from collections.abc import Iterator
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
@@ -15,8 +14,6 @@ from cluster.fold import Fold, Name, Origin, Stored
 from cluster.fork import ForkCheck, Seen
 from cluster.outbox import Outbox, Publish
 
-APPLIED_A_STEP: Final = 256 * 1024
-"""Bytes of messages that one step applies, so that no turn goes through a whole backlog."""
 AGAIN_S: Final = 0.1
 """After an answer that says to try later."""
 ANSWER_S: Final = 1.0
@@ -146,15 +143,29 @@ class Member:
             case Down():
                 self._is_up, self._check, self._asked_at = False, None, -inf
 
-    def step(self, now: float, wall_ms: int) -> Iterator[Heard]:
-        """Publish what may be, ask for what is missing, and give what is to be appended to the rooms."""
-        yield from self._told()
+    @property
+    def next_bytes(self) -> int:
+        """At most so many bytes of lines are what `hear` gives next; 0: there is nothing."""
+        stored = self.fold.next() if self.follows else None
+        return max(1, len(stored.message)) if stored is not None else len(self._notices)
+
+    def hear(self, now: float) -> list[Heard]:
+        """The lines of the next message, to be appended to the rooms; none where it was refused or known."""
+        notices, self._notices = self._notices, []
+        stored = self.fold.next() if self.follows else None
+        if stored is None:
+            return notices
+        heard = self._apply(stored, now)
+        notices, self._notices = notices + self._notices, []
+        return notices + heard
+
+    def step(self, now: float, wall_ms: int) -> None:
+        """Publish what may be, and ask for what is missing."""
         if not self._is_up:
             return
         if self._check is not None:
             self._ask(self._check, now)
             return
-        yield from self._apply(now)
         publish = self.outbox.next(now, wall_ms)
         if publish is not None:
             self._link.publish(publish)
@@ -164,14 +175,14 @@ class Member:
             self._link.fetch(*missing)
 
     def timeout(self, now: float) -> float:
-        """Seconds until `step` has something to do by time alone."""
+        """Seconds until `step` or `hear` has something to do by time alone."""
+        if self.next_bytes:
+            return 0.0
         if not self._is_up:
             return inf
         answer_s = max(0.0, self._asked_at + ANSWER_S - now)
         if self._check is not None:
             return answer_s
-        if self.fold.next() is not None:
-            return 0.0
         return min(self.outbox.timeout(now), max(answer_s, self.fold.timeout(now)))
 
     # Inside.
@@ -230,28 +241,24 @@ class Member:
             self._miss(gone, "messages of the cluster are gone")
             self.gone += gone
 
-    def _apply(self, now: float) -> Iterator[Heard]:
-        left = APPLIED_A_STEP
-        while left > 0 and (stored := self.fold.next()) is not None:
-            left -= len(stored.message)
-            try:
-                batch = unpacked(stored.message, self._rules)
-            except Refused:
-                self.refused += 1
-                self.fold.apply(stored, 0, now)
-                continue
-            is_ours = stored.origin == self.origin
-            senders = self.outbox.senders(batch.number) if is_ours else []
-            if is_ours:
-                self.outbox.stored(batch.number, stored.sequence, now)
-            applied = self.fold.apply(stored, batch.number, now)
-            self.lost += applied.lost
-            self._miss(applied.lost, "messages of the cluster are in no record any more")
-            yield from self._told()
-            if applied.is_new:
-                other = 0 if is_ours else -1
-                for at, entry in enumerate(batch.entries):
-                    yield Heard(entry, senders[at] if at < len(senders) else other)
+    def _apply(self, stored: Stored, now: float) -> list[Heard]:
+        try:
+            batch = unpacked(stored.message, self._rules)
+        except Refused:
+            self.refused += 1
+            self.fold.apply(stored, 0, now)
+            return []
+        senders = list[int]()
+        if stored.origin == self.origin:
+            senders = self.outbox.came_back(batch.number, stored.sequence, now)
+        applied = self.fold.apply(stored, batch.number, now)
+        self.lost += applied.lost
+        self._miss(applied.lost, "messages of the cluster are in no record any more")
+        if not applied.is_new:
+            return []
+        if len(senders) != len(batch.entries):  # Another's, or what somebody else published in our name.
+            senders = [-1] * len(batch.entries)
+        return [Heard(*known) for known in zip(batch.entries, senders, strict=True)]
 
     def _miss(self, count: int, what: str) -> None:
         if count:
@@ -259,7 +266,3 @@ class Member:
 
     def _tell_all(self, what: str) -> None:
         self._notices.append(Heard(announcement(what), 0))
-
-    def _told(self) -> Iterator[Heard]:
-        notices, self._notices = self._notices, []
-        yield from notices

@@ -51,6 +51,8 @@ class Outbox:
         self._waiting: deque[Said] = deque()
         self._flight: list[Said] = []
         self._message = b""
+        self._senders: dict[int, list[int]] = {}
+        """Whose each entry is, of our batches that did not come back yet."""
         self._number = 0
         self._expected = 0
         """The sequence of our last stored batch."""
@@ -134,9 +136,10 @@ class Outbox:
             self._expected = sequence
             self.again()
 
-    def senders(self, number: int) -> list[int]:
-        """Whose the entries of our batch in flight are; empty for another."""
-        return [said.sender for said in self._flight] if number == self._number else []
+    def came_back(self, number: int, sequence: int, now: float) -> list[int]:
+        """Our batch came through the stream: it is stored. Whose its entries are, the first time."""
+        self.stored(number, sequence, now)
+        return self._senders.pop(number, [])
 
     def _begin(self, now: float, wall_ms: int) -> None:
         """Make the next batch of what waits, as much as a message holds."""
@@ -147,6 +150,7 @@ class Outbox:
                 break
             self._flight.append(self._waiting.popleft())
         self._number += 1
+        self._senders[self._number] = [said.sender for said in self._flight]
         self._message = packed(Batch(self._number, wall_ms, [said.entry for said in self._flight]))
         self._began_at = now
 

@@ -57,7 +57,7 @@ class Setup:
 
     def prober(self, stack: ExitStack, hub: Hub, seconds: float) -> Probing:
         """Start a prober, and go on once it has been at it for a moment."""
-        prober = stack.enter_context(probing(hub.lines, seconds + LEAD_S, self.interval_ms, self.load_cpu))
+        prober = stack.enter_context(probing(hub.lines, seconds + LEAD_S, self.interval_ms, self.hub_cpu))
         time.sleep(LEAD_S)
         return prober
 

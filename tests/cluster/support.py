@@ -18,6 +18,7 @@ from cluster.member import Event, Member
 from cluster.stream import Place
 from tests.deploy.support import free_port
 from tests.e2e.programs import require
+from tests.unit.cluster.model import everything
 
 RULES = Rules(most_line_bytes=0, is_chat=False)
 CONFIGURATION = """listen: "127.0.0.1:{port}"
@@ -40,6 +41,7 @@ class Broker:
     def __init__(self, folder: Path, more: str = "") -> None:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
+        self.name = folder.name
         self.store = folder / "store"
         self._log = folder / "nats.log"
         self._configuration = folder / "nats.conf"
@@ -77,15 +79,16 @@ class Broker:
 class Hub:
     """A member on a real link, on a thread that steps it as a loop would; no clients."""
 
-    def __init__(self, broker: Broker, name: str, cluster: str = "test", start: str = "1") -> None:
-        self.origin = Origin(name, start)
+    def __init__(self, servers: list[str], name: str, replicas: int = 1) -> None:
+        self.origin = Origin(name, "1")
         self.heard: list[bytes] = []
         self.told: list[bytes] = []
         self.link_told: list[str] = []
         self._events: deque[Event] = deque()
         self._link = NatsLink(
-            [broker.url], Place(cluster, self.origin), RULES, self._events.append, self.link_told.append
-        )
+            servers, Place("test", self.origin), RULES, self._events.append, self.link_told.append,
+            replicas=replicas,
+        )  # fmt: skip
         self.member = Member(self.origin, RULES, self._link, SPACING_S)
         self._wanted: deque[bytes] = deque()
         self._over = False
@@ -115,7 +118,8 @@ class Hub:
                 self.member.take(self._events.popleft(), now)
             while self._wanted and self.member.outbox.put(_talk(self._wanted[0]), 7, now):
                 self._wanted.popleft()
-            for heard in self.member.step(now, 0):
+            self.member.step(now, 0)
+            for heard in everything(self.member, now):
                 here = self.heard if heard.entry.kind is Kind.TALK else self.told
                 here += heard.entry.data.splitlines()
             time.sleep(STEP_S)
@@ -137,9 +141,29 @@ def a_broker(folder: Path, more: str = "") -> Iterator[Broker]:
 
 
 @contextlib.contextmanager
-def hubs(broker: Broker, *names: str) -> Iterator[list[Hub]]:
+def three_brokers(folder: Path) -> Iterator[list[Broker]]:
+    """Three nats-servers that are one cluster, for the time of the body."""
+    routes = [free_port() for _ in range(3)]
+    listed = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    brokers = []
+    for number, port in enumerate(routes):
+        own = folder / f"n{number}"
+        own.mkdir()
+        listens = f'listen: "127.0.0.1:{port}", routes: [{listed}]'
+        brokers.append(Broker(own, f"server_name: n{number}\ncluster {{ name: test, {listens} }}"))
+    for broker in brokers:
+        broker.start()
+    try:
+        yield brokers
+    finally:
+        for broker in brokers:
+            broker.kill()
+
+
+@contextlib.contextmanager
+def hubs(brokers: list[Broker], *names: str, replicas: int = 1) -> Iterator[list[Hub]]:
     """Members with these names, for the time of the body."""
-    made = [Hub(broker, name) for name in names]
+    made = [Hub([broker.url for broker in brokers], name, replicas) for name in names]
     try:
         yield made
     finally:

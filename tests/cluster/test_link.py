@@ -1,10 +1,15 @@
 """Three members on a real nats-server: one sequence for all, whatever happens to the broker."""
 
+import asyncio
 import shutil
+import time
 from pathlib import Path
 
-from tests.cluster.support import Broker, Hub, a_broker, hubs
-from tests.support import until
+import nats
+import pytest
+
+from tests.cluster.support import Broker, Hub, a_broker, hubs, three_brokers
+from tests.support import Record, until
 
 NAMES = ("ann", "bob", "cy")
 
@@ -33,7 +38,7 @@ def one_sequence(members: list[Hub], said: list[list[bytes]]) -> None:
 
 
 def test_members_hear_one_sequence_of_all_lines(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
         said = [say(hub, 1000) for hub in members]
         settled(members, 3000)
         one_sequence(members, said)
@@ -41,7 +46,7 @@ def test_members_hear_one_sequence_of_all_lines(tmp_path: Path) -> None:
 
 
 def test_broker_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
         said: list[list[bytes]] = [[] for _ in members]
         for time in range(1, 5):
             for lines, hub in zip(said, members, strict=True):
@@ -54,7 +59,7 @@ def test_broker_that_is_killed_loses_and_doubles_nothing(tmp_path: Path) -> None
 
 
 def test_broker_that_stands_still_is_noticed_and_waited_for(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
         said = [say(hub, 10) for hub in members]
         settled(members, 30)
         with broker.standing_still():
@@ -65,10 +70,10 @@ def test_broker_that_stands_still_is_noticed_and_waited_for(tmp_path: Path) -> N
 
 
 def test_hub_that_comes_later_hears_all_from_the_start(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, "ann") as members:
+    with a_broker(tmp_path) as broker, hubs([broker], "ann") as members:
         said = [say(members[0], 2000)]
         settled(members, 2000)
-        late = Hub(broker, "bob")
+        late = Hub([broker.url], "bob")
         try:
             settled([*members, late], 2000)
             one_sequence([*members, late], said)
@@ -77,7 +82,7 @@ def test_hub_that_comes_later_hears_all_from_the_start(tmp_path: Path) -> None:
 
 
 def test_store_that_went_back_is_announced_everywhere(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
         say(members[0], 100)
         settled(members, 100)
         broker.kill()
@@ -95,7 +100,7 @@ def test_store_that_went_back_is_announced_everywhere(tmp_path: Path) -> None:
 
 
 def test_stream_that_is_deleted_begins_anew_and_is_announced(tmp_path: Path) -> None:
-    with a_broker(tmp_path) as broker, hubs(broker, *NAMES) as members:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
         say(members[0], 100)
         settled(members, 100)
         broker.kill()
@@ -106,6 +111,34 @@ def test_stream_that_is_deleted_begins_anew_and_is_announced(tmp_path: Path) -> 
         for hub in members:
             assert len(hub.heard) == len({*hub.heard}) == 200
             assert any(b"went back" in line for line in hub.told)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("which", ["follower", "leader"])
+def test_three_brokers_lose_one_and_nothing_else(tmp_path: Path, which: str, record_property: Record) -> None:
+    with three_brokers(tmp_path) as brokers, hubs(brokers, *NAMES, replicas=3) as members:
+        said = [say(hub, 100) for hub in members]
+        settled(members, 300)
+        leader = asyncio.run(leader_of(brokers[0].url))
+        killed = next(broker for broker in brokers if (broker.name == leader) == (which == "leader"))
+        begun_s = time.monotonic()
+        killed.kill()
+        said = [lines + say(hub, 500, first=100) for lines, hub in zip(said, members, strict=True)]
+        settled(members, 1800)
+        record_property(f"the cut when a {which} is killed", f"{time.monotonic() - begun_s:.1f} s")
+        one_sequence(members, said)
+        assert not any(hub.told for hub in members)
+
+
+async def leader_of(url: str) -> str:
+    """The name of the server that leads the stream."""
+    client = await nats.connect(url)
+    try:
+        info = await client.jetstream().stream_info("hubbub-test-0")
+        assert info.cluster is not None and info.cluster.leader is not None
+        return info.cluster.leader
+    finally:
+        await client.close()
 
 
 def _put_back(broker: Broker, older: Path) -> None:

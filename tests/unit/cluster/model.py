@@ -18,7 +18,7 @@ from typing import Any
 from cluster.envelope import Entry, Kind, Rules, unpacked
 from cluster.fold import Name, Origin, Stored
 from cluster.fork import Seen
-from cluster.member import Acked, Denied, Down, Event, Fetched, HeadIs, Looked, Member, OursIs, Up
+from cluster.member import Acked, Denied, Down, Event, Fetched, HeadIs, Heard, Looked, Member, OursIs, Up
 from cluster.outbox import Publish
 
 RULES = Rules(most_line_bytes=0, is_chat=False)
@@ -285,7 +285,8 @@ class World:
 
     def _step(self) -> None:
         for origin, member in self.members.items():
-            for heard in member.step(self.now, int(self.now * 1000)):
+            member.step(self.now, int(self.now * 1000))
+            for heard in everything(member, self.now):
                 if heard.entry.kind is Kind.TALK:
                     self._judge_sender(origin, heard.entry, heard.sender)
                     self.heard[origin] += heard.entry.data.splitlines()
@@ -294,7 +295,7 @@ class World:
 
     def _judge_sender(self, origin: Origin, entry: Entry, sender: int) -> None:
         is_own = entry.data.startswith(f"{origin.hub}.{origin.start} ".encode())
-        if sender not in ((7, 0) if is_own else (-1,)):
+        if sender != (7 if is_own else -1):
             raise Violation(f"{origin.hub} took {entry.data!r} for a line of client {sender}")
 
     def _is_settled(self) -> bool:
@@ -336,6 +337,12 @@ class World:
                 ours = [line for line in heard if line.startswith(f"{origin.hub}.{origin.start} ".encode())]
                 if ours != [line for line in lines if line in set(ours)]:
                     raise Violation(f"{other.hub} heard the lines of {origin.hub} in another order")
+
+
+def everything(member: Member, now: float) -> Iterator[Heard]:
+    """All that a member has to be heard now."""
+    while member.next_bytes:
+        yield from member.hear(now)
 
 
 def failures(seeds: Sequence[int], member: type[Member] = Member) -> Iterator[tuple[int, Violation]]:
