@@ -117,7 +117,8 @@ def _checked(kind: int, room: str, lines: int, data: bytes, rules: Rules) -> Ent
         raise Refused("lines that are not as many as they are said to be")
     _check_room(room, Kind(kind))
     contents = data.split(b"\n")[:-1]
-    if rules.most_line_bytes and max(map(len, contents)) > rules.most_line_bytes:
+    most = rules.most_line_bytes if kind != Kind.ANNOUNCEMENT else 0
+    if most and max(map(len, contents)) > most:
         raise Refused("a line that is too long")
     if not rules.is_chat and kind == Kind.TALK:
         return Entry(Kind.TALK, room, lines, data)

@@ -31,19 +31,26 @@ class Origin(NamedTuple):
     start: str
 
 
+NOBODY: Final = Origin("", "")
+"""Whose a message is that came on a subject which no hub publishes on."""
+
+
 class Stored(NamedTuple):
-    """A message as the stream has it."""
+    """A message as the stream has it; `stored_us` is when it was stored, in microseconds since 1970."""
 
     sequence: int
     origin: Origin
     message: bytes
+    stored_us: int
 
 
 class Name(NamedTuple):
-    """What a message is known by: whose it is, and the number of its batch; 0 where it has none."""
+    """What a message is known by: whose it is, the number of its batch (0: it has none), and when it was
+    stored, because after a fork the same batch may be stored again at the same place."""
 
     origin: Origin
     number: int
+    stored_us: int
 
 
 class Applied(NamedTuple):
@@ -73,6 +80,8 @@ class Fold:
         self._held_bytes = 0
         self._behind_at = inf
         """Since when the stream has something that did not come."""
+        self._late_until = 0
+        """Messages up to here are late already, so that none is waited for."""
 
     @property
     def behind(self) -> int:
@@ -106,7 +115,7 @@ class Fold:
         self._held_bytes -= len(self._held.pop(stored.sequence).message)
         self.applied = stored.sequence
         self._behind_at = inf if self.applied >= self.head else now
-        self.names.append((stored.sequence, Name(stored.origin, number)))
+        self.names.append((stored.sequence, Name(stored.origin, number, stored.stored_us)))
         before = self._numbers.pop(stored.origin, 0)
         self._numbers[stored.origin] = max(before, number)
         if len(self._numbers) > LIVES:
@@ -125,7 +134,7 @@ class Fold:
         first = self.applied + 1
         if first > self.head or first in self._held:
             return None
-        if not self._held and now < self._behind_at + TAIL_S:
+        if not self._held and first > self._late_until and now < self._behind_at + TAIL_S:
             return None
         last = min([self.head, first + FETCHED_AT_ONCE - 1, *(held - 1 for held in self._held)])
         return first, last
@@ -136,6 +145,7 @@ class Fold:
         The stream answers with what it has from `first` on, in order, and perhaps not with all of it. So what
         is missing before the first that it has is gone, and what is missing at the end is asked for again.
         """
+        self._late_until = self.head
         came = sorted(found)
         gone = self.gone_before(came[0].sequence) if came and first == self.applied + 1 else 0
         for stored in came:
@@ -148,10 +158,14 @@ class Fold:
         """The stream has nothing before this message any more; returns how many were not applied."""
         gone = max(0, first - 1 - self.applied)
         self.applied += gone
+        for sequence in [sequence for sequence in self._held if sequence <= self.applied]:
+            self._held_bytes -= len(self._held.pop(sequence).message)
         return gone
 
     def timeout(self, now: float) -> float:
         """Seconds until `missing` may have an answer by time alone."""
+        if self.missing(now) is not None:
+            return 0.0
         return inf if self.applied >= self.head else max(0.0, self._behind_at + TAIL_S - now)
 
     def go_back(self, common: int, head: int) -> None:
@@ -159,4 +173,4 @@ class Fold:
         self.applied, self.head = common, head
         while self.names and self.names[-1][0] > common:
             self.names.pop()
-        self._held, self._held_bytes, self._behind_at = {}, 0, -inf if head > common else inf
+        self._held, self._held_bytes, self._late_until = {}, 0, head

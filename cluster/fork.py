@@ -26,15 +26,16 @@ class Seen(NamedTuple):
 class ForkCheck:
     """Questions and answers until `common` is known: the last message that the stream and we agree on.
 
-    `known` are the last messages that we applied, in order, with their sequences.
+    `known` are the last messages that we applied, in order, with their sequences; `head` is the last that
+    the stream was known to have.
     """
 
     def __init__(
-        self, known: Sequence[tuple[int, Name]], applied: int, seen: Seen, same_stream: bool
+        self, known: Sequence[tuple[int, Name]], applied: int, head: int, seen: Seen, same_stream: bool
     ) -> None:
         self.common: int | None = None
-        self.has_forked = False
-        """We applied something that is not in this record."""
+        self.has_forked = same_stream and seen.last < head
+        """Something that was applied, or is known to have been stored, is not in this record."""
         self._known = known
         kept = bisect_left(known, seen.first, key=itemgetter(0))
         self._low, self._high = kept - 1, len(known)
@@ -44,7 +45,7 @@ class ForkCheck:
         if not same_stream:
             self.common, self.has_forked = 0, applied > 0
         elif kept == len(known):
-            self.common = applied
+            self.common = min(applied, seen.last)
 
     @property
     def question(self) -> int:

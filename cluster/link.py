@@ -21,7 +21,7 @@ from nats.errors import NoServersError
 from cluster.envelope import Rules
 from cluster.member import Down, Event, Up
 from cluster.outbox import Publish
-from cluster.stream import Place, Stream, reason_of
+from cluster.stream import Place, Stream, StreamGone, reason_of
 
 CONNECT_S: Final = 2
 PING_EVERY_S: Final = 0.5
@@ -29,9 +29,31 @@ PONG_S: Final = 2
 CLOSE_S: Final = 0.5
 BACK_OFF_S: Final = (0.05, 1.0)
 """The first pause between two connections, and the longest; each is twice the one before, with jitter."""
+ELECTION_S: Final = 12.0
+"""Nobody answers for the stream while its servers elect a leader, 4 to 9 s. What lasts longer is something
+else: a server that is cut off from the others, or a reader of nats-py that has ended."""
+STOP_S: Final = 3.0
 NEVER_S: Final = 1 << 30
 
 Tell = Callable[[str], None]
+
+
+class _Client(Client):
+    """nats-py, but that no message can end its reader, which it would not notice.
+
+    A hub may publish on a subject or with headers that are no UTF-8. Neither is needed: the server says whose
+    a message is in headers of its own.
+    """
+
+    async def _process_headers(self, headers: Any) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except Exception:
+            found: dict[str, str] = self._parse_header_lines(bytes(headers).partition(b"\r\n")[2])
+            return found or None
+
+    def _build_message(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: Any) -> Any:
+        return super()._build_message(sid, subject.decode(errors="replace").encode(), reply, data, headers)
 
 
 class NatsLink:
@@ -49,6 +71,7 @@ class NatsLink:
         self._post, self._tell, self._options, self._replicas = post, tell, options or {}, replicas
         self._stream: Stream | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._connecting: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="cluster-link", daemon=True)
@@ -58,9 +81,11 @@ class NatsLink:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the connection and the thread."""
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
+        """End the connection and the thread; a name that is looked up just now may take longer than this."""
+        with suppress(RuntimeError):  # Stopped already.
+            self._loop.call_soon_threadsafe(self._end)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
 
     # What a member asks. Each is carried out on the link's thread, or dropped where there is no connection.
 
@@ -96,11 +121,17 @@ class NatsLink:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._keep_up())
 
+    def _end(self) -> None:
+        self._over.set()
+        if self._connecting is not None:
+            self._connecting.cancel()
+
     async def _keep_up(self) -> None:
         pause_s, told = BACK_OFF_S[0], ""
         while not self._over.is_set():
+            self._connecting = self._loop.create_task(self._connection())
             try:
-                await self._connection()
+                await self._connecting
             except (Exception, asyncio.CancelledError) as error:
                 reason = reason_of(error) if isinstance(error, Exception) else "cancelled"
                 if self._stream is not None:
@@ -109,7 +140,7 @@ class NatsLink:
                 self._stream = None
                 for task in self._tasks:
                     task.cancel()
-                if reason != told:
+                if reason != told and not self._over.is_set():
                     self._tell(f"no link to the cluster: {reason}")
                     told = reason
             with suppress(TimeoutError):
@@ -118,10 +149,10 @@ class NatsLink:
 
     async def _connection(self) -> None:
         """A connection from its beginning to its end, which is an exception or `stop`."""
-        client, heard = Client(), list[Exception]()
+        client, heard = _Client(), list[Exception]()
 
         async def hear(error: Exception) -> None:
-            heard.append(error)
+            heard[:] = [error]
 
         try:
             try:
@@ -144,9 +175,13 @@ class NatsLink:
 
     async def _watch(self, client: Client, stream: Stream) -> None:
         """Until the link is stopped. Raises what ends the connection."""
+        answered_s = self._loop.time()
         while not self._over.is_set():
             await client.flush(timeout=PONG_S)
-            await stream.check()
+            if await stream.check():
+                answered_s = self._loop.time()
+            elif self._loop.time() > answered_s + ELECTION_S:
+                raise StreamGone("the broker does not answer for the stream")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), PING_EVERY_S)
 

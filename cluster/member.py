@@ -6,16 +6,19 @@ link, comparing its record with the stream's (cluster/fork.py), or following. Th
 only while it follows; lines that are said meanwhile wait in the outbox.
 """
 
+from collections import Counter
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from cluster.envelope import Entry, Kind, Refused, Rules, unpacked
-from cluster.fold import Fold, Name, Origin, Stored
+from cluster.fold import NOBODY, Fold, Name, Origin, Stored
 from cluster.fork import ForkCheck, Seen
 from cluster.outbox import Outbox, Publish
 
 AGAIN_S: Final = 0.1
 """After an answer that says to try later."""
+TOLD_EVERY_S: Final = 1.0
+"""What is missing is told at most so often, with how much it was: a broken hub may cause it all the time."""
 ANSWER_S: Final = 1.0
 """A question to the stream that was not answered for so long is asked again."""
 
@@ -118,7 +121,10 @@ class Member:
         self._is_up = False
         self._asked_at = -inf
         """When the one question that may be open was asked; -inf where none is."""
-        self._notices: list[Heard] = []
+        self._fetching = (0, 0)
+        self._missed: Counter[str] = Counter()
+        """What is missing and was not told yet."""
+        self._told_at = -inf
 
     @property
     def follows(self) -> bool:
@@ -147,17 +153,19 @@ class Member:
     def next_bytes(self) -> int:
         """At most so many bytes of lines are what `hear` gives next; 0: there is nothing."""
         stored = self.fold.next() if self.follows else None
-        return max(1, len(stored.message)) if stored is not None else len(self._notices)
+        return max(1, len(stored.message)) if stored is not None else 0
 
     def hear(self, now: float) -> list[Heard]:
         """The lines of the next message, to be appended to the rooms; none where it was refused or known."""
-        notices, self._notices = self._notices, []
         stored = self.fold.next() if self.follows else None
-        if stored is None:
-            return notices
-        heard = self._apply(stored, now)
-        notices, self._notices = notices + self._notices, []
-        return notices + heard
+        return [] if stored is None else self._apply(stored, now)
+
+    def misses(self, now: float) -> list[Heard]:
+        """What is to be told to all rooms here, because lines are missing."""
+        if not self._missed or now < self._told_at + TOLD_EVERY_S:
+            return []
+        missed, self._missed, self._told_at = self._missed, Counter(), now
+        return [Heard(announcement(f"{count} {what}"), 0) for what, count in missed.items()]
 
     def step(self, now: float, wall_ms: int) -> None:
         """Publish what may be, and ask for what is missing."""
@@ -171,19 +179,20 @@ class Member:
             self._link.publish(publish)
         missing = self.fold.missing(now)
         if missing is not None and now >= self._asked_at + ANSWER_S:
-            self._asked_at = now
+            self._asked_at, self._fetching = now, missing
             self._link.fetch(*missing)
 
     def timeout(self, now: float) -> float:
-        """Seconds until `step` or `hear` has something to do by time alone."""
+        """Seconds until there is something to do by time alone."""
         if self.next_bytes:
             return 0.0
+        told_s = max(0.0, self._told_at + TOLD_EVERY_S - now) if self._missed else inf
         if not self._is_up:
-            return inf
+            return told_s
         answer_s = max(0.0, self._asked_at + ANSWER_S - now)
         if self._check is not None:
-            return answer_s
-        return min(self.outbox.timeout(now), max(answer_s, self.fold.timeout(now)))
+            return min(told_s, answer_s)
+        return min(told_s, self.outbox.timeout(now), max(answer_s, self.fold.timeout(now)))
 
     # Inside.
 
@@ -204,7 +213,7 @@ class Member:
     def _up(self, seen: Seen, now: float) -> None:
         same_stream = self._created in ("", seen.created)
         self._is_up, self._created, self._head, self._asked_at = True, seen.created, seen.last, -inf
-        self._check = ForkCheck(list(self.fold.names), self.fold.applied, seen, same_stream)
+        self._check = ForkCheck(list(self.fold.names), self.fold.applied, self.fold.head, seen, same_stream)
         self.outbox.again()
         self._settle(now)
 
@@ -233,36 +242,37 @@ class Member:
         self._check = None
 
     def _fetched(self, event: Fetched, now: float) -> None:
-        self._asked_at = -inf
-        if self._check is None:
-            gone = self.fold.fetched(event.first, event.last, event.found, now)
-            if not event.found:
-                gone = self.fold.gone_before(event.from_)
-            self._miss(gone, "messages of the cluster are gone")
+        if self._check is not None or (event.first, event.last) != self._fetching:
+            return  # An answer to a question that is not open any more.
+        before = self.fold.gaps + self.fold.applied
+        gone = self.fold.fetched(event.first, event.last, event.found, now)
+        if not event.found:
+            gone = self.fold.gone_before(event.from_)
+        if gone:
+            self._missed["messages of the cluster are gone"] += gone
             self.gone += gone
+        is_of_use = self.fold.gaps + self.fold.applied > before
+        self._asked_at, self._fetching = -inf if is_of_use else now + AGAIN_S - ANSWER_S, (0, 0)
 
     def _apply(self, stored: Stored, now: float) -> list[Heard]:
         try:
+            if stored.origin == NOBODY:
+                raise Refused("a subject of no hub")
             batch = unpacked(stored.message, self._rules)
         except Refused:
             self.refused += 1
+            self._missed["messages of the cluster cannot be read here"] += 1
             self.fold.apply(stored, 0, now)
             return []
         senders = list[int]()
         if stored.origin == self.origin:
             senders = self.outbox.came_back(batch.number, stored.sequence, now)
         applied = self.fold.apply(stored, batch.number, now)
-        self.lost += applied.lost
-        self._miss(applied.lost, "messages of the cluster are in no record any more")
+        if applied.lost:
+            self.lost += applied.lost
+            self._missed["messages of the cluster are in no record any more"] += applied.lost
         if not applied.is_new:
             return []
         if len(senders) != len(batch.entries):  # Another's, or what somebody else published in our name.
             senders = [-1] * len(batch.entries)
         return [Heard(*known) for known in zip(batch.entries, senders, strict=True)]
-
-    def _miss(self, count: int, what: str) -> None:
-        if count:
-            self._tell_all(f"{count} {what}")
-
-    def _tell_all(self, what: str) -> None:
-        self._notices.append(Heard(announcement(what), 0))

@@ -78,9 +78,10 @@ class Outbox:
     def put(self, entry: Entry, sender: int, now: float) -> bool:
         """Queue lines; False where there is no place for them: they are refused, and counted.
 
-        There is always place for what the hub itself says (sender 0).
+        There is always place for what the hub itself says (sender 0), if a message can hold it.
         """
-        if sender and self.waiting_bytes + len(entry.data) > self._limit_bytes:
+        is_full = sender != 0 and self.waiting_bytes + len(entry.data) > self._limit_bytes
+        if is_full or packed_bytes(1, len(entry.data)) > MOST_BYTES:
             self.refused_lines += entry.lines
             return False
         if self.is_empty:
@@ -139,7 +140,10 @@ class Outbox:
     def came_back(self, number: int, sequence: int, now: float) -> list[int]:
         """Our batch came through the stream: it is stored. Whose its entries are, the first time."""
         self.stored(number, sequence, now)
-        return self._senders.pop(number, [])
+        senders = self._senders.pop(number, [])
+        for lost in [earlier for earlier in self._senders if earlier < number]:
+            del self._senders[lost]
+        return senders
 
     def _begin(self, now: float, wall_ms: int) -> None:
         """Make the next batch of what waits, as much as a message holds."""

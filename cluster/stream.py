@@ -5,7 +5,10 @@ asks again. Facts of the server are from the documentation of NATS (ADR-8, ADR-3
 """
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from nats.aio.client import Client
@@ -15,18 +18,25 @@ from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, 
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from cluster.envelope import Refused, Rules, unpacked
-from cluster.fold import Name, Origin, Stored
+from cluster.fold import NOBODY, Name, Origin, Stored
 from cluster.fork import Seen
 from cluster.member import Acked, Denied, Event, Fetched, HeadIs, Looked, OursIs
 from cluster.outbox import Publish
 
 WRONG_LAST_SEQUENCE: Final = 10071
+NO_MESSAGE: Final = 10037
 MOST_MESSAGE_BYTES: Final = 256 * 1024
 MOST_BYTES: Final = 1 << 30
 MOST_AGE_S: Final = 3600.0
 REQUEST_S: Final = 2.0
+FETCHED_BYTES: Final = 512 * 1024
+"""As much as one answer may be, so that a pong does not wait behind it for long."""
 PENDING_BYTES: Final = 64 << 20
 """Live messages that wait for this thread; beyond it nats-py drops them, and the fold fetches them."""
+
+
+TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+"""A part of a subject that is the name of a hub, or its start."""
 
 
 class StreamGone(Exception):
@@ -53,6 +63,18 @@ class Place(NamedTuple):
         """A subject of this cluster's stream."""
         return ".".join(["hubbub", self.cluster, "0", *tokens])
 
+    def origin_of(self, subject: str) -> Origin:
+        """Whose subject this is; nobody's, unless it has just the form that hubs publish on, or are heard on.
+
+        The part before the hub's name is what a hub may not choose (the permissions of its account).
+        """
+        for way in ("in", "out"):
+            prefix = self.subject(way, "")
+            hub, dot, start = subject.removeprefix(prefix).partition(".")
+            if subject.startswith(prefix) and dot and TOKEN.fullmatch(hub) and TOKEN.fullmatch(start):
+                return Origin(hub, start)
+        return NOBODY
+
 
 class Stream:
     """Requests and events of one connection. `post` takes events, from this thread."""
@@ -61,6 +83,7 @@ class Stream:
         self._nats, self._place, self._rules, self._post = nats, place, rules, post
         self._js: Any = nats.jetstream(timeout=REQUEST_S)
         self._seen = Seen("", 0, 0)
+        self._is_fetching = False
 
     async def open(self, replicas: int) -> Seen:
         """Make the stream if need be, hear what comes, and see where it stands. Raises nats' Error."""
@@ -74,18 +97,19 @@ class Stream:
         self._seen = await self._look_around()
         return self._seen
 
-    async def check(self) -> None:
-        """Is it still the same stream, and longer? Raises StreamGone. A busy broker is no news."""
+    async def check(self) -> bool:
+        """Is it still the same stream, and longer? Raises StreamGone. False where nobody answers that now."""
         before = self._seen
         try:
             self._seen = await self._look_around()
         except NotFoundError:
             raise StreamGone("the stream was deleted") from None
         except (APIError, NoRespondersError, NoStreamResponseError, TimeoutError):
-            return
+            return False
         if self._seen.created != before.created or self._seen.last < before.last:
             raise StreamGone("the stream is another one, or went back")
         self._post(HeadIs(self._seen.last))
+        return True
 
     async def publish(self, batch: Publish) -> None:
         """Store a batch by compare-and-set."""
@@ -102,40 +126,53 @@ class Stream:
             self._post(Acked(batch.number, ack.seq))
 
     async def fetch(self, first: int, last: int) -> None:
-        """What the stream has from `first` on, from any server that has it."""
+        """What the stream has from `first` on, from any server that has it; one question at a time."""
+        if self._is_fetching:
+            return
+        self._is_fetching = True
+        try:
+            found = await self._fetched(first, last)
+            begins = found[0].sequence if found else (await self._look_around()).first
+            self._post(Fetched(first, last, found, begins))
+        finally:
+            self._is_fetching = False
+
+    async def _fetched(self, first: int, last: int) -> list[Stored]:
+        """The messages of an answer; those that came, where its end did not."""
         inbox = self._nats.new_inbox()
         answers = await self._nats.subscribe(inbox)
-        request = {"seq": first, "batch": last - first + 1, "max_bytes": 4 << 20}
-        subject = f"$JS.API.DIRECT.GET.{self._place.stream}"
+        request = {"seq": first, "batch": last - first + 1, "max_bytes": FETCHED_BYTES}
         found = list[Stored]()
         try:
+            subject = f"$JS.API.DIRECT.GET.{self._place.stream}"
             await self._nats.publish(subject, json.dumps(request).encode(), reply=inbox)
-            while (
-                stored := self._stored(await answers.next_msg(timeout=REQUEST_S), "Nats-Subject")
-            ) is not None:
-                found.append(stored)
+            with suppress(TimeoutError):
+                while (stored := self._stored(await answers.next_msg(timeout=REQUEST_S))) is not None:
+                    found.append(stored)
         finally:
             await answers.unsubscribe()
-        begins = found[0].sequence if found else (await self._look_around()).first
-        self._post(Fetched(first, last, found, begins))
+        return found
 
     async def look(self, sequence: int) -> None:
         """Whose message stands there, as the leader knows it: a follower may lag."""
         try:
             raw = await self._js.get_msg(self._place.stream, sequence)
-        except NotFoundError:
-            self._post(Looked(sequence, None))
+        except NotFoundError as missing:
+            if missing.err_code == NO_MESSAGE:
+                self._post(Looked(sequence, None))
             return
-        self._post(Looked(sequence, self._name(_origin(raw.subject), raw.data or b"")))
+        origin, stored_us = self._place.origin_of(raw.subject), _microseconds(raw.time)
+        self._post(Looked(sequence, Name(origin, self._number(raw.data or b""), stored_us)))
 
     async def look_at_ours(self) -> None:
         """The last message on our subject."""
         try:
             raw = await self._js.get_last_msg(self._place.stream, self._place.ours)
-        except NotFoundError:
-            self._post(OursIs(0, 0))
+        except NotFoundError as missing:
+            if missing.err_code == NO_MESSAGE:
+                self._post(OursIs(0, 0))
             return
-        self._post(OursIs(self._name(self._place.origin, raw.data or b"").number, raw.seq))
+        self._post(OursIs(self._number(raw.data or b""), raw.seq))
 
     async def _look_around(self) -> Seen:
         info = await self._js.stream_info(self._place.stream)
@@ -146,21 +183,26 @@ class Stream:
         if stored is not None:
             self._post(stored)
 
-    def _stored(self, message: Msg, subject_header: str = "") -> Stored | None:
-        """A message with the place that the server says it has; None for the end of an answer."""
+    def _stored(self, message: Msg) -> Stored | None:
+        """A message with what the server says of it; None for the end of an answer.
+
+        The server's own headers come behind those of the publisher, and so they count.
+        """
         headers = message.headers or {}
         try:
             sequence = int(headers.get("Nats-Sequence", ""))
+            stored_us = _microseconds(datetime.fromisoformat(headers.get("Nats-Time-Stamp", "")))
         except ValueError:
             return None
-        subject = headers.get(subject_header, "") if subject_header else message.subject
-        return Stored(sequence, _origin(subject), message.data)
+        origin = self._place.origin_of(headers.get("Nats-Subject", ""))
+        return Stored(sequence, origin, message.data, stored_us)
 
-    def _name(self, origin: Origin, message: bytes) -> Name:
+    def _number(self, message: bytes) -> int:
+        """The number of a batch; 0 where it is none that is taken."""
         try:
-            return Name(origin, unpacked(message, self._rules).number)
+            return unpacked(message, self._rules).number
         except Refused:
-            return Name(origin, 0)
+            return 0
 
     def _config(self, replicas: int) -> StreamConfig:
         """Limits, no deletions, and each message sent to everybody once it is stored."""
@@ -182,10 +224,10 @@ class Stream:
         )
 
 
-def _origin(subject: str) -> Origin:
-    """The hub and its start, which are the last two tokens of a subject."""
-    hub, start = subject.split(".")[-2:]
-    return Origin(hub, start)
+def _microseconds(moment: datetime) -> int:
+    """Since 1970. The server counts nanoseconds in one place, and nats-py cuts them to this in another."""
+    whole = moment.replace(microsecond=0, tzinfo=moment.tzinfo or UTC)
+    return int(whole.timestamp()) * 1_000_000 + moment.microsecond
 
 
 def reason_of(error: Exception) -> str:

@@ -1,9 +1,10 @@
 """The bounds of a hub under load, on a real one, from outside: `python -m bench.bounds`.
 
 The hub of each run is a fresh one on one core; the herd that loads it has another. The prober, which is awake
-for a fiftieth of the time, is on the core of the hub, because on the other it waits for the herd. Builds given with several --hub take turns within each round, so that what the machine does
-besides falls on all alike. Every bound is judged by the median of the rounds. Beside them stand how late the
-prober itself was and how long the hub had to wait for its core: a run in which these are large says little.
+for a fiftieth of the time, is on the core of the hub, because on the other it waits for the herd. Builds
+given with several --hub take turns within each round, so that what the machine does besides falls on all
+alike. Every bound is judged by the median of the rounds. Beside them stand how late the prober itself was and
+how long the hub had to wait for its core: a run in which these are large says little.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -111,6 +112,41 @@ def test_stream_that_is_deleted_begins_anew_and_is_announced(tmp_path: Path) -> 
         for hub in members:
             assert len(hub.heard) == len({*hub.heard}) == 200
             assert any(b"went back" in line for line in hub.told)
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b"PUB hubbub.test.0.in.evil.\xff\xfe 1\r\nx\r\n",
+        b"HPUB hubbub.test.0.in.evil.1 29 30\r\nNATS/1.1 \xff\xfe\xfd\r\nName: value\r\n\r\nx\r\n",
+        b"PUB hubbub.test.0.in.evil.ann.1 1\r\nx\r\n",
+        b"PUB hubbub.test.0.in.evil.1 0\r\n\r\n",
+    ],
+    ids=["a subject that is no text", "headers that are no text", "another's name", "nothing"],
+)
+def test_poisoned_message_ends_nothing_and_is_told(tmp_path: Path, poison: bytes) -> None:
+    with a_broker(tmp_path) as broker, hubs([broker], *NAMES) as members:
+        said = [say(hub, 10) for hub in members]
+        settled(members, 30)
+        publish_raw(broker, poison)
+        said = [lines + say(hub, 10, first=10) for lines, hub in zip(said, members, strict=True)]
+        settled(members, 60)
+        one_sequence(members, said)
+        until(
+            lambda: all(hub.told == [b"* 1 messages of the cluster cannot be read here"] for hub in members)
+        )
+        assert [len(hub.link_told) for hub in members] == [len(members[0].link_told)] * 3
+
+
+def publish_raw(broker: Broker, command: bytes) -> None:
+    """A command of the protocol of NATS, as it stands, from somebody who may."""
+    with socket.create_connection(("127.0.0.1", broker.port)) as sock:
+        sock.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n' + command + b"PING\r\n")
+        seen = b""
+        while b"PONG" not in seen:
+            data = sock.recv(4096)
+            assert data, seen
+            seen += data
 
 
 @pytest.mark.long

@@ -39,6 +39,7 @@ class Broker:
         self._rng = rng
         self.stored: list[Stored] = []
         self.created = 0
+        self._count = 0
         self.busy_until = 0.0
 
     @property
@@ -54,12 +55,14 @@ class Broker:
         """Append by compare-and-set; None where the subject does not stand where it was expected to."""
         if self.last(origin) != publish.expected:
             return None
-        self.stored.append(Stored(len(self.stored) + 1, origin, publish.message))
+        self._count += 1
+        self.stored.append(Stored(len(self.stored) + 1, origin, publish.message, self._count))
         return self.stored[-1]
 
     def go_back(self) -> None:
         """Lose the newest messages, as a store does that acknowledges before it is on the disk."""
-        del self.stored[self._rng.randint(0, len(self.stored)) :]
+        few = max(0, len(self.stored) - self._rng.randint(1, 4))
+        del self.stored[self._rng.choice([few, self._rng.randint(0, len(self.stored))]) :]
 
     def begin_anew(self) -> None:
         """The stream is deleted, and made again."""
@@ -193,7 +196,7 @@ class World:
         if not 1 <= sequence <= len(self.broker.stored):
             return None
         stored = self.broker.stored[sequence - 1]
-        return Name(stored.origin, unpacked(stored.message, RULES).number)
+        return Name(stored.origin, unpacked(stored.message, RULES).number, stored.stored_us)
 
     # The run.
 
@@ -305,6 +308,11 @@ class World:
             for member in self.members.values()
         )
 
+    def _recorded(self) -> set[bytes]:
+        """The lines that the stream has in the end."""
+        entries = (entry for item in self.broker.stored for entry in unpacked(item.message, RULES).entries)
+        return {line for entry in entries if entry.kind is Kind.TALK for line in entry.data.splitlines()}
+
     def _places(self) -> list[str]:
         return [
             f"{origin.hub} {'follows' if member.follows else 'is apart'} at {member.fold.applied} of "
@@ -314,21 +322,8 @@ class World:
 
     def _judge(self) -> None:
         """One identical sequence without hole and double; after the store forgot, nothing silent."""
-        said = Counter(
-            itertools.chain.from_iterable(
-                lines for life, lines in self.said.items() if life not in self.killed
-            )
-        )
         for origin, heard in self.heard.items():
-            if strays := set(heard) - {line for lines in self.said.values() for line in lines}:
-                raise Violation(f"{origin.hub} heard what nobody said: {sorted(strays)[:5]}")
-            if doubles := [line for line, count in Counter(heard).items() if count > 1]:
-                raise Violation(f"{origin.hub} heard twice: {doubles[:5]}")
-            missing = said - Counter(heard)
-            if missing and not self.has_forgotten:
-                raise Violation(f"{origin.hub} never heard {sorted(missing)[:5]}, and nothing was forgotten")
-            if missing and not self.told[origin]:
-                raise Violation(f"{origin.hub} never heard {sorted(missing)[:5]}, and was not told")
+            self._judge_heard(origin, heard)
         sequences = list(self.heard.values())
         if not self.has_forgotten and any(sequence != sequences[0] for sequence in sequences):
             raise Violation("not all heard the same sequence")
@@ -338,9 +333,26 @@ class World:
                 if ours != [line for line in lines if line in set(ours)]:
                     raise Violation(f"{other.hub} heard the lines of {origin.hub} in another order")
 
+    def _judge_heard(self, origin: Origin, heard: list[bytes]) -> None:
+        """What one hub heard: nothing twice, nothing that nobody said, all that the record has."""
+        living = [lines for life, lines in self.said.items() if life not in self.killed]
+        said, counts = Counter(itertools.chain.from_iterable(living)), Counter(heard)
+        if strays := counts.keys() - {line for lines in self.said.values() for line in lines}:
+            raise Violation(f"{origin.hub} heard what nobody said: {sorted(strays)[:5]}")
+        if doubles := [line for line, count in counts.items() if count > 1]:
+            raise Violation(f"{origin.hub} heard twice: {doubles[:5]}")
+        if unheard := self._recorded() - counts.keys():
+            raise Violation(f"{origin.hub} never heard {sorted(unheard)[:5]}, which the record has")
+        missing = said - counts
+        if missing and not self.has_forgotten:
+            raise Violation(f"{origin.hub} never heard {sorted(missing)[:5]}, and nothing was forgotten")
+        if missing and not self.told[origin]:
+            raise Violation(f"{origin.hub} never heard {sorted(missing)[:5]}, and was not told")
+
 
 def everything(member: Member, now: float) -> Iterator[Heard]:
     """All that a member has to be heard now."""
+    yield from member.misses(now)
     while member.next_bytes:
         yield from member.hear(now)
 

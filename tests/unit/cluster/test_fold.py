@@ -10,7 +10,7 @@ ANN, BOB = Origin("ann", "1"), Origin("bob", "1")
 
 
 def stored(sequence: int, origin: Origin = ANN, size: int = 1) -> Stored:
-    return Stored(sequence, origin, b"x" * size)
+    return Stored(sequence, origin, b"x" * size, sequence)
 
 
 def apply_all(fold: Fold, now: float = 0.0) -> list[int]:
@@ -102,7 +102,7 @@ def test_refused_message_is_passed_and_says_nothing_of_numbers() -> None:
     fold = Fold()
     fold.heard(stored(1), 0.0)
     assert fold.apply(stored(1), 0, 0.0) == Applied(is_new=False, lost=0)
-    assert list(fold.names) == [(1, Name(ANN, 0))]
+    assert list(fold.names) == [(1, Name(ANN, 0, 1))]
     assert fold.doubles == 0
 
 

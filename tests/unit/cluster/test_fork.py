@@ -7,7 +7,7 @@ import pytest
 from cluster.fold import Name, Origin
 from cluster.fork import ForkCheck, Seen
 
-OURS = [(sequence, Name(Origin("ann", "1"), sequence)) for sequence in range(1, 1001)]
+OURS = [(sequence, Name(Origin("ann", "1"), sequence, 7)) for sequence in range(1, 1001)]
 
 
 def settled(check: ForkCheck, same_until: int, last: int) -> tuple[int, int]:
@@ -16,8 +16,8 @@ def settled(check: ForkCheck, same_until: int, last: int) -> tuple[int, int]:
     while check.common is None:
         asked += 1
         at = check.question
-        other = Name(Origin("bob", "1"), at) if at <= last else None
-        check.answer(Name(Origin("ann", "1"), at) if at <= same_until else other)
+        other = Name(Origin("bob", "1"), at, 7) if at <= last else None
+        check.answer(Name(Origin("ann", "1"), at, 7) if at <= same_until else other)
     return check.common, asked
 
 
@@ -25,7 +25,7 @@ def settled(check: ForkCheck, same_until: int, last: int) -> tuple[int, int]:
 @pytest.mark.parametrize("more", [-5, 0, 7])
 def test_fork_is_found_wherever_it_is(same_until: int, more: int) -> None:
     last = max(same_until, 1000 + more)
-    check = ForkCheck(OURS, 1000, Seen("now", 1, last), same_stream=True)
+    check = ForkCheck(OURS, 1000, 1000, Seen("now", 1, last), same_stream=True)
     common, asked = settled(check, same_until, last)
     assert common == same_until
     assert check.has_forked == (same_until < 1000)
@@ -33,18 +33,32 @@ def test_fork_is_found_wherever_it_is(same_until: int, more: int) -> None:
 
 
 def test_only_what_the_stream_still_keeps_is_compared() -> None:
-    check = ForkCheck(OURS, 1000, Seen("now", 900, 2000), same_stream=True)
+    check = ForkCheck(OURS, 1000, 1000, Seen("now", 900, 2000), same_stream=True)
     assert settled(check, 950, 2000)[0] == 950
-    check = ForkCheck(OURS, 1000, Seen("now", 1500, 2000), same_stream=True)
+    check = ForkCheck(OURS, 1000, 1000, Seen("now", 1500, 2000), same_stream=True)
     assert (check.common, check.has_forked) == (1000, False)
 
 
 @pytest.mark.parametrize(("applied", "forked"), [(0, False), (1000, True)])
 def test_another_stream_has_nothing_in_common(applied: int, forked: bool) -> None:
-    check = ForkCheck(OURS[:applied], applied, Seen("later", 1, 5), same_stream=False)
+    check = ForkCheck(OURS[:applied], applied, applied, Seen("later", 1, 5), same_stream=False)
     assert (check.common, check.has_forked) == (0, forked)
 
 
 def test_hub_that_has_applied_nothing_begins_at_the_beginning() -> None:
-    check = ForkCheck([], 0, Seen("now", 1, 5), same_stream=True)
+    check = ForkCheck([], 0, 0, Seen("now", 1, 5), same_stream=True)
     assert (check.common, check.has_forked) == (0, False)
+
+
+def test_record_that_is_shorter_than_it_was_has_forked() -> None:
+    check = ForkCheck([], 40, 40, Seen("now", 1, 10), same_stream=True)
+    assert (check.common, check.has_forked) == (10, True)
+    check = ForkCheck(OURS, 1000, 1005, Seen("now", 1, 1000), same_stream=True)  # Stored, and never applied.
+    assert settled(check, 1000, 1000)[0] == 1000
+    assert check.has_forked
+
+
+def test_batch_that_was_stored_again_is_another_message() -> None:
+    check = ForkCheck(OURS, 1000, 1000, Seen("now", 1, 1000), same_stream=True)
+    check.answer(Name(Origin("ann", "1"), 1000, 8))
+    assert check.has_forked
