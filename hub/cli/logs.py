@@ -158,6 +158,8 @@ class LogThread:
         # SimpleQueue.put neither blocks nor takes a Python lock: it may be called from a signal handler.
         self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._limiter = Limiter()
+        self._gathers = threading.Event()
+        """Never set: time.sleep fails under libfaketime (clock_nanosleep(2), TIMER_ABSTIME)."""
         self._thread = threading.Thread(target=self._run, name="hubbub-log", daemon=True)
 
     def start(self) -> None:
@@ -210,7 +212,7 @@ class LogThread:
             taken = self._queue.get(timeout=self._limiter.wait_s(time.time()))
         except queue.Empty:
             return self._limiter.due(time.time()), True
-        time.sleep(GATHER_S)
+        self._gathers.wait(GATHER_S)
         entries: list[Entry] = []
         while taken is not None:
             entries += self._limiter.take(taken)
