@@ -121,7 +121,6 @@ class Member:
         self._is_up = False
         self._asked_at = -inf
         """When the one question that may be open was asked; -inf where none is."""
-        self._fetching = (0, 0)
         self._missed: Counter[str] = Counter()
         """What is missing and was not told yet."""
         self._told_at = -inf
@@ -179,7 +178,7 @@ class Member:
             self._link.publish(publish)
         missing = self.fold.missing(now)
         if missing is not None and now >= self._asked_at + ANSWER_S:
-            self._asked_at, self._fetching = now, missing
+            self._asked_at = now
             self._link.fetch(*missing)
 
     def timeout(self, now: float) -> float:
@@ -242,17 +241,17 @@ class Member:
         self._check = None
 
     def _fetched(self, event: Fetched, now: float) -> None:
-        if self._check is not None or (event.first, event.last) != self._fetching:
-            return  # An answer to a question that is not open any more.
-        before = self.fold.gaps + self.fold.applied
+        if self._check is not None:
+            return
+        was, before = self.fold.applied, self.fold.gaps + self.fold.applied
         gone = self.fold.fetched(event.first, event.last, event.found, now)
         if not event.found:
             gone = self.fold.gone_before(event.from_)
-        if gone:
+        if gone and was:  # A hub that starts misses nothing of what was before it.
             self._missed["messages of the cluster are gone"] += gone
             self.gone += gone
         is_of_use = self.fold.gaps + self.fold.applied > before
-        self._asked_at, self._fetching = -inf if is_of_use else now + AGAIN_S - ANSWER_S, (0, 0)
+        self._asked_at = -inf if is_of_use else now + AGAIN_S - ANSWER_S
 
     def _apply(self, stored: Stored, now: float) -> list[Heard]:
         try:

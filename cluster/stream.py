@@ -40,7 +40,7 @@ TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 class StreamGone(Exception):
-    """The stream is not the one that this connection found."""
+    """The stream is not the one that this connection found, or none that a hub can follow."""
 
 
 class Place(NamedTuple):
@@ -88,9 +88,13 @@ class Stream:
     async def open(self, replicas: int) -> Seen:
         """Make the stream if need be, hear what comes, and see where it stands. Raises nats' Error."""
         try:
-            await self._js.stream_info(self._place.stream)
+            config = (await self._js.stream_info(self._place.stream)).config
         except NotFoundError:
-            await self._js.add_stream(self._config(replicas))
+            config = (await self._js.add_stream(self._config(replicas))).config
+        if not (config.allow_direct and config.republish):
+            raise StreamGone(
+                f"the stream {self._place.stream} was not made by a hub: no direct get or republish"
+            )
         out = self._place.subject("out", ">")
         await self._nats.subscribe(out, cb=self._live, pending_bytes_limit=PENDING_BYTES)
         await self._nats.flush(timeout=int(REQUEST_S))  # From here on all that is stored is heard.

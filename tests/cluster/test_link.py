@@ -1,6 +1,7 @@
 """Three members on a real nats-server: one sequence for all, whatever happens to the broker."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import time
@@ -136,6 +137,32 @@ def test_poisoned_message_ends_nothing_and_is_told(tmp_path: Path, poison: bytes
             lambda: all(hub.told == [b"* 1 messages of the cluster cannot be read here"] for hub in members)
         )
         assert [len(hub.link_told) for hub in members] == [len(members[0].link_told)] * 3
+
+
+def test_stream_that_no_hub_made_is_refused_with_a_reason(tmp_path: Path) -> None:
+    with a_broker(tmp_path) as broker:
+        until(lambda: _makes_a_stream(broker.url))
+        with hubs([broker], "ann") as (hub,):
+            until(lambda: any("was not made by a hub" in line for line in hub.link_told))
+            assert not hub.member.follows
+
+
+def _makes_a_stream(url: str) -> bool:
+    """Make one of the name that hubs use, as somebody else would; False while nobody listens."""
+
+    async def make() -> None:
+        client = await nats.connect(url, allow_reconnect=False, max_reconnect_attempts=1, error_cb=_unheard)
+        await client.jetstream().add_stream(name="hubbub-test-0", subjects=["hubbub.test.0.in.>"])
+        await client.close()
+
+    with contextlib.suppress(Exception):
+        asyncio.run(make())
+        return True
+    return False
+
+
+async def _unheard(error: Exception) -> None:
+    """Nobody listens yet."""
 
 
 def publish_raw(broker: Broker, command: bytes) -> None:
