@@ -118,6 +118,8 @@ class Member:
         self._created = ""
         self._check: ForkCheck | None = None
         self._head = 0
+        self._known_head = 0
+        """The head when the link went down: live messages may come before the next link is up."""
         self._is_up = False
         self._asked_at = -inf
         """When the one question that may be open was asked; -inf where none is."""
@@ -147,6 +149,7 @@ class Member:
                 self._up(event.seen, now)
             case Down():
                 self._is_up, self._check, self._asked_at = False, None, -inf
+                self._known_head = self.fold.head
 
     @property
     def next_bytes(self) -> int:
@@ -212,7 +215,7 @@ class Member:
     def _up(self, seen: Seen, now: float) -> None:
         same_stream = self._created in ("", seen.created)
         self._is_up, self._created, self._head, self._asked_at = True, seen.created, seen.last, -inf
-        self._check = ForkCheck(list(self.fold.names), self.fold.applied, self.fold.head, seen, same_stream)
+        self._check = ForkCheck(list(self.fold.names), self.fold.applied, self._known_head, seen, same_stream)
         self.outbox.again()
         self._settle(now)
 

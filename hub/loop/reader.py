@@ -70,7 +70,7 @@ class Reader(Step):
         """Read until nothing is left or the client has had its share; whether the kernel has no more."""
         inbox, budget, peer_error, total = client.inbox, self._turn_budget, client.close.peer_error, 0
         while client.close.pending is None:
-            size = min(inbox.read_bytes, self._budgets.read_bytes)
+            size = min(inbox.read_bytes, self._budgets.read_bytes, self._budgets.client_bytes - total)
             try:
                 data = self._sockets.receive(client.fd, size)
             except PeerGone as gone:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from sys import maxsize
 
 from hub.protocol.encoding import Encoding
+from hub.protocol.line_transport import LineTransport
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.session.client import Client
@@ -40,6 +41,9 @@ class Echo(Relay):
 
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
+        transport = client.inbox.transport
+        if isinstance(transport, LineTransport):
+            transport.decoder.keeps_whole = True
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """The lines that were read go back as one item: one copy and one send, however many they are.
@@ -47,14 +51,14 @@ class Echo(Relay):
         The messages of a WebSocket are frames already, ready to go back as they came.
         """
         lines = client.inbox.take(most)
-        count, raw = len(lines), client.outbox.encoding is Encoding.FRAMES
-        if raw:
+        count, transport = len(lines), client.inbox.transport
+        is_raw = client.outbox.encoding is Encoding.FRAMES
+        if is_raw or not isinstance(transport, LineTransport):
             echo = b"".join(lines)
         else:
-            lines.append(b"")
-            echo = b"\n".join(lines)
+            echo = transport.decoder.joined(lines)
         self._account.owed += len(echo)
-        self._ready.put(client, echo, owed=True, own=True, raw=raw, lines=count)
+        self._ready.put(client, echo, owed=True, own=True, raw=is_raw, lines=count)
 
 
 class Broadcast(Relay):

@@ -39,7 +39,7 @@ def test_what_a_turn_left_over_keeps_the_next_from_waiting(trigger: str, read: s
     stage = Stage(mode="chat", trigger=trigger, read=read)
     talker, listener = stage.join(2)
     share = stage.hub.intake.client_lines
-    stage.client(talker).inbox.read_bytes = stage.hub.budgets.read_bytes  # As after some full reads.
+    stage.read_much()
     talker.send(b"".join(b"%d\n" % number for number in range(2 * share + 1)))
     said = [lines for turn in stage.rest() if (lines := turn.counted["lines_out"] // 2)]
     assert said == [share + 1, share, 1]  # The first of them is the notice that it has joined.

@@ -71,10 +71,10 @@ def test_room_waits_for_the_last_of_most_while_it_moves() -> None:
     second.reads = True
     scene.stage.rest()
     assert scene.waits
-    scene.pass_s(1.5)
+    scene.pass_s(0.4)
     assert scene.waits
-    scene.pass_s(1.0)
-    assert not scene.waits, "it has taken nothing for two seconds"
+    scene.pass_s(0.2)
+    assert not scene.waits, "it has taken nothing for half a second"
 
 
 def test_record_of_a_room_goes_with_the_room() -> None:

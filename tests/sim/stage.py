@@ -193,6 +193,11 @@ class Stage:
             self.pass_time(2 * self.hub.limits.opening_s)
         return made
 
+    def read_much(self) -> None:
+        """From now on each client is read as one is whose reads were full: as much at a time as may be."""
+        for client in self.hub.connections.clients.values():
+            client.inbox.read_bytes = self.hub.budgets.read_bytes
+
     def client(self, actor: Actor) -> Client:
         client = self.hub.connections.by_fd.get(actor.tcp.fd)
         assert client is not None

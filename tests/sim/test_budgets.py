@@ -235,6 +235,7 @@ def shares(turns: list[Turn], actors: list[Actor]) -> list[list[int]]:
 def test_one_turn_reads_64_kib_of_one_client(trigger: str, read: str) -> None:
     stage = Stage(trigger=trigger, read=read, mode="echo")
     flooder, *others = stage.join(21, into=MUCH)
+    stage.read_much()
     flooder.send(b"x" * 1023 + b"\n" * (1 + KIB * KIB - 1024))
     for other in others:
         other.send(b"hi\n")
@@ -252,6 +253,7 @@ def test_one_turn_reads_64_kib_of_one_client(trigger: str, read: str) -> None:
 def test_one_turn_reads_one_mib_of_all_together(trigger: str, read: str) -> None:
     stage = Stage(trigger=trigger, read=read, mode="echo")
     actors = stage.join(40, into=MUCH)
+    stage.read_much()
     line = b"x" * 1023 + b"\n"
     for actor in actors:
         actor.send(line * 64)
@@ -380,6 +382,7 @@ def test_one_turn_brings_an_eighth_of_the_lag_into_one_room(trigger: str, read: 
     stage = Stage(trigger=trigger, read=read, max_lag_bytes=64 * KIB)
     senders = stage.join(10, into=MUCH)
     [subscriber] = stage.join()
+    stage.read_much()
     line = b"x" * 63 + b"\n"
     for sender in senders:
         sender.send(line * 60)  # No bulk: less than 4 KiB.
