@@ -71,9 +71,9 @@ def test_room_waits_for_the_last_of_most_while_it_moves() -> None:
     second.reads = True
     scene.stage.rest()
     assert scene.waits
-    scene.pass_s(0.4)
+    scene.pass_s(0.1)
     assert scene.waits
-    scene.pass_s(0.2)
+    scene.pass_s(0.5)
     assert not scene.waits, "it has taken nothing for half a second"
 
 
