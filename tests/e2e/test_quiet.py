@@ -92,18 +92,18 @@ def test_a_thousand_idle_clients_cost_nothing(record_property: Record) -> None:
 def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
     """It turns a few times, and takes next to nothing of the processor that it shares with this test.
 
-    It publishes once a second, and looks at a room under pressure when its deadline passes. The garbage of
-    all tests before may be collected in one window; a spin shows in every one.
+    It publishes once a second, and looks at a room under pressure when its deadline passes. In one window it
+    may hand out what it read last, and the garbage of all tests before may be collected; a spin shows in every
+    one.
     """
     for _ in range(3):
         now_s, turns, cpu_s = time.monotonic(), hub.loop.hub.counters.turns, time.process_time()
         time.sleep(window_s)  # What is counted in it is asserted.
         turns, cpu_s = hub.loop.hub.counters.turns - turns, time.process_time() - cpu_s
         passed_s = time.monotonic() - now_s
-        assert turns <= 4
-        if cpu_s < 0.2 * passed_s:  # 0.01 as a rule. A spin takes all there is.
+        if turns <= 4 and cpu_s < 0.2 * passed_s:  # 0.01 as a rule. A spin takes all there is.
             return
-    pytest.fail(f"{cpu_s:.3f} s of the processor in {passed_s:.3f} s that nothing happened in")
+    pytest.fail(f"{turns} turns, {cpu_s:.3f} s of the processor in {passed_s:.3f} s that nothing happened in")
 
 
 def assert_closed_at_once(hub: ThreadHub, reason: str) -> None:
