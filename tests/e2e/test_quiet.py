@@ -93,8 +93,7 @@ def assert_hub_rests(hub: ThreadHub, window_s: float = 0.3) -> None:
     """It turns a few times, and takes next to nothing of the processor that it shares with this test.
 
     It publishes once a second, and looks at a room under pressure when its deadline passes. In one window it
-    may hand out what it read last, and the garbage of all tests before may be collected; a spin shows in every
-    one.
+    may hand out what it read last, and the garbage of all tests before may be collected; a spin shows in all.
     """
     for _ in range(3):
         now_s, turns, cpu_s = time.monotonic(), hub.loop.hub.counters.turns, time.process_time()
