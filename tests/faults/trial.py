@@ -1,4 +1,4 @@
-"""One planted bug and the tests that have to catch it, on a copy of the sources in a directory of its own."""
+"""A planted bug and the tests that have to catch it, on a copy of the sources in a directory of its own."""
 
 import os
 import re

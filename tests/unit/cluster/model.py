@@ -321,7 +321,7 @@ class World:
         ]
 
     def _judge(self) -> None:
-        """One identical sequence without hole and double; after the store forgot, nothing silent."""
+        """All heard the same, without hole and double; after the store forgot, nothing is silent."""
         for origin, heard in self.heard.items():
             self._judge_heard(origin, heard)
         sequences = list(self.heard.values())
