@@ -31,6 +31,8 @@ class RateLimiter(Step):
         self._mode, rate = mode, line_rate(core.settings)
         self._per_s = rate.per_s if rate else 0.0
         self._full_s = rate.burst / rate.per_s if rate else 0.0
+        self.text = None if rate else mode.text
+        """Where lines need not be counted before the mode takes them, it may take them uncut."""
 
     def lines(self, client: Client, now: float) -> None:
         """Have parsed lines taken by the mode. May pause the client."""

@@ -13,6 +13,7 @@ from hub.loop.flow_control import FlowControl
 from hub.loop.input_events import InputEvents
 from hub.loop.rate_limiter import RateLimiter
 from hub.net.sockets import PeerGone
+from hub.protocol.line_transport import LineTransport
 from hub.session.client import Client, Phase
 from hub.session.read_gate import ENDED
 
@@ -23,7 +24,7 @@ class Reader(Step):
     def __init__(self, core: Core, flow: FlowControl, rate_limiter: RateLimiter, events: InputEvents) -> None:
         super().__init__(core)
         self._flow, self._rate_limiter, self._events = flow, rate_limiter, events
-        self._once = core.settings.read == "once"
+        self._once, self._text = core.settings.read == "once", rate_limiter.text
 
     def step(self, now: float) -> None:
         """Look once at each client that has something, until the turn has brought its share."""
@@ -101,6 +102,11 @@ class Reader(Step):
         self._counters.bytes_in += size
         self._turn_budget.left -= size
         transport = client.inbox.transport
+        if self._text is not None and isinstance(transport, LineTransport) and self._is_plain(client):
+            count = transport.whole_lines(data)
+            if count:
+                self._take_text(client, data, count)
+                return
         lines = transport.feed(data)
         if transport.has_events or client.phase is Phase.OPENING:
             self._events.handle(client, transport, lines, size, now)
@@ -108,6 +114,19 @@ class Reader(Step):
             self._ready.received.append(client)
         if lines:
             self._take(client, lines)
+
+    def _is_plain(self, client: Client) -> bool:
+        """Its lines go to the mode as they come: none waits before them, and none is thrown away."""
+        is_open = client.phase is Phase.OPEN and client.close.reason is None
+        return is_open and client.inbox.lines is None and client.transport != "read-only"
+
+    def _take_text(self, client: Client, text: bytes, count: int) -> None:
+        """The common case of echo: lines that nobody cuts apart, which saves a tenth where 16 come at once."""
+        self._ready.received.append(client)
+        self._counters.lines_in += count
+        client.inbox.lines_in += count
+        if self._text is not None:
+            self._text(client, text, count)
 
     def _take(self, client: Client, lines: list[bytes]) -> None:
         """Lines of a viewer are thrown away; those of anybody else wait for the mode."""

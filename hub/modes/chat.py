@@ -57,6 +57,7 @@ class Chat:
     """Rooms, nicks and commands. `run_command` does what a line behind its slash says, and tells its cost."""
 
     opens_late = True
+    text = None
 
     def __init__(
         self, settings: Settings, rooms: Registry, ready: ReadySets, budget: TurnBudget, intake: Intake,

@@ -8,7 +8,6 @@ from itertools import accumulate
 from sys import maxsize
 
 from hub.protocol.encoding import Encoding
-from hub.protocol.line_transport import LineTransport
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.session.client import Client
@@ -41,9 +40,11 @@ class Echo(Relay):
 
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
-        transport = client.inbox.transport
-        if isinstance(transport, LineTransport):
-            transport.decoder.keeps_whole = True
+
+    def text(self, client: Client, text: bytes, count: int) -> None:
+        """So many lines go back as they came."""
+        self._account.owed += len(text)
+        self._ready.put(client, text, owed=True, own=True, lines=count)
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """The lines that were read go back as one item: one copy and one send, however many they are.
@@ -51,18 +52,18 @@ class Echo(Relay):
         The messages of a WebSocket are frames already, ready to go back as they came.
         """
         lines = client.inbox.take(most)
-        count, transport = len(lines), client.inbox.transport
-        is_raw = client.outbox.encoding is Encoding.FRAMES
-        if is_raw or not isinstance(transport, LineTransport):
-            echo = b"".join(lines)
-        else:
-            echo = transport.decoder.joined(lines)
+        count, is_raw = len(lines), client.outbox.encoding is Encoding.FRAMES
+        if not is_raw:
+            lines.append(b"")
+        echo = (b"" if is_raw else b"\n").join(lines)
         self._account.owed += len(echo)
         self._ready.put(client, echo, owed=True, own=True, raw=is_raw, lines=count)
 
 
 class Broadcast(Relay):
     """A line goes to everyone in the one room, verbatim; to its sender too under --self-echo. No history."""
+
+    text = None
 
     def __init__(self, rooms: Registry, ready: ReadySets, intake: Intake) -> None:
         self._lobby = rooms.lobby

@@ -17,6 +17,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+_LF: Final = 0x0A
 _CR: Final = 0x0D
 """A byte is looked for by its number: CPython tries b"\r" in data as a number first, and 0.7 us are gone."""
 _LINE_END: Final = re.compile(rb"(\r\n|\r\0|\n)(?:\r+(?!\0))?")
@@ -34,7 +35,7 @@ class LineDecoder:
     """
 
     __slots__ = (
-        "_behind_end", "_held", "_limit_bytes", "_tail", "_whole", "crlf_seen", "keeps_whole", "too_long",
+        "_behind_end", "_held", "_limit_bytes", "_tail", "crlf_seen", "too_long",
     )  # fmt: skip
 
     def __init__(self, max_line_bytes: int) -> None:
@@ -44,16 +45,12 @@ class LineDecoder:
         """At least one line ended in CRLF or CR NUL, so this client is likely to want CRLF back. LF CR does
         not count, nor that CR with a LF behind it: its line is complete, and may be answered, before the CR
         has come."""
-        self.keeps_whole = False
-        """`joined` is asked for the lines of each feed."""
         self._behind_end = False
         """The last that came was the end of a line."""
         self._limit_bytes = max_line_bytes or sys.maxsize
         self._tail: bytearray | None = None
         """What has come of the line that is not complete; None while that is nothing."""
         self._held = b""
-        self._whole: tuple[list[bytes], bytes] | None = None
-        """The lines of the last feed and the text that they are, where it was nothing but whole lines."""
 
     @property
     def unfinished_bytes(self) -> int:
@@ -68,14 +65,15 @@ class LineDecoder:
             return self._feed_with_cr(data)
         return self._split(data)
 
-    def joined(self, lines: list[bytes]) -> bytes:
-        """These lines with their ends. Those that one feed gave, and nothing else, are there still as they
-        came: that saves a thirtieth of the echo of 16 lines."""
-        whole, self._whole = self._whole, None
-        if whole is not None and whole[0] is lines:
-            return whole[1]
-        lines.append(b"")
-        return b"\n".join(lines)
+    def whole_lines(self, data: bytes) -> int:
+        """How many lines `data` is, where it is whole lines that end in LF and nothing else. Then they are
+        taken as they stand, unsplit, and `data` is not fed as well; 0 is every other case, and feeds it."""
+        if self._tail is not None or self._held or len(data) > self._limit_bytes or self.too_long:
+            return 0
+        if data[-1] != _LF or _CR in data:
+            return 0
+        self._behind_end = True
+        return data.count(b"\n")
 
     def finish(self) -> bytes | None:
         """At EOF: the unfinished last line, or None when the input ended at a line end.
@@ -106,8 +104,6 @@ class LineDecoder:
         """Lines of `text`, in which every line end is a LF, and the rest put away for the next time."""
         lines = text.split(b"\n")
         rest = lines.pop()
-        if self.keeps_whole:
-            self._whole = None if rest or self._tail is not None else (lines, text)
         longest_possible = len(text)
         if self._tail is not None:
             longest_possible += len(self._tail)

@@ -65,6 +65,12 @@ class LineTransport:
             self.has_events = True
         return self._decided(lines) if self.is_undecided and lines else lines
 
+    def whole_lines(self, data: bytes) -> int:
+        """How many plain lines `data` is, of a client that sends nothing else; see LineDecoder."""
+        if self.is_undecided or self.has_events or self._filter is not None:
+            return 0
+        return 0 if self._strips and _IAC in data else self.decoder.whole_lines(data)
+
     def finish(self) -> list[bytes]:
         """At the end of the stream: the unfinished last line, if there is one."""
         if self._filter is not None:

@@ -1,5 +1,6 @@
 """What the loop asks of a mode, and how much one turn may bring to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from sys import maxsize
 from typing import Protocol
@@ -23,11 +24,19 @@ class Intake:
     """Outbox beyond which a client is not read; it may pass this by one answer."""
 
 
+TakeText = Callable[[Client, bytes, int], None]
+"""Take so many lines of a client that are this text, each with its LF. None waits in its inbox."""
+
+
 class Mode(Protocol):
     """What a turn does with the people and their lines."""
 
     opens_late: bool
     """A line client joins only when it is known to speak lines, not at once when it is accepted."""
+
+    @property
+    def text(self) -> TakeText | None:
+        """For a mode that does not look at single lines: a read that is nothing but lines need not be cut."""
 
     def joined(self, client: Client) -> None:
         """The client is open: it becomes a member of what the mode has."""

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterable
 from functools import partial
 
 import pytest
@@ -21,11 +20,20 @@ places_of = st.lists(st.integers(0, 200), max_size=8)
 
 
 def outcome(
-    pieces: list[bytes], max_line_bytes: int = 0, decoder: type[LineDecoder] = LineDecoder
+    pieces: list[bytes],
+    max_line_bytes: int = 0,
+    decoder: type[LineDecoder] = LineDecoder,
+    *,
+    uncut: bool = False,
 ) -> Outcome:
-    """All that a buffer tells about these pieces: lines, last line, too_long, crlf_seen."""
+    """All that a buffer tells about these pieces: lines, last line, too_long, crlf_seen. `uncut` takes those
+    that are whole lines as they stand."""
     buffer = decoder(max_line_bytes)
-    lines = [line for piece in pieces for line in buffer.feed(piece)]
+    lines: list[bytes] = []
+    for piece in pieces:
+        whole = uncut and piece and buffer.whole_lines(piece)
+        assert not whole or whole == piece.count(b"\n")
+        lines += piece.split(b"\n")[:-1] if whole else buffer.feed(piece)
     last = buffer.finish()
     assert buffer.unfinished_bytes == 0
     assert buffer.finish() is None
@@ -176,22 +184,24 @@ def test_any_cut_of_arbitrary_bytes_follows_the_rules(data: bytes, places: list[
     assert however_cut(outcome, data, places) == by_the_book(data, 0)
 
 
-@given(data=streams, places=places_of)
-def test_lines_joined_again_are_those_that_were_given(data: bytes, places: list[int]) -> None:
-    def joined(pieces: Iterable[bytes]) -> bytes:
-        decoder = LineDecoder(0)
-        decoder.keeps_whole = True
-        return b"".join(decoder.joined(decoder.feed(piece)) for piece in pieces)
+@pytest.mark.parametrize(("decoder", "ends"), [(LineDecoder, LF_ENDS), (CrLineDecoder, CR_ENDS)])
+@given(data=streams, places=places_of, limit=st.sampled_from([0, 1, 3, 8]))
+def test_reads_left_uncut_change_no_line(
+    decoder: type[LineDecoder], ends: re.Pattern[bytes], data: bytes, places: list[int], limit: int
+) -> None:
+    def told(pieces: list[bytes]) -> Outcome:
+        return outcome(pieces, limit, decoder, uncut=True)
 
-    assert however_cut(joined, data, places) == b"".join(line + b"\n" for line in LineDecoder(0).feed(data))
+    assert however_cut(told, data, places) == by_the_book(data, limit, ends)
 
 
-def test_lines_of_two_feeds_are_joined_as_they_stand() -> None:
-    decoder = LineDecoder(0)
-    decoder.keeps_whole = True
-    lines = decoder.feed(b"one\n")
-    lines += decoder.feed(b"two\nthree")
-    assert decoder.joined(lines) == b"one\ntwo\n"
+@pytest.mark.parametrize("data", [b"one", b"one\ntwo", b"one\r\n", b"a\rb\n", b"12345\n"])
+def test_read_that_is_not_only_whole_lines_is_to_be_fed(data: bytes) -> None:
+    decoder = LineDecoder(5)
+    assert decoder.whole_lines(b"1\n\n3\n") == 3
+    assert decoder.whole_lines(data) == 0
+    decoder.feed(b"the")
+    assert decoder.whole_lines(b"end\n") == 0
 
 
 def test_what_waits_for_its_line_end_is_counted() -> None:
