@@ -47,6 +47,7 @@ class Hub(Core):
         self.writer = Writer(self, self.flow)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
+        self.commons.open(self.mode.heard, self.flow.holds_up)
 
     def make_flow(self) -> FlowControl:
         """The step that several others share, so that a hub that is looked at may have another."""
@@ -56,13 +57,13 @@ class Hub(Core):
         if self.settings.mode == "echo":
             return Echo(self.account, self.ready)
         if self.settings.mode == "broadcast":
-            return Broadcast(self.rooms, self.ready, self.intake)
+            return Broadcast(self.rooms, self.ready, self.commons, self.intake)
         facts = Facts(
             self.clock, self.steady_clock, lambda: summary(self, self.clock()), self.connections.clients.get
         )  # fmt: skip
         return Chat(
-            self.settings, self.rooms, self.ready, self.budget, self.intake, self.limits.history_bytes, facts,
-            run_command,
+            self.settings, self.rooms, self.ready, self.commons, self.budget, self.intake,
+            self.limits.history_bytes, facts, run_command,
         )  # fmt: skip
 
 

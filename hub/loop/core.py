@@ -24,6 +24,7 @@ from hub.rooms.accounting import Account
 from hub.rooms.registry import MakeRoom, Registry
 from hub.rooms.room import Room
 from hub.session.client import Client, Transport
+from hub.session.commons import Commons
 from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
@@ -115,6 +116,7 @@ class Core:
     """As the loop's clock, but time passes on it while the machine is suspended."""
     budgets: Budgets = field(default_factory=Budgets)
     make_room: MakeRoom = Room
+    make_commons: Callable[[ReadySets], Commons] = Commons
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -129,6 +131,7 @@ class Core:
         self.rooms = Registry(
             self.account, settings.max_rooms, self_echo=settings.hears_itself, make_room=self.make_room
         )
+        self.commons = self.make_commons(self.ready)
         self.connections = Connections(self.poller, self.ready, self.timers)
         self.close_log = CloseLog(self.log, self.status)
 

@@ -1,6 +1,6 @@
 """Turn after turn: the order of the steps is the design.
 
-    wait . sort events . read . seal . (accept . expire . write . close) . mailbox . resume senders . publish
+    wait . sort . read . hear . seal . (accept . expire . write . close) . mailbox . resume senders . publish
 
 - The steps in brackets work in slices. The loop goes round them while there is work, until 1 ms is over:
   a slice is some 0.1 ms of work, and only a clock knows what a thousand sends or closes take. So a line waits
@@ -96,6 +96,7 @@ class EventLoop:
         self._sort(events, now)
         hub.acceptor.step(now)
         hub.reader.step(now)
+        hub.commons.step(now)
         now = self._stamp()
         self._seal()
         now = self._go_round(now)
@@ -112,7 +113,8 @@ class EventLoop:
         timeout = min(hub.expirer.timeout(now), max(0.0, self.drained_by - now))
         if timeout > 0:
             self._timers_due_at = now + timeout
-        return min(timeout, hub.publisher.timeout(now), hub.acceptor.timeout(now))
+        others = min(hub.publisher.timeout(now), hub.acceptor.timeout(now), hub.commons.timeout(now))
+        return min(timeout, others)
 
     def _sort(self, events: Sequence[tuple[int, int]], now: float) -> None:
         """Events are hints about which clients and listeners to look at: mark them."""
@@ -247,8 +249,7 @@ class EventLoop:
         ready = self.hub.ready
         for room in ready.notices:
             if room.notes:
-                publish_notes(room)
-            ready.rooms[room] = None
+                publish_notes(room, self.hub.commons)
         ready.notices.clear()
         for room in ready.rooms:
             room.log.seal()

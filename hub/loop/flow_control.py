@@ -26,7 +26,7 @@ from hub.loop.core import Core, Step
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.session.client import Client
-from hub.session.read_gate import OUTBOX, ROOM
+from hub.session.read_gate import COMMONS, OUTBOX, ROOM
 
 CAUGHT_UP: Final = 8
 """A congested room goes on when no more than one subscriber in so many lags."""
@@ -96,11 +96,16 @@ class FlowControl(Step):
         self._slow = self._settings.slow
         has_patience = self._settings.mode == "broadcast" and self._slow != "wait"
         self._patience_s = self._settings.patience_s if has_patience else 0.0
+        self._commons = core.commons
+        self._unheard: dict[int, Client] = {}
+        """Senders for whose lines the commons had no place."""
         self.records: dict[Room, Congestion] = {}
         """What the rules know of each room under pressure."""
 
     def timeout(self, now: float) -> float:
         """Seconds until a room under pressure has to be looked at; infinite while none has to."""
+        if self._unheard and not self._commons.is_full:
+            return 0.0
         deadlines = (now if record.unseen else record.deadline for record in self.records.values())
         return max(0.0, min(deadlines, default=inf) - now)
 
@@ -112,12 +117,20 @@ class FlowControl(Step):
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
             self._timers.progress.touch(client.id, now)
             self._connections.pause(client, OUTBOX)
+        if self._commons.is_full and client.room is not None:
+            self._unheard[client.id] = client
+            self._connections.pause(client, COMMONS)
         record = self._record_of(client) if self.records else None
         if record is not None and holds(record, client.id):
             record.majority |= most_lag(record, client.id)  # Even if none lags any more when the turn ends.
             record.pause(client, now)
             self._connections.pause(client, ROOM)
         return gate.is_held
+
+    def holds_up(self, room: Room) -> bool:
+        """Whether rules 2 and 3 hold up somebody who is not in this room, such as another hub."""
+        record = self.records.get(room) if self.records else None
+        return record is not None and holds(record, 0)
 
     def took(self, client: Client, now: float) -> None:
         """The kernel took bytes of this client."""
@@ -175,6 +188,9 @@ class FlowControl(Step):
 
     def step(self, now: float) -> None:
         """At the end of a turn: look at the rooms under pressure in which something changed."""
+        if self._unheard and not self._commons.is_full:
+            for id in list(islice(self._unheard, SENDERS_A_TURN)):
+                self._connections.resume(self._unheard.pop(id), COMMONS)
         for record in list(self.records.values()) if self.records else ():
             if record.is_stale or record.changes != record.room.changes or now >= record.deadline:
                 record.unseen = len(record.paused)

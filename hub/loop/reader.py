@@ -121,7 +121,7 @@ class Reader(Step):
         return is_open and client.inbox.lines is None and client.transport != "read-only"
 
     def _take_text(self, client: Client, text: bytes, count: int) -> None:
-        """The common case of echo: lines that nobody cuts apart, which saves a tenth where 16 come at once."""
+        """The common case of echo: lines that nobody cuts apart. Where 16 come at once, a tenth is saved."""
         self._ready.received.append(client)
         self._counters.lines_in += count
         client.inbox.lines_in += count

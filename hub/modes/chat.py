@@ -26,6 +26,7 @@ from hub.rooms.history import wire
 from hub.rooms.registry import LOBBY, Registry, RoomsFull
 from hub.rooms.room import Room
 from hub.session.client import Client
+from hub.session.commons import Commons
 from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
@@ -60,10 +61,10 @@ class Chat:
     text = None
 
     def __init__(
-        self, settings: Settings, rooms: Registry, ready: ReadySets, budget: TurnBudget, intake: Intake,
-        history_bytes: int, facts: Facts, run_command: Callable[[Chat, Client, str], int],
+        self, settings: Settings, rooms: Registry, ready: ReadySets, commons: Commons, budget: TurnBudget,
+        intake: Intake, history_bytes: int, facts: Facts, run_command: Callable[[Chat, Client, str], int],
     ) -> None:  # fmt: skip
-        self.rooms, self.ready, self.facts = rooms, ready, facts
+        self.rooms, self.ready, self.commons, self.facts = rooms, ready, commons, facts
         self.history, self.history_bytes = settings.history, history_bytes
         self._settings, self._budget, self._intake = settings, budget, intake
         self._greeting = clean_text(settings.greeting or "welcome to hubbub")
@@ -97,6 +98,14 @@ class Chat:
             inbox.drop(1)
             used += self._line(client, line)
         self._budget.left -= used * intake.line_bytes
+
+    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+        """Owed to everyone in the room, and kept for its history."""
+        if self.history:
+            head, most = room.log.head, self.history_bytes
+            room.history.add(lines, sender, head, said_at, self.history, most)
+        room.extend(lines, size, sender)
+        self.ready.rooms[room] = None
 
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
@@ -143,18 +152,15 @@ class Chat:
         return [self.nicks.of(outbox.owner) for outbox in islice(room.members(), most)]
 
     def say(self, client: Client, *texts: bytes) -> None:
-        """Lines to everyone in the client's room, and into its history."""
+        """Lines to everyone in the client's room."""
         room = client.room
         if room is not None:
             prefix = self._person(client).prefix
             if room.notes:
-                publish_notes(room)
+                publish_notes(room, self.commons)
             lines = [prefix + text for text in texts]
-            if self.history:
-                head, size = room.log.head, self.history_bytes
-                room.history.add(lines, client.id, head, self._now, self.history, size)
-            room.extend(lines, sum(map(len, lines)) + len(lines), client.id)
-            self.ready.rooms[room] = None
+            size = sum(map(len, lines)) + len(lines)
+            self.commons.say(room, lines, size, client.id, self._now)
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
         """A line to one person, who must be taking what is sent; the sender sees it too."""
@@ -260,15 +266,15 @@ class Chat:
             self.ready.notices[room] = None
 
 
-def publish_notes(room: Room) -> None:
-    """Append one line for all notices of a turn, in their order: `* ann, bob joined; cy left`."""
+def publish_notes(room: Room, commons: Commons) -> None:
+    """Say one line for all notices of a turn, in their order: `* ann, bob joined; cy left`."""
     shown = []
     for what, notes in groupby(room.notes, key=itemgetter(1)):
         names = [who for who, _ in notes]
         more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         shown.append(f"{', '.join(names[:_NAMES])}{more} {what}")
     room.notes = []
-    room.append(f"* {'; '.join(shown)}".encode(), sender=0)
+    commons.note(room, f"* {'; '.join(shown)}".encode())
 
 
 def _said_as_it_came(lines: list[bytes]) -> int:

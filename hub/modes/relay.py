@@ -10,7 +10,9 @@ from sys import maxsize
 from hub.protocol.encoding import Encoding
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
+from hub.rooms.room import Room
 from hub.session.client import Client
+from hub.session.commons import Commons
 from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 
@@ -19,6 +21,14 @@ class Relay:
     """What both relay modes have: nobody has a name, and a client may be in a room."""
 
     opens_late = False
+
+    def __init__(self, ready: ReadySets) -> None:
+        self._ready = ready
+
+    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+        """What was said is owed to everyone in the room."""
+        room.extend(lines, size, sender)
+        self._ready.rooms[room] = None
 
     def left(self, client: Client) -> None:
         """The room forgets the client, if it was in one."""
@@ -35,8 +45,8 @@ class Echo(Relay):
     """A line goes back to its sender only, verbatim, in the encoding that the sender uses."""
 
     def __init__(self, account: Account, ready: ReadySets) -> None:
+        super().__init__(ready)
         self._account = account
-        self._ready = ready
 
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
@@ -65,9 +75,10 @@ class Broadcast(Relay):
 
     text = None
 
-    def __init__(self, rooms: Registry, ready: ReadySets, intake: Intake) -> None:
+    def __init__(self, rooms: Registry, ready: ReadySets, commons: Commons, intake: Intake) -> None:
+        super().__init__(ready)
         self._lobby = rooms.lobby
-        self._ready = ready
+        self._commons = commons
         self._intake = intake
 
     def joined(self, client: Client) -> None:
@@ -88,5 +99,4 @@ class Broadcast(Relay):
                 return
             count = max(1, count)
             size = sizes[count - 1]
-        room.extend(inbox.take(count), size, client.id)
-        self._ready.rooms[room] = None
+        self._commons.say(room, inbox.take(count), size, client.id, 0.0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sys import maxsize
 from typing import Protocol
 
+from hub.rooms.room import Room
 from hub.session.client import Client
 
 
@@ -46,6 +47,9 @@ class Mode(Protocol):
 
         Work beyond the reading is charged to the turn's budget.
         """
+
+    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+        """A room hears lines that were said in it, here or on another hub; see hub/session/commons.py."""
 
     def left(self, client: Client) -> None:
         """The client has ended: forget it. Its room no longer counts it, its nick is free."""

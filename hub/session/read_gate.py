@@ -12,16 +12,18 @@ RATE: Final = 4
 """The client has said its share of lines for now (--line-rate)."""
 ENDED: Final = 8
 """The client sends nothing more, or nothing more of it is taken."""
+COMMONS: Final = 16
+"""There is no place for what it says: too much waits for the cluster."""
 
-_NAMES: Final = {OUTBOX: "outbox", ROOM: "room", RATE: "rate"}
+_NAMES: Final = {OUTBOX: "outbox", ROOM: "room", RATE: "rate", COMMONS: "cluster"}
 
 
 @mypyc_attr(acyclic=True)
 class ReadGate:
     """The set of pause reasons of one client, as bits.
 
-    ENDED keeps the hub from receiving; the other three keep it from taking lines that it has parsed already
-    as well. When the last of those three goes, the client has to be marked readable: edge triggering reports
+    ENDED keeps the hub from receiving; the others keep it from taking lines that it has parsed already as
+    well. When the last of those goes, the client has to be marked readable: edge triggering reports
     nothing again, and parsed lines have no event.
     """
 

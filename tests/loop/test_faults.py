@@ -67,7 +67,12 @@ def test_fault_of_the_mode_costs_its_client_only(step: str) -> None:
         (fault,) = (record for record in hub.log if record[0] == "fault")
         trace = str(fault[1]["trace"])
         assert fault[1]["id"] == 3 and "ZeroDivisionError: a fault" in trace
-        assert {"joined": ".join(", "lines": ".extend(", "left": ".leave("}[step] in quoted(trace, step)
+        function, call = {
+            "joined": ("joined", ".join("),
+            "lines": ("heard", ".extend("),
+            "left": ("left", ".leave("),
+        }[step]
+        assert call in quoted(trace, function)
         hub.log.remove(fault)  # This one was expected.
 
 

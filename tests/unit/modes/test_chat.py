@@ -18,6 +18,7 @@ from hub.modes.sanitize import NameRefused
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.session.client import Client, Transport
+from hub.session.commons import Commons
 from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
@@ -29,12 +30,15 @@ class Talk:
 
     def __init__(self, *, max_rooms: int = 10, intake: Intake | None = None, **settings: Any) -> None:
         self.account, self.ready, self.budget = Account(), ReadySets(), TurnBudget()
+        self.commons = Commons(self.ready)
         self._clients: dict[int, Client] = {}
         self.rooms, intake = Registry(self.account, max_rooms), intake or Intake(room_bytes=1 << 17)
+        facts = Facts(lambda: self.now_s, lambda: self.now_s, self._totals, self._clients.get)
         self.chat = Chat(
-            Settings(mode="chat", **settings), self.rooms, self.ready, self.budget, intake, 1 << 18,
-            Facts(lambda: self.now_s, lambda: self.now_s, self._totals, self._clients.get), run_command,
+            Settings(mode="chat", **settings), self.rooms, self.ready, self.commons, self.budget, intake,
+            1 << 18, facts, run_command,
         )  # fmt: skip
+        self.commons.open(self.chat.heard, lambda room: False)
         self.now_s = 0.0
         self._next_id = 1
 
@@ -70,7 +74,7 @@ class Talk:
         """What the loop does between reading and sending."""
         for room in self.ready.notices:
             if room.notes:
-                publish_notes(room)
+                publish_notes(room, self.commons)
         self.ready.notices.clear()
         for room in self.rooms.all():
             room.log.seal()
@@ -396,7 +400,7 @@ def test_only_small_rooms_announce() -> None:
 def test_long_notice_names_twenty_and_counts_the_rest() -> None:
     room = a_room()
     room.notes = [(f"guest-{number}", "joined") for number in range(50)]
-    publish_notes(room)
+    publish_notes(room, Commons(ReadySets()))
     room.log.seal()
     line = room.log.chunks[-1].lf.decode()
     assert line.startswith("* guest-0, guest-1, ")

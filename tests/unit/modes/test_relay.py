@@ -11,6 +11,7 @@ from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.rooms.segments import Item
 from hub.session.client import Client
+from hub.session.commons import Commons
 from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from tests.unit.support import a_client, receive_all, shown
@@ -26,7 +27,9 @@ class Relay:
         self.account, self.ready = Account(), ReadySets()
         self.rooms = Registry(self.account, 10, self_echo=self_echo)
         self.room = self.rooms.lobby
-        self.mode = Broadcast(self.rooms, self.ready, Intake(room_bytes=room_bytes))
+        commons = Commons(self.ready)
+        self.mode = Broadcast(self.rooms, self.ready, commons, Intake(room_bytes=room_bytes))
+        commons.open(self.mode.heard, lambda room: False)
 
     def join(self, id: int = 1, *lines: bytes) -> Client:
         """A client in the lobby with these lines in its inbox."""
