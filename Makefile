@@ -12,7 +12,7 @@ FUZZER := $(VENV)/.fuzzer
 BUILD := $(if $(filter 1,$(HUBBUB_PURE)),pure,compiled)
 BUILT := $(WHEEL_VENV)/$(BUILD)/.built
 WHEEL := $(WHEEL_VENV)/.installed-$(BUILD)
-SOURCES := pyproject.toml hatch_build.py $(shell find hubbub hub web bench static templates -type f ! -name '*.pyc')
+SOURCES := pyproject.toml hatch_build.py $(shell find hubbub hub web cluster bench static templates -type f ! -name '*.pyc')
 RIVALS := $(VENV)/.rivals
 
 .DEFAULT_GOAL := help

@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from nats.errors import NoServersError
 
 from cluster.envelope import Rules
-from cluster.member import Down, Event, Up
+from cluster.events import Down, Event, Up
 from cluster.outbox import Publish
 from cluster.stream import Place, Stream, StreamGone, reason_of
 

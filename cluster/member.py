@@ -7,11 +7,13 @@ only while it follows; lines that are said meanwhile wait in the outbox.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
-from cluster.envelope import Entry, Kind, Refused, Rules, unpacked
-from cluster.fold import NOBODY, Fold, Name, Origin, Stored
+from cluster.envelope import Batch, Entry, Kind, Refused, Rules, unpacked
+from cluster.events import Acked, Denied, Down, Event, Fetched, HeadIs, Looked, OursIs, Up
+from cluster.fold import NOBODY, Fold, Origin, Stored
 from cluster.fork import ForkCheck, Seen
 from cluster.outbox import Outbox, Publish
 
@@ -19,6 +21,8 @@ AGAIN_S: Final = 0.1
 """After an answer that says to try later."""
 TOLD_EVERY_S: Final = 1.0
 """What is missing is told at most so often, with how much it was: a broken hub may cause it all the time."""
+REPLAYED: Final = 16_384
+"""A hub that starts hears so many of the last messages, for the histories of its rooms."""
 ANSWER_S: Final = 1.0
 """A question to the stream that was not answered for so long is asked again."""
 
@@ -39,66 +43,13 @@ class Link(Protocol):
         """Which is the last message on our subject?"""
 
 
-class Up(NamedTuple):
-    """The link stands: live messages come, and this is the stream."""
-
-    seen: Seen
-
-
-class Down(NamedTuple):
-    """The link is gone; nothing that was asked will be answered."""
-
-
-class Acked(NamedTuple):
-    """The stream has our batch of this number."""
-
-    number: int
-    sequence: int
-
-
-class Denied(NamedTuple):
-    """The stream did not store it: our subject does not stand where it was expected to, or it is busy."""
-
-    is_busy: bool
-
-
-class Fetched(NamedTuple):
-    """What was asked for by `fetch`; `from_` is the first message that the stream has at all."""
-
-    first: int
-    last: int
-    found: list[Stored]
-    from_: int
-
-
-class HeadIs(NamedTuple):
-    """Somebody else has applied this message, so the stream has it: the beat of a hub says so."""
-
-    sequence: int
-
-
-class Looked(NamedTuple):
-    """What `look` found; None for nothing."""
-
-    sequence: int
-    found: Name | None
-
-
-class OursIs(NamedTuple):
-    """What `look_at_ours` found; 0 and 0 for nothing."""
-
-    number: int
-    sequence: int
-
-
-Event = Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs
-
-
 class Heard(NamedTuple):
     """Lines for the rooms here. `sender` is the id of a client of this hub; 0: no client, -1: another's."""
 
     entry: Entry
     sender: int
+    wall_ms: int = 0
+    """When the batch was made, by the clock of its hub."""
 
 
 def announcement(text: str) -> Entry:
@@ -117,7 +68,8 @@ class Member:
         self._rules, self._link = rules, link
         self._created = ""
         self._check: ForkCheck | None = None
-        self._head = 0
+        self._head = self._begins_at = 0
+        """At this connect, the last message of the stream, and behind which a new hub begins to hear."""
         self._known_head = 0
         """The head when the link went down: live messages may come before the next link is up."""
         self._is_up = False
@@ -126,6 +78,8 @@ class Member:
         self._missed: Counter[str] = Counter()
         """What is missing and was not told yet."""
         self._told_at = -inf
+        self._read: tuple[Stored, Batch | None] | None = None
+        """The message that was read last."""
 
     @property
     def follows(self) -> bool:
@@ -156,6 +110,12 @@ class Member:
         """At most so many bytes of lines are what `hear` gives next; 0: there is nothing."""
         stored = self.fold.next() if self.follows else None
         return max(1, len(stored.message)) if stored is not None else 0
+
+    def ahead(self) -> Sequence[Entry]:
+        """What `hear` gives next, for looking only; nothing where it is not taken."""
+        stored = self.fold.next() if self.follows else None
+        batch = self._batch_of(stored) if stored is not None else None
+        return batch.entries if batch is not None else ()
 
     def hear(self, now: float) -> list[Heard]:
         """The lines of the next message, to be appended to the rooms; none where it was refused or known."""
@@ -215,6 +175,7 @@ class Member:
     def _up(self, seen: Seen, now: float) -> None:
         same_stream = self._created in ("", seen.created)
         self._is_up, self._created, self._head, self._asked_at = True, seen.created, seen.last, -inf
+        self._begins_at = max(0, seen.first - 1, seen.last - REPLAYED)
         self._check = ForkCheck(list(self.fold.names), self.fold.applied, self._known_head, seen, same_stream)
         self.outbox.again()
         self._settle(now)
@@ -240,7 +201,8 @@ class Member:
             self.forks += 1
             # To all hubs: one that had not applied the lines that are gone cannot know of them.
             self.outbox.put(announcement(f"the record of the cluster went back: {self.origin.hub}"), 0, now)
-        self.fold.go_back(check.common, self._head)
+        is_new_here = not (self.fold.applied or self.fold.names)
+        self.fold.go_back(self._begins_at if is_new_here else check.common, self._head)
         self._check = None
 
     def _fetched(self, event: Fetched, now: float) -> None:
@@ -257,11 +219,8 @@ class Member:
         self._asked_at = -inf if is_of_use else now + AGAIN_S - ANSWER_S
 
     def _apply(self, stored: Stored, now: float) -> list[Heard]:
-        try:
-            if stored.origin == NOBODY:
-                raise Refused("a subject of no hub")
-            batch = unpacked(stored.message, self._rules)
-        except Refused:
+        batch = self._batch_of(stored)
+        if batch is None:
             self.refused += 1
             self._missed["messages of the cluster cannot be read here"] += 1
             self.fold.apply(stored, 0, now)
@@ -277,4 +236,15 @@ class Member:
             return []
         if len(senders) != len(batch.entries):  # Another's, or what somebody else published in our name.
             senders = [-1] * len(batch.entries)
-        return [Heard(*known) for known in zip(batch.entries, senders, strict=True)]
+        return [Heard(*known, batch.wall_ms) for known in zip(batch.entries, senders, strict=True)]
+
+    def _batch_of(self, stored: Stored) -> Batch | None:
+        """What the message says; None where it is refused. Its rooms are looked at before it is applied."""
+        if self._read is None or self._read[0] is not stored:
+            try:
+                if stored.origin == NOBODY:
+                    raise Refused("a subject of no hub")
+                self._read = stored, unpacked(stored.message, self._rules)
+            except Refused:
+                self._read = stored, None
+        return self._read[1]

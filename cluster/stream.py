@@ -18,9 +18,9 @@ from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, 
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from cluster.envelope import Refused, Rules, unpacked
+from cluster.events import Acked, Denied, Event, Fetched, HeadIs, Looked, OursIs
 from cluster.fold import NOBODY, Name, Origin, Stored
 from cluster.fork import Seen
-from cluster.member import Acked, Denied, Event, Fetched, HeadIs, Looked, OursIs
 from cluster.outbox import Publish
 
 WRONG_LAST_SEQUENCE: Final = 10071

@@ -1,6 +1,6 @@
 """The command `hubbub`, `python -m hubbub` and, run by its path, the start of the programs in bench.
 
-The wheel carries the packages hub, web and bench in the private folder `_app`, because other projects have
+The wheel carries the packages hub, web, cluster and bench in the private folder `_app`, because other projects have
 packages of these names in site-packages. In a checkout they stand beside this package. Only `main` puts
 that folder on sys.path, so that `import hubbub; import web` in another program gives the other's web.
 """
@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 HERE: Final = Path(__file__).absolute().parent
 APP: Final = HERE / "_app" if (HERE / "_app").is_dir() else HERE.parent
-PACKAGES: Final = ("hub", "web", "bench")
+PACKAGES: Final = ("hub", "web", "cluster", "bench")
 PROGRAMS: Final = {"made-up-clients": "bench.demo", "measured-load": "bench.load"}
 """The first arguments with which `hubbub demo` starts its child and `hubbub bench` goes on."""
 

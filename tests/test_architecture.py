@@ -171,7 +171,7 @@ def test_there_is_something_to_check() -> None:
         ([name for name in HUB if name != "hub.cli.main"], {"web", "asyncio", "aiohttp", "jinja2"}),
         (BENCH, {"hub", "web"}),
         ([*HUB, *WEB, *CLUSTER], {"bench"}),
-        ([*HUB, *WEB], {"cluster"}),
+        ([*(name for name in HUB if name != "hub.cli.clustered"), *WEB], {"cluster"}),
         (CLUSTER, {"web"}),
     ],
 )
@@ -182,6 +182,14 @@ def test_hub_page_cluster_and_load_are_apart(modules: Sequence[str], strangers: 
 def test_the_launcher_knows_the_command_and_nothing_else() -> None:
     assert packages("hubbub.__main__") - sys.stdlib_module_names == {"hub"}
     assert packages("hubbub.__init__") == set()
+
+
+def test_cluster_knows_the_hub_only_where_it_is_its_commons() -> None:
+    found = {each: {name for name in imported(each) if name.startswith("hub.")} for each in CLUSTER}
+    assert {each for each, names in found.items() if names - {"hub.modes.sanitize"}} == {
+        "cluster.commons", "cluster.join", "cluster.past"
+    }  # fmt: skip
+    assert not {layer(name) for names in found.values() for name in names} & {"hub.cli", "hub.net"}
 
 
 def test_page_knows_only_records_settings_names_and_the_mailbox() -> None:
@@ -196,10 +204,7 @@ def test_protocol_between_hubs_does_no_io() -> None:
     """So a simulated broker and a real one see the same member."""
     strangers = {"asyncio", "nats", "os", "queue", "random", "select", "socket", "threading", "time"}
     found = {module for module in CLUSTER if packages(module) & strangers}
-    assert found == {"cluster.link", "cluster.stream"}
-    assert {name for each in CLUSTER for name in imported(each) if name.startswith("hub.")} == {
-        "hub.modes.sanitize"
-    }
+    assert found == {"cluster.link", "cluster.stream", "cluster.join"}
     assert broken(CLUSTER, clock_reads) == {}
 
 

@@ -5,17 +5,14 @@ Whatever is wrong is one line on stderr, `hubbub: source: value: what is allowed
 reads the flags; hub/config/sources.py gives it the two other layers.
 """
 
-import fcntl
-import gc
 import io
 import os
-import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from types import FrameType
 from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -30,6 +27,7 @@ from hub import BUILD, __version__
 from hub.cli import bench
 from hub.cli.demo import Company, DemoSettings
 from hub.cli.health import URL, Page, ask, page_of
+from hub.cli.interpreter import BOUNDLESS, grow_descriptor_table, raise_descriptor_limit, tune_interpreter
 from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
 from hub.cli.start_record import start_record
 from hub.cli.terminal import run as run_terminal
@@ -52,10 +50,8 @@ Config = Annotated[str, running("--config", FILE), Parameter(help=_FILE)]
 
 EX_USAGE = 2  # What shells use; sysexits.h has 64.
 
-_BOUNDLESS = 1 << 30
-_TABLE_MOST = 1 << 16  # Descriptors, at 8 bytes each in the kernel.
 _PORTS = {"line": "lines", "websocket": "websockets"} | {k: f"{k} lines" for k in ("read-only", "write-only")}
-_PAGE_STOP_S, _LOG_STOP_S, _LOG_STUCK_S, _COMPANY_STOP_S = 2.0, 10.0, 1.0, 1.0
+_PAGE_STOP_S, _LOG_STOP_S, _LOG_STUCK_S, _COMPANY_STOP_S, _CLUSTER_STOP_S = 2.0, 10.0, 1.0, 1.0, 2.0
 _DEFAULTS, _FOR_DEMO = Settings(), DemoSettings()
 _CHECKED = Parameter(name="*", validator=refuse_conflicts)
 _HELP = """\
@@ -170,16 +166,16 @@ def health(
 
 
 def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> None:
+    from hub.cli.clustered import enter, joined
     from hub.loop.assembly import Hub, intake_of, limits_of
-    from hub.loop.event_loop import EventLoop  # Here, and not above: `hubbub health` starts in half the time.
+    from hub.loop.event_loop import EventLoop  # Not above, so that `hubbub health` starts in half the time.
     from hub.net.poller import Poller
     from hub.net.sockets import Sockets
+    from hub.session.commons import Commons
 
-    descriptors = raise_descriptor_limit()
-    wanted, settings = settings.max_clients, affordable(settings, descriptors)
-    grow_descriptor_table(min(descriptors, (settings.max_clients or _BOUNDLESS) + DESCRIPTOR_RESERVE))
+    settings, descriptors = _afforded(settings)
     mailbox = Mailbox()
-    page = None
+    part, page = joined(settings, mailbox, log), None
     if settings.web:  # aiohttp takes 0.3 s to import, so only a hub with a page does it.
         from web.thread import WebThread
 
@@ -189,30 +185,41 @@ def _run_hub(settings: Settings, log: LogThread, company: Company | None) -> Non
         settings, limits=limits_of(settings), intake=intake_of(settings), sockets=Sockets(),
         poller=Poller(settings.trigger), clock=time.monotonic, log=log.log, log_dropped=log.lost,
         on_summary=page.gateway.publish if page else lambda summary: None,
+        make_commons=part.make_commons if part else Commons,
     )  # fmt: skip
     loop = EventLoop(hub, mailbox)
     _handle_signals(mailbox)
+    entered = [enter(part, settings)] if part else []
     addresses = bind_lines(loop.listen)
     listening = hub.status.addresses
     url = bind_page(page.start, settings) if page else ""
     hub.status.page_port = urlsplit(url).port or 0  # Browsers that come from there are let in.
-    said = _start_lines(listening.items(), url, f"{settings.max_clients} clients ({descriptors} descriptors)")
-    if settings.max_clients < wanted:
-        say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))
+    most_clients = f"{settings.max_clients} clients ({descriptors} descriptors)"
+    said = entered + _start_lines(listening.items(), url, most_clients)
     if company:
         said += company.invitation(addresses, url)
     say(1, "".join(map(own_line, said)))
     log.log("started", **start_record(settings, listening.items(), url))
-    _tune_interpreter()
-    try:
+    tune_interpreter()
+    with ExitStack() as ends:
+        if page:
+            ends.callback(page.stop, _PAGE_STOP_S, loop.answer)
+        if part:
+            ends.callback(part.stop, _CLUSTER_STOP_S)
         if company:
+            ends.callback(company.stop, _COMPANY_STOP_S)
             company.start(addresses, listening.get("websocket", ()))
         loop.run()
-    finally:
-        if company:
-            company.stop(_COMPANY_STOP_S)
-        if page:
-            page.stop(_PAGE_STOP_S, loop.answer)
+
+
+def _afforded(settings: Settings) -> tuple[Settings, int]:
+    """What the descriptors allow of these settings, and how many those are."""
+    descriptors, wanted = raise_descriptor_limit(), settings.max_clients
+    settings = affordable(settings, descriptors)
+    grow_descriptor_table(min(descriptors, (settings.max_clients or BOUNDLESS) + DESCRIPTOR_RESERVE))
+    if settings.max_clients < wanted:
+        say(2, own_line(f"--max-clients: {wanted}: lowered to what {descriptors} descriptors allow"))
+    return settings, descriptors
 
 
 def _start_lines(listening: Iterable[tuple[str, Sequence[str]]], url: str, most: str) -> list[str]:
@@ -243,35 +250,6 @@ def _handle_signals(mailbox: Mailbox) -> None:
         signal.signal(signal.SIGHUP, stop)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # They mean nothing here, and would end everybody.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one, getrlimit(2); what is allowed now."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # A sandbox may forbid even what the limit allows.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    return _BOUNDLESS if soft == resource.RLIM_INFINITY else soft
-
-
-def grow_descriptor_table(descriptors: int) -> None:
-    """Make the kernel's table of our descriptors as large as it will get.
-
-    Else it doubles as clients come, and in a process with threads each time waits for all processors
-    (expand_fdtable in fs/file.c: synchronize_rcu), 13 to 16 ms in the middle of a burst of connects.
-    """
-    last = min(descriptors, _TABLE_MOST) - 1
-    with suppress(OSError, ValueError):  # No memory: it grows later.
-        os.close(fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, last))
-
-
-def _tune_interpreter() -> None:
-    sys.setswitchinterval(0.0001)  # How long the page may keep the interpreter from the loop.
-    gc.collect()
-    gc.freeze()  # What exists now stays; no collection looks at it again.
-    # Only the page leaves cycles behind. Young objects are looked at 10,000 at a time, in 0.2 ms. Those of
-    # fifteen thousand clients take tens of ms, which is due when ten million more were made than freed.
-    gc.set_threshold(1_000, 10, 1_000)
 
 
 def _app(sources: Sources, console: Console) -> cyclopts.App:

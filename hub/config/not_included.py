@@ -28,8 +28,8 @@ _SENTENCES: Final = {
     "a hub stays in the foreground; systemd, Docker or nohup keep it running": (
         "daemon daemonize =background detach =fork pid pidfile"
     ),
-    "a hub is one process with one loop for all clients; two hubs do not hear each other": (
-        "worker workers thread threads cluster"
+    "a hub is one process with one loop for all clients; --cluster joins several": (
+        "worker workers thread threads"
     ),
     "nothing is kept across a restart; a client that is in a room may keep its lines": (
         "persist persistent persistence =save datadir"

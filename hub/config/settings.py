@@ -58,7 +58,8 @@ _loop = _flags("Loop", 3)
 idle = _flags("Idle clients", 4)
 _limit = _flags("Limits", 5)
 _chat = _flags("Chat", 6)
-running = _flags("Running", 7)
+_cluster = _flags("Cluster", 7)
+running = _flags("Running", 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,16 @@ class Settings:
     """What clients said last, so many lines, is shown to a client that joins a room. 0: nothing."""
     announce: Annotated[int, _chat("--announce", kinds.COUNT)] = 50
     """Rooms of at most so many people tell who joins and leaves. 0: none does."""
+    cluster: Annotated[tuple[str, ...], _cluster("--cluster", kinds.BROKERS)] = ()
+    """Share the rooms with other hubs, by way of these servers of one NATS. Needs hubbub[cluster]."""
+    hub_name: Annotated[str, _cluster("--hub-name", kinds.TOKEN)] = ""
+    """What the others call this hub; its guests are guest-NAME-1. '': four letters, new each time."""
+    cluster_creds: Annotated[str, _cluster("--cluster-creds", kinds.FILE)] = ""
+    """How to log in: a creds file of NATS, or a file with a user and below it a password. '': not at all."""
+    cluster_ca: Annotated[str, _cluster("--cluster-ca", kinds.FILE)] = ""
+    """Certificates that the servers' are checked against. '': those of the system."""
+    cluster_replicas: Annotated[int, _cluster("--cluster-replicas", kinds.number(1, 5))] = 1
+    """On how many servers what is said is kept; 3 where there are three. The first hub decides."""
     drain_s: Annotated[float, running("--drain", kinds.duration(0.01, kinds.HOUR_S, off=True))] = 10.0
     """Time for farewells and unsent lines after SIGTERM, SIGINT or SIGHUP. 0: no limit."""
     log: Annotated[Log, running("--log", kinds.choice(Log))] = "text"
@@ -193,6 +204,8 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
         raise Conflict("--write-only-port", "none with --mode echo, where nobody would get the lines")
     if settings.slow == "wait" and mode != "broadcast":
         raise Conflict("--slow", f"disconnect or skip with --mode {mode}: people must not wait for one")
+    if settings.slow == "wait" and settings.cluster:
+        raise Conflict("--slow", "disconnect or skip with --cluster: the other hubs do not wait")
     if settings.slow == "wait" and settings.patience_s not in (0, usual.patience_s):
         raise Conflict("--patience", "not given with --slow wait, which waits for as long as it takes")
     if settings.slow == "skip" and not settings.notices:

@@ -7,6 +7,7 @@ wrong is one line, `source: value: what is allowed`.
 
 import difflib
 import errno
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hub.config.settings import Conflict
 from hub.config.values import Kind
 
 CONFIG_FILE = "hubbub.toml"
+_SECRET = re.compile(r"//[^/@]*@")
 FLAGS_ONLY = ("url", "ready")
 """No settings of a hub: what one question of `hubbub health` is about."""
 
@@ -153,7 +155,7 @@ def _wrong(source: str | None, value: object, allowed: object) -> str:
 def _shown(value: object) -> str:
     """A value of the file may be a number of more digits, or be nested deeper, than Python shows."""
     try:
-        return f"{value!r:.100}"
+        return _SECRET.sub("//...@", f"{value!r:.100}")
     except (ValueError, RecursionError):
         return "too much to show"
 

@@ -26,6 +26,8 @@ _AMOUNT = re.compile(r"(\d{1,15}(?:\.\d{0,9})?|\.\d{1,9}) ?([a-z]*)", re.ASCII |
 _RATE = re.compile(r"(\d{1,9})/([sm])(?::(\d{1,9}))?", re.ASCII)
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.ASCII | re.IGNORECASE)
 _WS_URL = re.compile(r"wss?://((?:\[[^]/]+]|[^]/:[]+)(?::\d+)?)(?:/[\w.~!$&'()*+,;=:@%/-]*)?", re.ASCII)
+_BROKER = re.compile(r"(?:nats|tls)://((?:\[[^]/@]+]|[^]/:[@]+)(?::\d+)?)/?", re.ASCII)
+_TOKEN = re.compile(r"[a-z0-9]{1,16}", re.ASCII)
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -201,6 +203,23 @@ def _read_ws_url(text: str) -> str:
     return text
 
 
+def _read_brokers(text: str) -> tuple[str, ...]:
+    """Addresses with their ports. A user and a password stand in a file, as others see a command line."""
+    found = tuple(text.split(","))
+    for address in found:
+        match = _BROKER.fullmatch(address)
+        if not match:
+            raise ValueError(text)
+        _read_name_in_url(match[1])
+    return found
+
+
+def _read_token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
 def _read_rate(text: str) -> Rate | str:
     """`N/s:BURST` or `N/m:BURST`, N alone at once where no burst is given; 0; or auto."""
     if text in ("auto", "0"):
@@ -254,11 +273,17 @@ _WS = "a URL ws:// or wss:// with host, and port and path if need be: wss://hub.
 WS_URL = _or_itself("", Kind("URL", _WS, _read_ws_url, _show_text), _WS)
 _NAMES = f"{HOST.allowed}, with a port or without: chat.example, chat.example:8443, [fd00::1]:8443"
 NAMES_IN_URLS = Kind("HOST[:PORT]", _NAMES, _read_name_in_url, _show_many, many=True)
+_BROKERS = (
+    "nats://host:4222 or tls://host:4222, several with commas between, without a user (--cluster-creds)"
+)
+BROKERS = Kind("URL[,URL]", _BROKERS, _read_brokers, lambda value: ",".join(value) or "(none)")
+_TOKENS = "1 to 16 of the letters a to z and the digits"
 _NETWORKS = "an IP network such as 10.0.0.0/8 or fd00::/8"
 NETWORKS = Kind("CIDR", _NETWORKS, lambda text: str(ip_network(text, strict=False)), _show_many, many=True)
 _RATES = "a rate such as 50/s, 30/m or 50/s:200 (and so many at once), each from 1 to 1000000; 0 for none"
 RATE = Kind("N/s:BURST", f"{_RATES}; auto for 50/s:200 in chat, none in relay modes", _read_rate)
 TEXT = Kind("TEXT", "one line of UTF-8, at most 400 characters", _read_text, _show_text)
 FILE = replace(TEXT, metavar="FILE")
+TOKEN = _or_itself("", Kind("NAME", _TOKENS, _read_token, _show_text), f"{_TOKENS}; '' for a new one")
 COUNT = number(1, MILLION, off=True)
 TIMEOUT = duration(0.01, YEAR_S, off=True)

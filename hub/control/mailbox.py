@@ -78,7 +78,7 @@ class Mailbox:
     def post(self, command: Command) -> None:
         """Leave a command and ring. Safe from any thread and from a signal handler; never blocks."""
         self._commands.append(command)
-        self._ring()
+        self.ring()
 
     def take(self, budget: int) -> list[Command]:
         """At most `budget` commands in the order they came. Stops the bell once nothing is left."""
@@ -86,7 +86,7 @@ class Mailbox:
         if not self._commands:
             self._silence()
             if self._commands:  # Posted between the look and the reading: ring again for the next turn.
-                self._ring()
+                self.ring()
         return taken
 
     def close(self) -> None:
@@ -94,7 +94,8 @@ class Mailbox:
         for fd in (*self.bells, self.signal_fd):
             os.close(fd)
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
+        """End the loop's wait. Safe from any thread."""
         with contextlib.suppress(BlockingIOError):  # Where the counter is full, the bell is ringing already.
             os.eventfd_write(self._doorbell, 1)
 

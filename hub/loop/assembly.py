@@ -47,7 +47,7 @@ class Hub(Core):
         self.writer = Writer(self, self.flow)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
-        self.commons.open(self.mode.heard, self.flow.holds_up)
+        self.commons.open(self.mode.heard, self.flow.holds_up, self.rooms)
 
     def make_flow(self) -> FlowControl:
         """The step that several others share, so that a hub that is looked at may have another."""

@@ -9,6 +9,7 @@ from math import inf
 
 from mypy_extensions import mypyc_attr
 
+from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.ready_sets import ReadySets
 
@@ -30,7 +31,7 @@ class Commons:
         self.hear: Hear
         self.holds: Holds
 
-    def open(self, hear: Hear, holds: Holds) -> None:
+    def open(self, hear: Hear, holds: Holds, rooms: Registry) -> None:
         """What the parts are that are made behind this one."""
         self.hear, self.holds = hear, holds
 

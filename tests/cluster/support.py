@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cluster.envelope import Entry, Kind, Rules
+from cluster.events import Event
 from cluster.fold import Origin
 from cluster.link import NatsLink
-from cluster.member import Event, Member
+from cluster.member import Member
 from cluster.stream import Place
 from tests.deploy.support import free_port
 from tests.e2e.programs import require

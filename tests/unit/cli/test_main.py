@@ -378,7 +378,7 @@ def test_a_step_of_the_wall_clock_ends_nobody(tmp_path: Path) -> None:
 def test_descriptor_table_is_as_large_as_it_gets_at_the_start() -> None:
     """Where it grows as clients come, the kernel stops the loop for a grace period of RCU each time."""
     said = "print(open('/proc/self/status').read().split('FDSize:')[1].split()[0])"
-    program = f"from hub.cli.main import grow_descriptor_table as grow; {said}; grow(5000); {said}"
+    program = f"from hub.cli.interpreter import grow_descriptor_table as grow; {said}; grow(5000); {said}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )

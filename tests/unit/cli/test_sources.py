@@ -11,8 +11,9 @@ from tests.docs import Flag, flags
 from tests.unit.cli.conftest import Hubbub
 
 ANY = ["7", "7s", "65KiB", "7/s:7", "hub.example", "10.0.0.0/8", "wss://hub.example/ws", "yes", "no"]
+ANY += ["nats://hub.example", "3"]
 FLAGS = pytest.mark.parametrize("flag", list(flags()), ids=lambda flag: flag.name)
-TEXTS = {"--greeting", "--public-ws"}
+TEXTS = {"--greeting", "--public-ws", "--hub-name", "--cluster-creds", "--cluster-ca"}
 """Whose empty text is a value, and the default."""
 
 
@@ -73,6 +74,13 @@ def test_an_empty_flag_or_line_of_the_file_is_a_value(hubbub: Hubbub, flag: Flag
 def test_a_list_without_an_entry_is_as_if_it_were_not_set(hubbub: Hubbub, variable: str) -> None:
     Path("hubbub.toml").write_text("allowed-host = ['hub.example']")
     assert hubbub(HUBBUB_ALLOWED_HOST=variable).settings == Settings(allowed_hosts=("hub.example",))
+
+
+@pytest.mark.parametrize("url", ["nats://me:secret@hub.example", "tls://secret@hub.example:4222"])
+def test_a_broker_with_a_password_is_refused_unseen(hubbub: Hubbub, url: str) -> None:
+    for said in (hubbub(f"--cluster={url}"), hubbub(HUBBUB_CLUSTER=f"nats://hub.example,{url}")):
+        assert said.code == 2
+        assert "secret" not in said.err and "--cluster-creds" in said.err
 
 
 # hubbub.toml as editors write it.
@@ -216,7 +224,7 @@ def test_what_only_resembles_a_service_link_is_refused(hubbub: Hubbub, name: str
 NOT_INCLUDED = {
     "no TLS is included": "tls ssl cert key tls-cert ssl-keyfile certfile https no-tls starttls mtls acme",
     "no login is included": "password auth basic-auth login require-pass htpasswd api-key users oauth ldap",
-    "a hub is one process": "workers worker-threads cluster",
+    "a hub is one process": "workers worker-threads",
     "nothing is kept": "persist save data-dir datadir",
     "behind a proxy every client": "forwarded-for real-ip-header trusted-proxy",
     "a hub keeps the user": "user uid group run-as-user",

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.envelope import Entry, Kind, Rules, unpacked
+from cluster.events import Acked, Denied, Down, Event, Fetched, HeadIs, Looked, OursIs, Up
 from cluster.fold import Name, Origin, Stored
 from cluster.fork import Seen
-from cluster.member import Acked, Denied, Down, Event, Fetched, HeadIs, Heard, Looked, Member, OursIs, Up
+from cluster.member import Heard, Member
 from cluster.outbox import Publish
 
 RULES = Rules(most_line_bytes=0, is_chat=False)

@@ -38,7 +38,7 @@ class Talk:
             Settings(mode="chat", **settings), self.rooms, self.ready, self.commons, self.budget, intake,
             1 << 18, facts, run_command,
         )  # fmt: skip
-        self.commons.open(self.chat.heard, lambda room: False)
+        self.commons.open(self.chat.heard, lambda room: False, self.rooms)
         self.now_s = 0.0
         self._next_id = 1
 

@@ -1,0 +1,201 @@
+"""The commons of a hub in a cluster: what clients say goes to the stream, and the rooms hear the stream.
+
+The loop calls this on its own thread, and nothing here waits. What the link tells lies in a queue until the
+next turn; a bell of the loop's mailbox ends its wait. A turn hears as much as its rooms have place for: the
+rest stays in the stream, which is the one queue that nobody has to bound.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from cluster.envelope import Entry, Kind
+from cluster.events import Event
+from cluster.member import Heard, Member
+from cluster.outbox import LIMIT_BYTES, entries
+from cluster.past import Past
+from hub.modes.sanitize import name_key
+from hub.rooms.registry import Registry
+from hub.rooms.room import Room
+from hub.session.client import Client
+from hub.session.commons import Commons, Hear, Holds
+from hub.session.ready_sets import ReadySets
+
+TURN_BYTES: Final = 256 * 1024
+"""So much is heard in one turn at most."""
+EVENTS_A_TURN: Final = 1024
+FULL_BYTES: Final = 256 * 1024
+"""Senders wait while so much is on its way to a stream that answers."""
+SILENT_S: Final = 1.0
+"""A stream that took nothing for so long does not answer: senders are told, and readiness is lost."""
+HOLD_S: Final = 1.0
+"""A congested room holds up what the other rooms hear for so long at most, until it has recovered."""
+LOOK_S: Final = 0.05
+TELL_EVERY_S: Final = 1.0
+
+
+class Clocks(NamedTuple):
+    """What time it is: on the loop's clock, in seconds since 1970, and on one that does not stand still."""
+
+    loop: Callable[[], float]
+    wall: Callable[[], float]
+    steady: Callable[[], float]
+
+
+class ClusterCommons(Commons):
+    """The commons of one hub. `events` is what the link has told and no turn has taken yet."""
+
+    def __init__(
+        self, ready: ReadySets, member: Member, events: deque[Event], clocks: Clocks, *, room_bytes: int,
+        history: int, notices: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(ready)
+        self.member = member
+        self.past = Past(history)
+        self._events, self._clocks = events, clocks
+        self._room_bytes, self._notices = room_bytes, notices
+        self._rooms: Registry
+        self._held_since: dict[Room, float] = {}
+        """Congested rooms for which a turn has stopped hearing, and since when."""
+        self._is_blocked = False
+        self._waiting: dict[int, Client] = {}
+        """Clients of which something may be on its way."""
+        self._told: dict[int, Client] = {}
+        """Those that know that the stream does not answer."""
+        self._refused = Counter[int]()
+        """Lines for which there was no place and whose senders were not told yet, by id."""
+        self._refused_told_at = -inf
+
+    def open(self, hear: Hear, holds: Holds, rooms: Registry) -> None:
+        """As inherited; histories are kept for rooms in which nobody is here."""
+        super().open(hear, holds, rooms)
+        self._rooms = rooms
+        rooms.past = self.past
+
+    def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
+        """Lines for the stream; what it has no place for is refused."""
+        loop_s = self._clocks.loop()
+        self._waiting[sender] = _member_of(room, sender)
+        for entry in entries(Kind.TALK, room.name, lines):
+            if not self.member.outbox.put(entry, sender, loop_s):
+                self._refused[sender] += entry.lines
+        self._see_whether_full(loop_s)
+
+    def note(self, room: Room, line: bytes) -> None:
+        """A notice to the room on all hubs."""
+        self.member.outbox.put(Entry(Kind.NOTICE, room.name, 1, line + b"\n"), 0, self._clocks.loop())
+
+    def step(self, now: float) -> None:
+        """Send what was said, and let the rooms hear what came."""
+        for _ in range(min(EVENTS_A_TURN, len(self._events))):
+            self.member.take(self._events.popleft(), now)
+        self.member.step(now, int(self._clocks.wall() * 1000))
+        self._hear_all(now)
+        self._see_whether_full(now)
+        self._tell_senders(now)
+
+    def timeout(self, now: float) -> float:
+        """As inherited. A congested room has no event when it has recovered, so it is looked at."""
+        if self._events:
+            return 0.0
+        telling_s = max(0.0, self._refused_told_at + TELL_EVERY_S - now) if self._refused else inf
+        silent_s = max(0.0, SILENT_S - self.member.outbox.unheard_s(now)) if self._untold else inf
+        return min(telling_s, silent_s, LOOK_S if self._is_blocked else self.member.timeout(now))
+
+    @property
+    def _untold(self) -> bool:
+        """Somebody whose lines wait does not know that the stream does not answer, should it not."""
+        return self._notices and not self.member.outbox.is_empty and len(self._told) < len(self._waiting)
+
+    # Hearing.
+
+    def _hear_all(self, now: float) -> None:
+        left, self._is_blocked = TURN_BYTES, False
+        while left > 0 and (size := self.member.next_bytes):
+            if self._must_wait(self.member.ahead(), now):
+                self._is_blocked = True
+                break
+            left -= size
+            for heard in self.member.hear(now):
+                self._hear_one(heard)
+        for heard in self.member.misses(now):
+            self._hear_one(heard)
+
+    def _must_wait(self, ahead: Sequence[Entry], now: float) -> bool:
+        """A room has no place in this turn for the next message, or its readers cannot follow."""
+        sizes = Counter[str]()
+        for entry in ahead:
+            sizes[name_key(entry.room)] += len(entry.data)
+        for key, size in sizes.items():
+            room = self._rooms.find(key)
+            if room is None:
+                continue
+            if room.log.intake and room.log.intake + size > self._room_bytes:
+                return True
+            if not self.holds(room):
+                self._held_since.pop(room, None)
+            elif now < self._held_since.setdefault(room, now) + HOLD_S:
+                return True
+        return False
+
+    def _hear_one(self, heard: Heard) -> None:
+        entry = heard.entry
+        lines = entry.data.split(b"\n")[:-1]
+        if entry.kind is Kind.ANNOUNCEMENT:
+            for room in self._rooms.all():
+                self._notice(room, lines)
+            return
+        key = name_key(entry.room)
+        found, said_at = self._rooms.find(key), self._said_at(heard.wall_ms)
+        if entry.kind is Kind.NOTICE:
+            self._notice(found, lines)
+        elif found is not None:
+            self.hear(found, lines, len(entry.data), heard.sender, said_at)
+        else:
+            self.past.add(key, lines, said_at)
+
+    def _notice(self, room: Room | None, lines: list[bytes]) -> None:
+        if room is not None and room.size and self._notices:
+            for line in lines:
+                super().note(room, line)
+
+    def _said_at(self, wall_ms: int) -> float:
+        return self._clocks.steady() - max(0.0, self._clocks.wall() - wall_ms / 1000)
+
+    # Those who speak.
+
+    def _see_whether_full(self, now: float) -> None:
+        outbox = self.member.outbox
+        if self.member.follows and outbox.unheard_s(now) < SILENT_S:
+            self.is_full = outbox.waiting_bytes >= FULL_BYTES
+        else:  # Those who cannot be told that a line was refused wait instead.
+            self.is_full = not self._notices and outbox.waiting_bytes >= LIMIT_BYTES - FULL_BYTES
+
+    def _tell_senders(self, now: float) -> None:
+        """Once that lines wait, and once that they do no more; and of lines that were refused, how many."""
+        if self.member.outbox.is_empty:
+            for client in self._told.values():
+                self._tell(client, "the cluster answers again; what waited is sent")
+            self._waiting.clear()
+            self._told.clear()
+        elif self._untold and self.member.outbox.unheard_s(now) >= SILENT_S:
+            for id, client in self._waiting.items():
+                if id not in self._told:
+                    self._told[id] = client
+                    self._tell(client, "the cluster does not answer; lines wait")
+        if self._refused and now >= self._refused_told_at + TELL_EVERY_S:
+            refused, self._refused, self._refused_told_at = self._refused, Counter(), now
+            for id, count in refused.items():
+                if id in self._waiting:
+                    self._tell(self._waiting[id], f"not sent: {count} line{'s' if count != 1 else ''}")
+
+    def _tell(self, client: Client, text: str) -> None:
+        if self._notices and not client.outbox.closed:
+            self._ready.put(client, f"* {text}\n".encode())
+
+
+def _member_of(room: Room, id: int) -> Client:
+    found = room.subscribers.get(id) or room.unsubscribed[id]
+    client: Client = found.owner
+    return client

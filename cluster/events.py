@@ -1,0 +1,61 @@
+"""What a link tells its member: what comes, what became of what was asked, and whether the link stands."""
+
+from typing import NamedTuple
+
+from cluster.fold import Name, Stored
+from cluster.fork import Seen
+
+
+class Up(NamedTuple):
+    """The link stands: live messages come, and this is the stream."""
+
+    seen: Seen
+
+
+class Down(NamedTuple):
+    """The link is gone; nothing that was asked will be answered."""
+
+
+class Acked(NamedTuple):
+    """The stream has our batch of this number."""
+
+    number: int
+    sequence: int
+
+
+class Denied(NamedTuple):
+    """The stream did not store it: our subject does not stand where it was expected to, or it is busy."""
+
+    is_busy: bool
+
+
+class Fetched(NamedTuple):
+    """What was asked for by `fetch`; `from_` is the first message that the stream has at all."""
+
+    first: int
+    last: int
+    found: list[Stored]
+    from_: int
+
+
+class HeadIs(NamedTuple):
+    """Somebody else has applied this message, so the stream has it: the beat of a hub says so."""
+
+    sequence: int
+
+
+class Looked(NamedTuple):
+    """What `look` found; None for nothing."""
+
+    sequence: int
+    found: Name | None
+
+
+class OursIs(NamedTuple):
+    """What `look_at_ours` found; 0 and 0 for nothing."""
+
+    number: int
+    sequence: int
+
+
+Event = Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs
