@@ -51,7 +51,7 @@ class ClusterCommons(Commons):
         history: int, notices: bool,
     ) -> None:  # fmt: skip
         super().__init__(ready)
-        self.member = member
+        self.hub, self.member = member.origin.hub, member
         self.past = Past(history)
         self._events, self._clocks = events, clocks
         self._room_bytes, self._notices = room_bytes, notices

@@ -19,7 +19,7 @@ from typing import Final
 from hub.config.settings import Settings
 from hub.control.snapshots import Summary
 from hub.modes import past
-from hub.modes.nicks import Nicks, Person, guest
+from hub.modes.nicks import Nicks, Person
 from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, name_key
 from hub.modes.typed import erase, has_blank, lead_of, without_keys
 from hub.rooms.history import wire
@@ -70,13 +70,13 @@ class Chat:
         self._greeting = clean_text(settings.greeting or "welcome to hubbub")
         self._announce = settings.announce if settings.notices else 0
         self._run_command, self._now = run_command, 0.0
-        self.nicks = Nicks(facts.client)
+        self.nicks = Nicks(facts.client, commons.hub)
 
     # What the loop calls.
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
-        where = f"you are {guest(client)} in {LOBBY}, with {_company(self.rooms.lobby)}"
+        where = f"you are {self.nicks.guest(client)} in {LOBBY}, with {_company(self.rooms.lobby)}"
         self.tell(client, f"{self._greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
@@ -233,7 +233,7 @@ class Chat:
         """What is known of a client that speaks. The first that it says or commands tells that it joined."""
         person: Person | None = client.mode_state
         if person is None:
-            person = client.mode_state = Person(guest(client))
+            person = client.mode_state = Person(self.nicks.guest(client))
             self._note(client, client.room, "joined")
         return person
 

@@ -13,8 +13,7 @@ from mypy_extensions import mypyc_attr
 from hub.modes.sanitize import NameRefused, check_name, may_be_name, name_key
 from hub.session.client import Client
 
-_GUEST: Final = re.compile(r"guest-(\d+)")
-_RESERVED: Final = re.compile(rf"{_GUEST.pattern}|hubbub|you")
+_RESERVED: Final = re.compile(r"guest-([a-z0-9]{1,16}-)?\d+|hubbub|you")
 
 
 @mypyc_attr(acyclic=True)
@@ -33,10 +32,12 @@ class Person:
 
 
 class Nicks:
-    """Keeps who is called what. `client_of` gives the open client with an id."""
+    """Keeps who is called what. `client_of` gives the open client with an id; `hub` is the name of this hub
+    in its cluster, which its guests carry, and empty for a hub alone."""
 
-    def __init__(self, client_of: Callable[[int], Client | None]) -> None:
+    def __init__(self, client_of: Callable[[int], Client | None], hub: str = "") -> None:
         self._client_of = client_of
+        self._guest = f"guest-{hub}-" if hub else "guest-"
         self.chosen: dict[str, Client] = {}
         """The clients that chose a nick, by its key."""
 
@@ -45,14 +46,19 @@ class Nicks:
         person: Person | None = client.mode_state
         if person is not None:
             return person.nick
-        return guest(client) if client.room is not None else ""
+        return self.guest(client) if client.room is not None else ""
+
+    def guest(self, client: Client) -> str:
+        """The nick of a client that has not chosen one."""
+        return f"{self._guest}{client.id}"
 
     def find(self, nick: str) -> Client:
         """The client with this nick, whatever its case; NameRefused says that there is none."""
         key = name_key(nick) if may_be_name(nick) else ""
         client = self.chosen.get(key)
-        if found := _GUEST.fullmatch(key):
-            client = self._client_of(int(found[1]))
+        number = key.removeprefix(self._guest)
+        if number != key and number.isascii() and number.isdigit():
+            client = self._client_of(int(number))
         if client is None or name_key(self.of(client)) != key:
             raise NameRefused(f"nobody here is called {nick[:32]}; /who lists the people in this room")
         return client
@@ -79,8 +85,3 @@ class Nicks:
         if person is not None:
             client.mode_state = None
             self.chosen.pop(name_key(person.nick), None)
-
-
-def guest(client: Client) -> str:
-    """The nick of a client that has not chosen one."""
-    return f"guest-{client.id}"

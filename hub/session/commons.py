@@ -26,6 +26,8 @@ class Commons:
 
     def __init__(self, ready: ReadySets) -> None:
         self._ready = ready
+        self.hub = ""
+        """What other hubs call this one."""
         self.is_full = False
         """Senders wait: there is no place for what they say."""
         self.hear: Hear
