@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
+from cluster.company import Company, Wire
 from cluster.envelope import Entry, Kind
-from cluster.events import Event
-from cluster.member import Heard, Member
+from cluster.events import Down, Event, Garbled, HeadIs, Owned, Spoke, Up
+from cluster.figures import Totals as HubTotals
+from cluster.figures import beat_of, state_of
+from cluster.member import Heard, Member, announcement
 from cluster.outbox import LIMIT_BYTES, entries
 from cluster.past import Past
+from cluster.presence import Beat
+from hub.control.snapshots import ClusterState
 from hub.modes.sanitize import name_key
 from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.client import Client
-from hub.session.commons import Commons, Hear, Holds
+from hub.session.commons import Audience, Commons, Holds, Told, Totals
 from hub.session.ready_sets import ReadySets
 
 TURN_BYTES: Final = 256 * 1024
@@ -47,15 +52,18 @@ class ClusterCommons(Commons):
     """The commons of one hub. `events` is what the link has told and no turn has taken yet."""
 
     def __init__(
-        self, ready: ReadySets, member: Member, events: deque[Event], clocks: Clocks, *, room_bytes: int,
-        history: int, notices: bool,
+        self, ready: ReadySets, member: Member, wire: Wire, events: deque[Event], clocks: Clocks, *,
+        room_bytes: int, history: int, notices: bool,
     ) -> None:  # fmt: skip
         super().__init__(ready)
+        self.company = Company(member.origin, wire, self._beat, self._answer)
         self.hub, self.member = member.origin.hub, member
         self.past = Past(history)
         self._events, self._clocks = events, clocks
         self._room_bytes, self._notices = room_bytes, notices
         self._rooms: Registry
+        self._totals: Totals
+        self._links = 0
         self._held_since: dict[Room, float] = {}
         """Congested rooms for which a turn has stopped hearing, and since when."""
         self._is_blocked = False
@@ -67,10 +75,10 @@ class ClusterCommons(Commons):
         """Lines for which there was no place and whose senders were not told yet, by id."""
         self._refused_told_at = -inf
 
-    def open(self, hear: Hear, holds: Holds, rooms: Registry) -> None:
+    def open(self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals) -> None:
         """As inherited; histories are kept for rooms in which nobody is here."""
-        super().open(hear, holds, rooms)
-        self._rooms = rooms
+        super().open(audience, holds, rooms, totals)
+        self._rooms, self._totals = rooms, totals
         rooms.past = self.past
 
     def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
@@ -89,7 +97,10 @@ class ClusterCommons(Commons):
     def step(self, now: float) -> None:
         """Send what was said, and let the rooms hear what came."""
         for _ in range(min(EVENTS_A_TURN, len(self._events))):
-            self.member.take(self._events.popleft(), now)
+            self._take(self._events.popleft(), now)
+        for hub in self.company.step(now):
+            if self.company.peers.is_first():
+                self.member.outbox.put(announcement(f"hub {hub} is gone, and who was there"), 0, now)
         self.member.step(now, int(self._clocks.wall() * 1000))
         self._hear_all(now)
         self._see_whether_full(now)
@@ -101,12 +112,72 @@ class ClusterCommons(Commons):
             return 0.0
         telling_s = max(0.0, self._refused_told_at + TELL_EVERY_S - now) if self._refused else inf
         silent_s = max(0.0, SILENT_S - self.member.outbox.unheard_s(now)) if self._untold else inf
-        return min(telling_s, silent_s, LOOK_S if self._is_blocked else self.member.timeout(now))
+        hearing_s = LOOK_S if self._is_blocked else self.member.timeout(now)
+        return min(telling_s, silent_s, hearing_s, self.company.timeout(now))
+
+    def state(self, now: float) -> ClusterState:
+        """What the page shows of the cluster."""
+        return state_of(self.member, self.company.peers, self._beat(), self._links, now)
+
+    # What the mode asks.
+
+    def ask(self, what: str, arguments: list[str], then: Told) -> None:
+        """Ask the living hubs."""
+        self.company.ask(what, arguments, then, self._clocks.loop())
+
+    def claim(self, client: int, nick: str, then: Callable[[str], None]) -> None:
+        """As inherited; the client's next lines wait for the answer."""
+
+        def answered(refusal: str) -> None:
+            self.claiming.discard(client)
+            then(refusal)
+
+        self.claiming.add(client)
+        self.company.claim(nick, answered, self._clocks.loop())
+
+    def release(self, nick: str) -> None:
+        """As inherited."""
+        self.company.names.release(nick)
+
+    def people_elsewhere(self, room: str) -> int:
+        """As inherited, a second old at most."""
+        return self.company.peers.people_in(room)
+
+    def leave(self) -> None:
+        """Tell the other hubs that this one ends."""
+        self.company.leave(beat_of(self.member, HubTotals(*self._totals()), self._rooms, is_leaving=True))
 
     @property
     def _untold(self) -> bool:
         """Somebody whose lines wait does not know that the stream does not answer, should it not."""
         return self._notices and not self.member.outbox.is_empty and len(self._told) < len(self._waiting)
+
+    def _take(self, event: Event, now: float) -> None:
+        """What the link told."""
+        match event:
+            case Spoke():
+                self.company.heard(event, now)
+                if isinstance(event.said, Beat):
+                    self.member.take(HeadIs(event.said.applied), now)
+            case Owned():
+                lost = self.company.owned(event)
+                if lost:
+                    self.audience.lost_nick(lost)
+            case Garbled():
+                self.member.refused += 1
+            case _:
+                self.member.take(event, now)
+                if isinstance(event, Up):
+                    self._links += 1
+                    self.company.linked(now)
+                elif isinstance(event, Down):
+                    self.company.unlinked()
+
+    def _beat(self) -> Beat:
+        return beat_of(self.member, HubTotals(*self._totals()), self._rooms)
+
+    def _answer(self, what: str, arguments: list[str]) -> list[str]:
+        return self.audience.asked(what, arguments)
 
     # Hearing.
 
@@ -151,7 +222,7 @@ class ClusterCommons(Commons):
         if entry.kind is Kind.NOTICE:
             self._notice(found, lines)
         elif found is not None:
-            self.hear(found, lines, len(entry.data), heard.sender, said_at)
+            self.audience.heard(found, lines, len(entry.data), heard.sender, said_at)
         else:
             self.past.add(key, lines, said_at)
 

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from cluster.fold import Name, Stored
+from cluster.fold import Name, Origin, Stored
 from cluster.fork import Seen
+from cluster.presence import Answer, Beat, Question
 
 
 class Up(NamedTuple):
@@ -58,4 +59,23 @@ class OursIs(NamedTuple):
     sequence: int
 
 
-Event = Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs
+class Owned(NamedTuple):
+    """Whose a key is, and its revision; nobody's has None and 0."""
+
+    key: str
+    owner: Origin | None
+    revision: int
+
+
+class Spoke(NamedTuple):
+    """Another hub said something beside the stream."""
+
+    origin: Origin
+    said: Beat | Question | Answer
+
+
+class Garbled(NamedTuple):
+    """A message beside the stream that could not be read."""
+
+
+Event = Spoke | Owned | Garbled | Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs

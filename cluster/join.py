@@ -62,7 +62,7 @@ class Joined:
         """What the hub's modes speak to."""
         settings = self._settings
         self.commons = ClusterCommons(
-            ready, self.member, self._events, self._clocks,
+            ready, self.member, self._link, self._events, self._clocks,
             room_bytes=intake_of(settings).room_bytes, history=settings.history, notices=settings.notices,
         )  # fmt: skip
         return self.commons
@@ -91,6 +91,8 @@ class Joined:
         by = self._clocks.loop() + limit_s
         while self.member.follows and not self.member.outbox.is_empty and self._clocks.loop() < by:
             self._step()
+        if self.member.follows:
+            self.commons.leave()
         self._link.stop()
 
     def _step(self) -> None:

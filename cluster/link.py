@@ -18,9 +18,12 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.errors import NoServersError
 
+from cluster.beside import Beside
 from cluster.envelope import Rules
 from cluster.events import Down, Event, Up
+from cluster.fold import Origin
 from cluster.outbox import Publish
+from cluster.presence import Answer, Beat, Question
 from cluster.stream import Place, Stream, StreamGone, reason_of
 
 CONNECT_S: Final = 2
@@ -70,6 +73,7 @@ class NatsLink:
         self._servers, self._place, self._rules = servers, place, rules
         self._post, self._tell, self._options, self._replicas = post, tell, options or {}, replicas
         self._stream: Stream | None = None
+        self._beside: Beside | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
@@ -105,12 +109,45 @@ class NatsLink:
         """Ask for the last message on our subject."""
         self._do(lambda stream: stream.look_at_ours())
 
+    # What a company asks, beside the stream.
+
+    def beat(self, beat: Beat) -> None:
+        """Tell all hubs that this one is alive."""
+        self._do_beside(lambda beside: beside.beat(beat))
+
+    def ask(self, question: Question) -> None:
+        """Ask all hubs."""
+        self._do_beside(lambda beside: beside.ask(question))
+
+    def answer(self, to: Origin, answer: Answer) -> None:
+        """Answer the hub that asked."""
+        self._do_beside(lambda beside: beside.answer(to, answer))
+
+    def claim(self, key: str, revision: int) -> None:
+        """Make a key of the table ours, if it still stands at this revision."""
+        self._do_beside(lambda beside: beside.claim(key, revision))
+
+    def release(self, key: str, revision: int) -> None:
+        """Drop our key."""
+        self._do_beside(lambda beside: beside.release(key, revision))
+
+    def look_up(self, key: str) -> None:
+        """Ask whose a key is."""
+        self._do_beside(lambda beside: beside.look_up(key))
+
     # The link's thread.
 
     def _do(self, ask: Callable[[Stream], Coroutine[Any, Any, None]]) -> None:
+        self._begin(lambda: ask(self._stream) if self._stream is not None else None)
+
+    def _do_beside(self, ask: Callable[[Beside], Coroutine[Any, Any, None]]) -> None:
+        self._begin(lambda: ask(self._beside) if self._beside is not None else None)
+
+    def _begin(self, asking: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
         def begin() -> None:
-            if self._stream is not None:
-                task = self._loop.create_task(_quietly(ask(self._stream)))
+            coroutine = asking()
+            if coroutine is not None:
+                task = self._loop.create_task(_quietly(coroutine))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -137,7 +174,7 @@ class NatsLink:
                 if self._stream is not None:
                     pause_s, told = BACK_OFF_S[0], ""
                     self._post(Down())
-                self._stream = None
+                self._stream = self._beside = None
                 for task in self._tasks:
                     task.cancel()
                 if reason != told and not self._over.is_set():
@@ -165,7 +202,9 @@ class NatsLink:
                 raise (heard or [NoServersError()])[-1] from None
             stream = Stream(client, self._place, self._rules, self._post)
             seen = await stream.open(self._replicas)
-            self._stream = stream
+            beside = Beside(client, self._place, self._post)
+            await beside.open(self._replicas, has_nicks=self._rules.is_chat)
+            self._stream, self._beside = stream, beside
             self._post(Up(seen))
             self._tell(f"linked to the cluster, at message {seen.last}")
             await self._watch(client, stream)

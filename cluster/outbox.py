@@ -16,6 +16,8 @@ from cluster.envelope import MOST_BYTES, MOST_ENTRIES, Batch, Entry, Kind, packe
 
 LIMIT_BYTES: Final = 4 << 20
 """Lines beyond this are refused, and their senders are told."""
+ACKS: Final = 512
+"""So many of the last acknowledgements are in the figures."""
 ACK_S: Final = 1.0
 """Without an acknowledgement for so long the same batch is sent again."""
 
@@ -58,6 +60,8 @@ class Outbox:
         """The sequence of our last stored batch."""
         self._sent_at = -inf
         self._began_at = -inf
+        self.acks: deque[float] = deque(maxlen=ACKS)
+        """How long the last batches took to be stored, in seconds."""
         self._oldest_at = inf
         """Since when something waits without an acknowledgement."""
 
@@ -124,6 +128,7 @@ class Outbox:
         self._expected = sequence
         self.waiting_bytes -= sum(len(said.entry.data) for said in self._flight)
         self._flight = []
+        self.acks.append(now - self._began_at)
         self._oldest_at = now if self._waiting else inf
 
     def last_is(self, number: int, sequence: int, now: float) -> None:

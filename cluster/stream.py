@@ -55,6 +55,11 @@ class Place(NamedTuple):
         return f"hubbub-{self.cluster}-0"
 
     @property
+    def table(self) -> str:
+        """The name of the table of nicks."""
+        return f"hubbub-{self.cluster}-nicks"
+
+    @property
     def ours(self) -> str:
         """The subject that this hub alone publishes on."""
         return self.subject("in", *self.origin)

@@ -76,7 +76,7 @@ def prose(folder: str) -> Iterator[str]:
         pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
         yield from (FENCE.sub("", path.read_text()) for path in pages)
     elif folder == "deploy":
-        for path in (ROOT / folder).iterdir():
+        for path in filter(Path.is_file, (ROOT / folder).rglob("*")):
             yield "\n".join(re.findall(r"^\s*[#;] ?(.*)$", path.read_text(), re.MULTILINE))
     elif folder in ("static", "templates"):
         for path in (ROOT / folder).iterdir():

@@ -92,6 +92,56 @@ class Account(Record, frozen=True, kw_only=True):
     queued: int | None = None
 
 
+class HubRow(Record, frozen=True, kw_only=True):
+    """A living hub of the cluster, as its last beat says. Totals are since its start."""
+
+    hub: str
+    is_this: bool
+    """The hub that tells it."""
+    beat_s: float
+    """How old that beat is."""
+    clients: int
+    rooms: int
+    lines_in: int
+    lines_out: int
+    ack_p50_ms: float
+    ack_p99_ms: float
+    """How long the stream took of late to store what the hub said, for half and for 99 % of its batches."""
+    behind: int
+    """Messages that the stream has and the hub did not apply yet."""
+    gaps: int
+    """Messages that did not come and were fetched."""
+    resent: int
+    """Batches that were sent once more."""
+    refused_lines: int
+    """Lines for which there was no place while the stream did not answer."""
+
+
+class ClusterState(Record, frozen=True, kw_only=True):
+    """A hub's part in its cluster. Totals are since its start."""
+
+    hub: str
+    is_linked: bool
+    """The link stands, and the stream is the one that was followed."""
+    unheard_s: float
+    """How long the oldest line has waited since the stream last took something; 0 while none waits."""
+    waiting_bytes: int
+    """Lines of this hub that the stream does not have yet."""
+    applied: int
+    head: int
+    """The last message that was applied, and the last that the stream is known to have."""
+    links: int
+    """How often the link came up."""
+    refused_messages: int
+    """Messages that were no envelope."""
+    lost: int
+    """Batches and messages that are in no record any more."""
+    forks: int
+    """How often the record went back."""
+    hubs: tuple[HubRow, ...]
+    """Those that are alive, this one among them, by name."""
+
+
 class Summary(Record, frozen=True, kw_only=True):
     """The hub's totals, published at most once a second."""
 
@@ -137,6 +187,8 @@ class Summary(Record, frozen=True, kw_only=True):
     account: Account
     closed: dict[str, int]
     log_dropped: int
+    cluster: ClusterState | None = None
+    """None for a hub alone."""
 
 
 class ClientRow(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,9 +18,12 @@ from hub.loop.rate_limiter import RateLimiter
 from hub.loop.reader import Reader
 from hub.loop.snapshot_maker import summary
 from hub.loop.writer import Writer
-from hub.modes.chat import Chat, Facts
+from hub.modes.chat import Chat, Rest
 from hub.modes.commands import run_command
+from hub.modes.elsewhere import asked
+from hub.modes.facts import Facts
 from hub.modes.relay import Broadcast, Echo
+from hub.modes.renaming import lose
 from hub.session.mode import Intake, Mode
 
 ROOM_SHARE: Final = 8
@@ -47,7 +50,10 @@ class Hub(Core):
         self.writer = Writer(self, self.flow)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
-        self.commons.open(self.mode.heard, self.flow.holds_up, self.rooms)
+        self.commons.open(self.mode, self.flow.holds_up, self.rooms, self._totals)
+
+    def _totals(self) -> tuple[int, int, int]:
+        return len(self.connections.clients), self.counters.lines_in, self.counters.lines_out
 
     def make_flow(self) -> FlowControl:
         """The step that several others share, so that a hub that is looked at may have another."""
@@ -63,7 +69,7 @@ class Hub(Core):
         )  # fmt: skip
         return Chat(
             self.settings, self.rooms, self.ready, self.commons, self.budget, self.intake,
-            self.limits.history_bytes, facts, run_command,
+            self.limits.history_bytes, facts, Rest(run_command, asked, lose),
         )  # fmt: skip
 
 

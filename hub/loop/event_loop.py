@@ -22,7 +22,7 @@ from hub.close_reasons import CloseReason
 from hub.control.mailbox import Mailbox, Stop
 from hub.loop.assembly import Hub
 from hub.loop.timers import Poll
-from hub.modes.chat import publish_notes
+from hub.modes.notes import publish_notes
 from hub.net import poller as epoll
 from hub.session.client import Client, Phase
 

@@ -98,13 +98,13 @@ class FlowControl(Step):
         self._patience_s = self._settings.patience_s if has_patience else 0.0
         self._commons = core.commons
         self._unheard: dict[int, Client] = {}
-        """Senders for whose lines the commons had no place."""
+        """Senders for whose lines the commons had no place, or whose claim of a nick it has not answered."""
         self.records: dict[Room, Congestion] = {}
         """What the rules know of each room under pressure."""
 
     def timeout(self, now: float) -> float:
         """Seconds until a room under pressure has to be looked at; infinite while none has to."""
-        if self._unheard and not self._commons.is_full:
+        if self._may_resume_unheard():
             return 0.0
         deadlines = (now if record.unseen else record.deadline for record in self.records.values())
         return max(0.0, min(deadlines, default=inf) - now)
@@ -117,7 +117,7 @@ class FlowControl(Step):
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
             self._timers.progress.touch(client.id, now)
             self._connections.pause(client, OUTBOX)
-        if self._commons.is_full and client.room is not None:
+        if client.room is not None and (self._commons.is_full or client.id in self._commons.claiming):
             self._unheard[client.id] = client
             self._connections.pause(client, COMMONS)
         record = self._record_of(client) if self.records else None
@@ -188,8 +188,9 @@ class FlowControl(Step):
 
     def step(self, now: float) -> None:
         """At the end of a turn: look at the rooms under pressure in which something changed."""
-        if self._unheard and not self._commons.is_full:
-            for id in list(islice(self._unheard, SENDERS_A_TURN)):
+        if self._may_resume_unheard():
+            claiming = self._commons.claiming
+            for id in [id for id in islice(self._unheard, SENDERS_A_TURN) if id not in claiming]:
                 self._connections.resume(self._unheard.pop(id), COMMONS)
         for record in list(self.records.values()) if self.records else ():
             if record.is_stale or record.changes != record.room.changes or now >= record.deadline:
@@ -248,6 +249,9 @@ class FlowControl(Step):
         elif record.patience_s < self._patience_s and not record.waited_for:
             times.append(now + (self._patience_s - record.patience_s) / self._limits.patience_gain)
         return max(min(times), nextafter(now, inf))
+
+    def _may_resume_unheard(self) -> bool:
+        return len(self._unheard) > len(self._commons.claiming) and not self._commons.is_full
 
     def _record_of(self, client: Client) -> Congestion | None:
         return None if client.room is None else self.records.get(client.room)

@@ -42,6 +42,7 @@ def summary(core: Core, now: float) -> snapshots.Summary:
         account=record_of(snapshots.Account, [core.account]),
         closed={str(reason): count for reason, count in counters.closed.items()},
         log_dropped=core.log_dropped(),
+        cluster=core.commons.state(now),
     )
 
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from sys import maxsize
 from typing import Final
 
 from hub.config.settings import Settings
-from hub.control.snapshots import Summary
 from hub.modes import past
+from hub.modes.facts import Facts
 from hub.modes.nicks import Nicks, Person
+from hub.modes.notes import publish_notes
 from hub.modes.sanitize import NameRefused, check_name, clean_text, is_plain, name_key
 from hub.modes.typed import erase, has_blank, lead_of, without_keys
 from hub.rooms.history import wire
@@ -31,8 +31,6 @@ from hub.session.mode import Intake
 from hub.session.ready_sets import ReadySets
 from hub.session.turn_budget import TurnBudget
 
-_NAMES: Final = 20
-"""So many names stand in one notice."""
 SAY_A_SLASH: Final = "a line that starts with // is said with one slash"
 _NO_UTF8: Final = "\N{REPLACEMENT CHARACTER}"
 _LOOKED_AT: Final = frozenset(b"/ \t")
@@ -42,41 +40,40 @@ _TYPED_BYTES: Final = 64
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What chat may know of the hub around it, for reading only."""
+class Rest:
+    """The parts of chat that are made of it, in modules of their own."""
 
-    clock: Callable[[], float]
-    """Seconds on the loop's clock."""
-    steady_clock: Callable[[], float]
-    """The same, but time passes on it during a suspend too: for what people are told of the past."""
-    totals: Callable[[], Summary]
-    client: Callable[[int], Client | None]
-    """The open client with this id."""
+    run_command: Callable[[Chat, Client, str], int]
+    """Do what a line behind its slash says; what it cost, in commands."""
+    asked: Callable[[Chat, str, list[str]], list[str]]
+    """Answer a question of another hub."""
+    lost_nick: Callable[[Chat, str], None]
+    """Somebody on another hub has the nick of this key."""
 
 
 class Chat:
-    """Rooms, nicks and commands. `run_command` does what a line behind its slash says, and tells its cost."""
+    """Rooms, nicks and commands."""
 
     opens_late = True
     text = None
 
     def __init__(
         self, settings: Settings, rooms: Registry, ready: ReadySets, commons: Commons, budget: TurnBudget,
-        intake: Intake, history_bytes: int, facts: Facts, run_command: Callable[[Chat, Client, str], int],
+        intake: Intake, history_bytes: int, facts: Facts, rest: Rest,
     ) -> None:  # fmt: skip
         self.rooms, self.ready, self.commons, self.facts = rooms, ready, commons, facts
         self.history, self.history_bytes = settings.history, history_bytes
         self._settings, self._budget, self._intake = settings, budget, intake
         self._greeting = clean_text(settings.greeting or "welcome to hubbub")
         self._announce = settings.announce if settings.notices else 0
-        self._run_command, self._now = run_command, 0.0
+        self._rest, self._now = rest, 0.0
         self.nicks = Nicks(facts.client, commons.hub)
 
     # What the loop calls.
 
     def joined(self, client: Client) -> None:
         """Name the guest, greet it, and put it into the lobby."""
-        where = f"you are {self.nicks.guest(client)} in {LOBBY}, with {_company(self.rooms.lobby)}"
+        where = f"you are {self.nicks.guest(client)} in {LOBBY}, with {self._company(self.rooms.lobby)}"
         self.tell(client, f"{self._greeting} - {where}; /help lists commands")
         self._enter(client, self.rooms.lobby)
 
@@ -93,6 +90,7 @@ class Chat:
                 or full
                 or used >= intake.client_lines
                 or client.outbox.item_bytes > intake.outbox_bytes
+                or client.id in self.commons.claiming
             ):
                 break
             inbox.drop(1)
@@ -110,7 +108,18 @@ class Chat:
     def left(self, client: Client) -> None:
         """Out of its room, and its nick is free."""
         self._leave(client)
+        person: Person | None = client.mode_state
+        if person is not None:
+            self.commons.release(name_key(person.nick))
         self.nicks.free(client)
+
+    def asked(self, what: str, arguments: list[str]) -> list[str]:
+        """What another hub gets for an answer."""
+        return self._rest.asked(self, what, arguments)
+
+    def lost_nick(self, key: str) -> None:
+        """A client here is a guest again."""
+        self._rest.lost_nick(self, key)
 
     def nick(self, client: Client) -> str:
         """The client's nick; empty before it has joined."""
@@ -123,16 +132,6 @@ class Chat:
         if self._settings.notices:
             self.ready.put(client, "".join(f"* {line}\n" for line in lines).encode())
 
-    def rename(self, client: Client, wanted: str) -> None:
-        """Give the client another nick; NameRefused says why not."""
-        nick, person = self.nicks.check(client, wanted), self._person(client)
-        if nick == person.nick:
-            self.tell(client, f"you are {nick} already")
-            return
-        self._note(client, client.room, f"is now {nick}")
-        self.nicks.give(client, person, nick)
-        self.tell(client, f"you are now {nick}")
-
     def move(self, client: Client, wanted: str = LOBBY) -> None:
         """Take the client to another room, made if need be; NameRefused says why not."""
         name = check_name(wanted, "room")
@@ -144,7 +143,7 @@ class Chat:
             self.tell(client, f"you are in {room.name} already")
             return
         self._leave(client)
-        self.tell(client, f"you are now in {room.name}, with {_company(room)}")
+        self.tell(client, f"you are now in {room.name}, with {self._company(room)}")
         self._enter(client, room)
 
     def names_in(self, room: Room, most: int) -> list[str]:
@@ -155,7 +154,7 @@ class Chat:
         """Lines to everyone in the client's room."""
         room = client.room
         if room is not None:
-            prefix = self._person(client).prefix
+            prefix = self.person(client).prefix
             if room.notes:
                 publish_notes(room, self.commons)
             lines = [prefix + text for text in texts]
@@ -164,12 +163,21 @@ class Chat:
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
         """A line to one person, who must be taking what is sent; the sender sees it too."""
-        sender_nick, nick = self.nick(sender), self.nick(target)
+        self.whispered(sender, self.nick(target), text, is_taken=self.hand(target, self.nick(sender), text))
+
+    def hand(self, target: Client, sender: str, text: bytes) -> bool:
+        """The line for the one; whether it is taken."""
         if target.outbox.item_bytes > self._intake.outbox_bytes or target.outbox.closed:
+            return False
+        self._owe(target, f"<{sender} to you> ".encode() + text + b"\n")
+        return True
+
+    def whispered(self, sender: Client, nick: str, text: bytes, *, is_taken: bool) -> None:
+        """The line for the sender."""
+        if is_taken:
+            self._owe(sender, f"<you to {nick}> ".encode() + text + b"\n", own=True)
+        else:
             self.tell(sender, f"{nick} is not reading now; nothing was sent")
-            return
-        self._owe(target, f"<{sender_nick} to you> ".encode() + text + b"\n")
-        self._owe(sender, f"<you to {nick}> ".encode() + text + b"\n", own=True)
 
     # Inside.
 
@@ -226,15 +234,15 @@ class Chat:
         if has_blank(lead):
             self.tell(client, f"nothing was said: a command has no blank before its slash; {SAY_A_SLASH}")
             return 1
-        self._person(client)
-        return self._run_command(self, client, clean_text(without_keys(command)))
+        self.person(client)
+        return self._rest.run_command(self, client, clean_text(without_keys(command)))
 
-    def _person(self, client: Client) -> Person:
+    def person(self, client: Client) -> Person:
         """What is known of a client that speaks. The first that it says or commands tells that it joined."""
         person: Person | None = client.mode_state
         if person is None:
             person = client.mode_state = Person(self.nicks.guest(client))
-            self._note(client, client.room, "joined")
+            self.note(client, client.room, "joined")
         return person
 
     def _enter(self, client: Client, room: Room) -> None:
@@ -245,7 +253,7 @@ class Chat:
         if missed:
             self.tell(client, past.END)
         self.ready.writable[client.id] = client  # For the history.
-        self._note(client, room, "joined")
+        self.note(client, room, "joined")
 
     def _leave(self, client: Client) -> None:
         room = client.room
@@ -254,27 +262,27 @@ class Chat:
         room.leave(client.outbox)
         client.room = None
         self.ready.writable[client.id] = client  # For what it was owed there.
-        self._note(client, room, "left")
+        self.note(client, room, "left")
         self.rooms.discard_if_empty(room)
 
-    def _note(self, client: Client, room: Room | None, what: str) -> None:
+    def _is_small(self, room: Room) -> bool:
+        return 0 < room.size + self.commons.people_elsewhere(room.key) <= self._announce
+
+    def _company(self, room: Room) -> str:
+        others = room.size + self.commons.people_elsewhere(room.key)
+        return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"
+
+    def note(self, client: Client, room: Room | None, what: str) -> None:
         """Announce what a client that has spoken did, with the other notices of this turn, where the room is
         small enough to care."""
         person: Person | None = client.mode_state
-        if room is not None and person is not None and 0 < room.size <= self._announce:
+        if (
+            room is not None
+            and person is not None
+            and 0 < room.size + self.commons.people_elsewhere(room.key) <= self._announce
+        ):
             room.notes.append((person.nick, what))
             self.ready.notices[room] = None
-
-
-def publish_notes(room: Room, commons: Commons) -> None:
-    """Say one line for all notices of a turn, in their order: `* ann, bob joined; cy left`."""
-    shown = []
-    for what, notes in groupby(room.notes, key=itemgetter(1)):
-        names = [who for who, _ in notes]
-        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        shown.append(f"{', '.join(names[:_NAMES])}{more} {what}")
-    room.notes = []
-    commons.note(room, f"* {'; '.join(shown)}".encode())
 
 
 def _said_as_it_came(lines: list[bytes]) -> int:
@@ -284,8 +292,3 @@ def _said_as_it_came(lines: list[bytes]) -> int:
         if not line or line[0] in _LOOKED_AT or not (are_plain or is_plain(line)):
             return count
     return len(lines)
-
-
-def _company(room: Room) -> str:
-    others = room.size
-    return f"{others} other{'s' if others != 1 else ''}" if others else "nobody else"

@@ -7,11 +7,14 @@ replaced, but for a TEXT, which others will read.
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Final, NamedTuple
 
 from hub.close_reasons import CloseReason
 from hub.modes.chat import SAY_A_SLASH, Chat
-from hub.modes.queries import cost_of_history, cost_of_rooms, history, rooms, stats, who, whois
+from hub.modes.elsewhere import TAKEN
+from hub.modes.queries import cost_of_history, cost_of_rooms, history, rooms, silence, stats, who, whois
+from hub.modes.renaming import rename
 from hub.modes.sanitize import NameRefused, without_unseen
 from hub.session.client import Client
 
@@ -72,7 +75,21 @@ def _help(chat: Chat, client: Client, command: str = "") -> None:
 
 
 def _msg(chat: Chat, client: Client, nick: str, text: str) -> None:
-    chat.whisper(client, chat.nicks.find(nick), text.encode())
+    try:
+        chat.whisper(client, chat.nicks.find(nick), text.encode())
+    except NameRefused as nobody:
+        then = partial(_told_elsewhere, chat, client, text.encode(), str(nobody))
+        chat.commons.ask("msg", [chat.nick(client), nick, text], then)
+
+
+def _told_elsewhere(
+    chat: Chat, client: Client, text: bytes, nobody: str, answers: list[list[str]], silent: list[str]
+) -> None:
+    found = next((answer for answer in answers if len(answer) == 2), None)
+    if found is None:
+        chat.tell(client, nobody + silence(silent))
+    else:
+        chat.whispered(client, found[1], text, is_taken=found[0] == TAKEN)
 
 
 def _me(chat: Chat, client: Client, text: str) -> None:
@@ -86,7 +103,7 @@ def _quit(chat: Chat, client: Client) -> None:
 
 TABLE: Final = (
     Command("help", "[COMMAND]", "these lines", _help),
-    Command("nick", "NAME", "change your name", Chat.rename),
+    Command("nick", "NAME", "change your name", rename),
     Command("who", "", "who is in this room", who),
     Command("rooms", "", "which rooms there are, the largest first", rooms, cost_of_rooms),
     Command("join", "ROOM", "go to another room; it is made if need be", Chat.move, cost_of_history),

@@ -5,20 +5,18 @@ asking must not cost the others anything. What it tells is what everybody here m
 how much was said. A peer's address is not among it, nor is how far somebody else is behind.
 """
 
+from functools import partial
 from heapq import nsmallest
 from typing import Final
 
 from hub.modes import past
 from hub.modes.chat import Chat
+from hub.modes.elsewhere import NAMES_SHOWN, ROOMS_SHOWN, portrait
 from hub.modes.past import span
-from hub.modes.sanitize import NameRefused
+from hub.modes.sanitize import NameRefused, may_be_name, name_key
 from hub.rooms.history import wire
+from hub.rooms.room import Room
 from hub.session.client import Client
-
-NAMES_SHOWN: Final = 100
-"""/who in a room of ten thousand must not cost ten thousand."""
-
-ROOMS_SHOWN: Final = 50
 
 ROOMS_FOR_ONE_COMMAND: Final = 64
 """To find the largest, /rooms looks at every room; it costs one command more for each so many."""
@@ -30,22 +28,38 @@ HISTORY_FOR_ONE_COMMAND: Final = 512
 
 
 def who(chat: Chat, client: Client) -> None:
-    """Names in the client's own room."""
+    """Names in the client's own room, on all hubs."""
     room = client.room
-    if room is None:
-        return
-    names = sorted(chat.names_in(room, NAMES_SHOWN))
-    more = f" and {room.size - len(names)} more" if room.size > len(names) else ""
-    chat.tell(client, f"in {room.name} ({room.size}): {', '.join(names)}{more}")
+    if room is not None:
+        chat.commons.ask("who", [room.key], partial(_tell_who, chat, client, room))
+
+
+def _tell_who(chat: Chat, client: Client, room: Room, answers: list[list[str]], silent: list[str]) -> None:
+    names, size = chat.names_in(room, NAMES_SHOWN), room.size
+    for count, *others in filter(None, answers):
+        size += _number(count)
+        names += filter(may_be_name, others)
+    shown = sorted(names)[:NAMES_SHOWN]
+    more = f" and {size - len(shown)} more" if size > len(shown) else ""
+    chat.tell(client, f"in {room.name} ({size}): {', '.join(shown)}{more}{silence(silent)}")
 
 
 def rooms(chat: Chat, client: Client) -> None:
-    """Rooms with how many are in them, the largest first; among equals by name."""
-    found = chat.rooms.all()
-    largest = nsmallest(ROOMS_SHOWN, found, key=lambda room: (-room.size, room.key))
-    shown = [f"{room.name} {room.size}" for room in largest]
-    more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
-    chat.tell(client, f"rooms ({len(found)}): {', '.join(shown)}{more}")
+    """Rooms with how many are in them, on all hubs, the largest first; among equals by name."""
+    chat.commons.ask("rooms", [], partial(_tell_rooms, chat, client))
+
+
+def _tell_rooms(chat: Chat, client: Client, answers: list[list[str]], silent: list[str]) -> None:
+    found = {room.key: (room.name, room.size) for room in chat.rooms.all()}
+    for answer in answers:
+        for name, size in zip(answer[::2], answer[1::2], strict=False):
+            if may_be_name(name):
+                shown, before = found.get(name_key(name), (name, 0))
+                found[name_key(name)] = shown, before + _number(size)
+    largest = nsmallest(ROOMS_SHOWN, found.items(), key=lambda item: (-item[1][1], item[0]))
+    listed = [f"{name} {size}" for _, (name, size) in largest]
+    more = f" and {len(found) - len(listed)} more" if len(found) > len(listed) else ""
+    chat.tell(client, f"rooms ({len(found)}): {', '.join(listed)}{more}{silence(silent)}")
 
 
 def cost_of_rooms(chat: Chat) -> int:
@@ -94,15 +108,25 @@ def stats(chat: Chat, client: Client) -> None:
 
 
 def whois(chat: Chat, client: Client, nick: str) -> None:
-    """How and since when somebody is here. Not from where."""
-    target, now = chat.nicks.find(nick), chat.facts.clock()
-    room, inbox = target.room, target.inbox
-    chat.tell(
-        client,
-        f"{chat.nick(target)} is in {room.name if room else 'no room'}, by {target.transport}; "
-        f"here for {span(now - target.accepted_at)}, silent for {span(now - inbox.heard_at)}; "
-        f"lines: {inbox.lines_in} in, {target.outbox.lines_out} out",
-    )
+    """How and since when somebody is here, or on another hub."""
+    try:
+        chat.tell(client, portrait(chat, chat.nicks.find(nick)))
+    except NameRefused as nobody:
+        chat.commons.ask("whois", [nick], partial(_tell_whois, chat, client, str(nobody)))
+
+
+def _tell_whois(chat: Chat, client: Client, nobody: str, answers: list[list[str]], silent: list[str]) -> None:
+    found = next((answer[0] for answer in answers if answer), None)
+    chat.tell(client, found or nobody + silence(silent))
+
+
+def silence(hubs: list[str]) -> str:
+    """Which hubs did not answer, to stand behind what the others said."""
+    return f"; no answer from {', '.join(f'hub {hub}' for hub in hubs)}" if hubs else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 NO_HISTORY: Final = "nothing is kept of what was said in this room"

@@ -30,6 +30,13 @@ class Relay:
         room.extend(lines, size, sender)
         self._ready.rooms[room] = None
 
+    def asked(self, what: str, arguments: list[str]) -> list[str]:
+        """Nobody asks about anybody."""
+        return []
+
+    def lost_nick(self, key: str) -> None:
+        """Nobody has a nick."""
+
     def left(self, client: Client) -> None:
         """The room forgets the client, if it was in one."""
         if client.room is not None:

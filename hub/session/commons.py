@@ -6,18 +6,38 @@ them when the cluster's record has them, with those of all other hubs, in one or
 
 from collections.abc import Callable
 from math import inf
+from typing import Protocol
 
 from mypy_extensions import mypyc_attr
 
+from hub.control.snapshots import ClusterState
 from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.ready_sets import ReadySets
 
-Hear = Callable[[Room, list[bytes], int, int, float], None]
-"""A room hears these lines, `size` canonical bytes in all; the sender is the id of a client here, 0 for a
-hub, -1 for a client of another hub. The last is when they were said, on a clock that does not stand still."""
 Holds = Callable[[Room], bool]
 """Whether a room is so congested that nobody may say anything in it."""
+Totals = Callable[[], tuple[int, int, int]]
+"""How many clients there are, and how many lines came in and went out since the start."""
+Told = Callable[[list[list[str]], list[str]], None]
+"""The answers of other hubs, and the names of those that gave none."""
+
+
+class Audience(Protocol):
+    """What a commons asks of the mode."""
+
+    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+        """A room hears these lines, `size` canonical bytes in all.
+
+        The sender is the id of a client here, 0 for a hub, -1 for a client of another hub. The last is when
+        they were said, on a clock that does not stand still.
+        """
+
+    def asked(self, what: str, arguments: list[str]) -> list[str]:
+        """Answer a question of another hub; nothing where there is no answer."""
+
+    def lost_nick(self, key: str) -> None:
+        """A client here had a nick of this key that is another's on another hub."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -30,24 +50,45 @@ class Commons:
         """What other hubs call this one."""
         self.is_full = False
         """Senders wait: there is no place for what they say."""
-        self.hear: Hear
+        self.claiming: set[int] = set()
+        """Clients, by id, that wait for the answer to a claim: their next lines wait with them."""
+        self.audience: Audience
         self.holds: Holds
 
-    def open(self, hear: Hear, holds: Holds, rooms: Registry) -> None:
+    def open(self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals) -> None:
         """What the parts are that are made behind this one."""
-        self.hear, self.holds = hear, holds
+        self.audience, self.holds = audience, holds
 
     def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
-        """A client says lines, `size` canonical bytes, in its room; `now` as `Hear` has it."""
-        self.hear(room, lines, size, sender, now)
+        """A client says lines, `size` canonical bytes, in its room; `now` as `heard` has it."""
+        self.audience.heard(room, lines, size, sender, now)
 
     def note(self, room: Room, line: bytes) -> None:
         """The hub says who came and went."""
         room.append(line, sender=0)
         self._ready.rooms[room] = None
 
+    def ask(self, what: str, arguments: list[str], then: Told) -> None:
+        """Ask the other hubs; `then` is called once, perhaps at once."""
+        then([], [])
+
+    def claim(self, client: int, nick: str, then: Callable[[str], None]) -> None:
+        """Have a nick, by its key, for a client of this id; `then` gets why it cannot be had, or nothing."""
+        then("")
+
+    def release(self, nick: str) -> None:
+        """Nobody here has the nick of this key any more."""
+
+    def people_elsewhere(self, room: str) -> int:
+        """How many people on other hubs are in the room of this key."""
+        return 0
+
     def step(self, now: float) -> None:
         """Let the rooms hear what came since; seconds on the loop's clock."""
+
+    def state(self, now: float) -> ClusterState | None:
+        """What the page shows of the cluster."""
+        return None
 
     def timeout(self, now: float) -> float:
         """Seconds until there is something to do by time alone."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sys import maxsize
 from typing import Protocol
 
-from hub.rooms.room import Room
 from hub.session.client import Client
+from hub.session.commons import Audience
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ TakeText = Callable[[Client, bytes, int], None]
 """Take so many lines of a client that are this text, each with its LF. None waits in its inbox."""
 
 
-class Mode(Protocol):
+class Mode(Audience, Protocol):
     """What a turn does with the people and their lines."""
 
     opens_late: bool
@@ -47,9 +47,6 @@ class Mode(Protocol):
 
         Work beyond the reading is charged to the turn's budget.
         """
-
-    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
-        """A room hears lines that were said in it, here or on another hub; see hub/session/commons.py."""
 
     def left(self, client: Client) -> None:
         """The client has ended: forget it. Its room no longer counts it, its nick is free."""

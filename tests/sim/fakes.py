@@ -90,7 +90,7 @@ class SimMailbox(Mailbox):
         self._bell = Bell()
         self.bells = (kernel.open(self._bell),)  # One: signals are no business of a simulation.
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         self._bell.ring()
 
     def _silence(self) -> None:

@@ -12,8 +12,12 @@ from hub.close_reasons import CloseReason
 from hub.config.settings import Settings
 from hub.control.snapshots import Summary
 from hub.loop.snapshot_maker import summary
-from hub.modes.chat import Chat, Facts, publish_notes
+from hub.modes.chat import Chat, Rest
 from hub.modes.commands import run_command
+from hub.modes.elsewhere import asked
+from hub.modes.facts import Facts
+from hub.modes.notes import publish_notes
+from hub.modes.renaming import lose, rename
 from hub.modes.sanitize import NameRefused
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
@@ -36,9 +40,9 @@ class Talk:
         facts = Facts(lambda: self.now_s, lambda: self.now_s, self._totals, self._clients.get)
         self.chat = Chat(
             Settings(mode="chat", **settings), self.rooms, self.ready, self.commons, self.budget, intake,
-            1 << 18, facts, run_command,
+            1 << 18, facts, Rest(run_command, asked, lose),
         )  # fmt: skip
-        self.commons.open(self.chat.heard, lambda room: False, self.rooms)
+        self.commons.open(self.chat, lambda room: False, self.rooms, lambda: (0, 0, 0))
         self.now_s = 0.0
         self._next_id = 1
 
@@ -54,7 +58,7 @@ class Talk:
         """A client joins, has given a command, and has received its greeting; nobody is owed a notice."""
         client = self.come()
         if nick:
-            self.chat.rename(client, nick)
+            rename(self.chat, client, nick)
         self.say(client, "/who")
         for member in self.rooms.lobby.members():
             receive_all(member)
@@ -235,7 +239,7 @@ def test_reserved_name_may_be_that_of_a_room_and_no_nick(name: str) -> None:
     talk.join()
     other = talk.join()
     with pytest.raises(NameRefused, match="kept for the hub"):
-        talk.chat.rename(other, name)
+        rename(talk.chat, other, name)
     talk.say(other, f"/join {name}", "hello")
     said = ["* guest-2 joined", "<guest-2> hello"]
     assert talk.heard(other) == [f"* you are now in {normalize('NFKC', name)}, with nobody else", *said]
@@ -248,7 +252,7 @@ def test_nick_is_taken_whatever_its_case_or_width(nick: str) -> None:
     talk.join("ann")
     other = talk.join("bob")
     with pytest.raises(NameRefused, match="is taken"):
-        talk.chat.rename(other, nick)
+        rename(talk.chat, other, nick)
     assert talk.nick(other) == "bob"
 
 

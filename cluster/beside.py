@@ -1,0 +1,104 @@
+"""What hubs do beside the stream, on one connection: beats, questions and answers, and the table of nicks.
+
+The subject of a message ends with who sent it, which is what the permissions of its account allow, so no hub
+can speak as another. The table is a key-value bucket; its values say which life of which hub owns a key.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
+
+from cluster.envelope import Refused
+from cluster.events import Event, Garbled, Owned, Spoke
+from cluster.fold import NOBODY, Origin
+from cluster.presence import Answer, Beat, Question, Said, packed, unpacked
+from cluster.stream import TOKEN, Place
+
+REQUEST_S: Final = 2.0
+TABLE_BYTES: Final = 64 << 20
+
+
+class Beside:
+    """All that goes over a connection beside the stream. `post` takes events, from this thread."""
+
+    def __init__(self, nats: Client, place: Place, post: Callable[[Event], None]) -> None:
+        self._nats, self._place, self._post = nats, place, post
+        self._table: Any = None
+
+    async def open(self, replicas: int, *, has_nicks: bool) -> None:
+        """Hear the others, and make the table if need be. Raises nats' Error."""
+        me = self._place.origin
+        for subject in (
+            self._place.subject("beat", ">"),
+            self._place.subject("ask", ">"),
+            self._place.subject("to", *me, ">"),
+        ):
+            await self._nats.subscribe(subject, cb=self._heard)
+        if has_nicks:
+            js = self._nats.jetstream(timeout=REQUEST_S)
+            try:
+                self._table = await js.key_value(self._place.table)
+            except BucketNotFoundError:
+                self._table = await js.create_key_value(
+                    bucket=self._place.table, history=1, max_bytes=TABLE_BYTES, replicas=replicas
+                )
+
+    async def beat(self, beat: Beat) -> None:
+        """To all hubs."""
+        await self._send(beat, "beat")
+
+    async def ask(self, question: Question) -> None:
+        """To all hubs."""
+        await self._send(question, "ask")
+
+    async def answer(self, to: Origin, answer: Answer) -> None:
+        """To the hub that asked."""
+        await self._send(answer, "to", *to)
+
+    async def claim(self, key: str, revision: int) -> None:
+        """Make a key ours by compare-and-set, and tell whose it is now."""
+        value = ".".join(self._place.origin).encode()
+        try:
+            if revision:
+                now_at = await self._table.update(key, value, last=revision)
+            else:
+                now_at = await self._table.create(key, value)
+        except KeyWrongLastSequenceError:
+            await self.look_up(key)
+        else:
+            self._post(Owned(key, self._place.origin, now_at))
+
+    async def release(self, key: str, revision: int) -> None:
+        """Drop a key, unless it is another's by now."""
+        await self._table.delete(key, last=revision)
+
+    async def look_up(self, key: str) -> None:
+        """Tell whose a key is."""
+        try:
+            found = await self._table.get(key)
+        except KeyNotFoundError:
+            self._post(Owned(key, None, 0))
+        else:
+            hub, _, start = (found.value or b"").decode(errors="replace").partition(".")
+            self._post(Owned(key, Origin(hub, start), found.revision))
+
+    async def _send(self, said: Said, *way: str) -> None:
+        await self._nats.publish(self._place.subject(*way, *self._place.origin), packed(said))
+
+    async def _heard(self, message: Msg) -> None:
+        origin = self._sender(message.subject)
+        if origin == self._place.origin:
+            return
+        try:
+            if origin == NOBODY:
+                raise Refused("a subject of no hub")
+            self._post(Spoke(origin, unpacked(message.data)))
+        except Refused:
+            self._post(Garbled())
+
+    def _sender(self, subject: str) -> Origin:
+        hub, start = (["", "", *subject.split(".")])[-2:]
+        return Origin(hub, start) if TOKEN.fullmatch(hub) and TOKEN.fullmatch(start) else NOBODY
