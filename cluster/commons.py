@@ -7,7 +7,6 @@ rest stays in the stream, which is the one queue that nobody has to bound.
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import Final, NamedTuple
 
 from cluster.company import Company, Wire
@@ -19,6 +18,7 @@ from cluster.member import Heard, Member, announcement
 from cluster.outbox import LIMIT_BYTES, entries
 from cluster.past import Past
 from cluster.presence import Beat
+from cluster.speakers import SILENT_S, Speakers
 from hub.control.snapshots import ClusterState
 from hub.modes.sanitize import name_key
 from hub.rooms.registry import Registry
@@ -32,12 +32,9 @@ TURN_BYTES: Final = 256 * 1024
 EVENTS_A_TURN: Final = 1024
 FULL_BYTES: Final = 256 * 1024
 """Senders wait while so much is on its way to a stream that answers."""
-SILENT_S: Final = 1.0
-"""A stream that took nothing for so long does not answer: senders are told, and readiness is lost."""
 HOLD_S: Final = 1.0
 """A congested room holds up what the other rooms hear for so long at most, until it has recovered."""
 LOOK_S: Final = 0.05
-TELL_EVERY_S: Final = 1.0
 
 
 class Clocks(NamedTuple):
@@ -67,13 +64,9 @@ class ClusterCommons(Commons):
         self._held_since: dict[Room, float] = {}
         """Congested rooms for which a turn has stopped hearing, and since when."""
         self._is_blocked = False
-        self._waiting: dict[int, Client] = {}
-        """Clients of which something may be on its way."""
-        self._told: dict[int, Client] = {}
-        """Those that know that the stream does not answer."""
-        self._refused = Counter[int]()
-        """Lines for which there was no place and whose senders were not told yet, by id."""
-        self._refused_told_at = -inf
+        self._is_full = False
+        """Senders wait: there is no place for what they say."""
+        self._speakers = Speakers(member.outbox, self._tell)
 
     def open(self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals) -> None:
         """As inherited; histories are kept for rooms in which nobody is here."""
@@ -83,11 +76,13 @@ class ClusterCommons(Commons):
 
     def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
         """Lines for the stream; what it has no place for is refused."""
-        loop_s = self._clocks.loop()
-        self._waiting[sender] = _member_of(room, sender)
+        loop_s, taken, refused_lines = self._clocks.loop(), 0, 0
         for entry in entries(Kind.TALK, room.name, lines):
-            if not self.member.outbox.put(entry, sender, loop_s):
-                self._refused[sender] += entry.lines
+            if self.member.outbox.put(entry, sender, loop_s):
+                taken += 1
+            else:
+                refused_lines += entry.lines
+        self._speakers.said(_member_of(room, sender), taken, refused_lines, loop_s)
         self._see_whether_full(loop_s)
 
     def note(self, room: Room, line: bytes) -> None:
@@ -104,20 +99,24 @@ class ClusterCommons(Commons):
         self.member.step(now, int(self._clocks.wall() * 1000))
         self._hear_all(now)
         self._see_whether_full(now)
-        self._tell_senders(now)
+        self._speakers.step(now, is_behind=self.member.fold.behind > 0)
 
     def timeout(self, now: float) -> float:
         """As inherited. A congested room has no event when it has recovered, so it is looked at."""
         if self._events:
             return 0.0
-        telling_s = max(0.0, self._refused_told_at + TELL_EVERY_S - now) if self._refused else inf
-        silent_s = max(0.0, SILENT_S - self.member.outbox.unheard_s(now)) if self._untold else inf
         hearing_s = LOOK_S if self._is_blocked else self.member.timeout(now)
-        return min(telling_s, silent_s, hearing_s, self.company.timeout(now))
+        return min(self._speakers.timeout(now), hearing_s, self.company.timeout(now))
 
     def state(self, now: float) -> ClusterState:
         """What the page shows of the cluster."""
         return state_of(self.member, self.company.peers, self._beat(), self._links, now)
+
+    def holds_up(self, client: int, *, at_end: bool) -> bool:
+        """As inherited; nobody waits for long to hear its own lines."""
+        if at_end:
+            return self._speakers.waits(client, self._clocks.loop())
+        return self._is_full or client in self.claiming
 
     # What the mode asks.
 
@@ -146,11 +145,6 @@ class ClusterCommons(Commons):
     def leave(self) -> None:
         """Tell the other hubs that this one ends."""
         self.company.leave(beat_of(self.member, HubTotals(*self._totals()), self._rooms, is_leaving=True))
-
-    @property
-    def _untold(self) -> bool:
-        """Somebody whose lines wait does not know that the stream does not answer, should it not."""
-        return self._notices and not self.member.outbox.is_empty and len(self._told) < len(self._waiting)
 
     def _take(self, event: Event, now: float) -> None:
         """What the link told."""
@@ -221,7 +215,9 @@ class ClusterCommons(Commons):
         found, said_at = self._rooms.find(key), self._said_at(heard.wall_ms)
         if entry.kind is Kind.NOTICE:
             self._notice(found, lines)
-        elif found is not None:
+            return
+        self._speakers.heard(heard.sender)
+        if found is not None:
             self.audience.heard(found, lines, len(entry.data), heard.sender, said_at)
         else:
             self.past.add(key, lines, said_at)
@@ -239,27 +235,9 @@ class ClusterCommons(Commons):
     def _see_whether_full(self, now: float) -> None:
         outbox = self.member.outbox
         if self.member.follows and outbox.unheard_s(now) < SILENT_S:
-            self.is_full = outbox.waiting_bytes >= FULL_BYTES
+            self._is_full = outbox.waiting_bytes >= FULL_BYTES
         else:  # Those who cannot be told that a line was refused wait instead.
-            self.is_full = not self._notices and outbox.waiting_bytes >= LIMIT_BYTES - FULL_BYTES
-
-    def _tell_senders(self, now: float) -> None:
-        """Once that lines wait, and once that they do no more; and of lines that were refused, how many."""
-        if self.member.outbox.is_empty:
-            for client in self._told.values():
-                self._tell(client, "the cluster answers again; what waited is sent")
-            self._waiting.clear()
-            self._told.clear()
-        elif self._untold and self.member.outbox.unheard_s(now) >= SILENT_S:
-            for id, client in self._waiting.items():
-                if id not in self._told:
-                    self._told[id] = client
-                    self._tell(client, "the cluster does not answer; lines wait")
-        if self._refused and now >= self._refused_told_at + TELL_EVERY_S:
-            refused, self._refused, self._refused_told_at = self._refused, Counter(), now
-            for id, count in refused.items():
-                if id in self._waiting:
-                    self._tell(self._waiting[id], f"not sent: {count} line{'s' if count != 1 else ''}")
+            self._is_full = not self._notices and outbox.waiting_bytes >= LIMIT_BYTES - FULL_BYTES
 
     def _tell(self, client: Client, text: str) -> None:
         if self._notices and not client.outbox.closed:

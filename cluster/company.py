@@ -14,6 +14,8 @@ BEAT_S: Final = 1.0
 SETTLED_S: Final = DEAD_S + BEAT_S
 """So long after a link has come up it is known who is alive."""
 
+TWIN: Final = "twin"
+"""Asks for a hub of the same name; no other answers."""
 AnswerIt = Callable[[str, list[str]], list[str]]
 
 
@@ -34,7 +36,9 @@ class Company:
     """Times are seconds on the loop's clock."""
 
     def __init__(self, me: Origin, wire: Wire, beat: Callable[[], Beat], answer: AnswerIt) -> None:
-        self.peers, self.questions = Peers(me), Questions()
+        self._me, self.peers, self.questions = me, Peers(me), Questions()
+        self.is_admitted = False
+        """This hub beats: it has seen that nobody else has its name."""
         self.names = Names(me, wire, self._may_be_alive)
         self._wire, self._make_beat, self._answer = wire, beat, answer
         self._linked_at: float | None = None
@@ -43,6 +47,7 @@ class Company:
     def linked(self, now: float) -> None:
         """The link came up."""
         self._linked_at, self._beat_at, self._now = now, now, now
+        self._wire.ask(Question(0, TWIN, []))
         self.names.check()
 
     def unlinked(self) -> None:
@@ -50,7 +55,10 @@ class Company:
         self._linked_at = None
 
     def heard(self, event: Spoke, now: float) -> None:
-        """Another hub spoke."""
+        """Another hub spoke. One of this hub's name is told at once that the name is taken."""
+        if event.origin.hub == self._me.hub and not isinstance(event.said, Beat):
+            self._wire.beat(self._make_beat())
+            return
         match event.said:
             case Beat():
                 self.peers.heard(event.origin, event.said, now)
@@ -82,7 +90,7 @@ class Company:
         self.names.step(now)
         if self._linked_at is None:
             return []
-        if now >= self._beat_at:
+        if self.is_admitted and now >= self._beat_at:
             self._beat_at = now + BEAT_S
             self._wire.beat(self._make_beat())
         return self.peers.died(now) if now >= self._linked_at + SETTLED_S else []
@@ -94,7 +102,9 @@ class Company:
     def timeout(self, now: float) -> float:
         """Seconds until there is something to do by time alone."""
         waits_s = min(self.questions.timeout(now), self.names.timeout(now))
-        return waits_s if self._linked_at is None else min(waits_s, max(0.0, self._beat_at - now))
+        if self._linked_at is None or not self.is_admitted:
+            return waits_s
+        return min(waits_s, max(0.0, self._beat_at - now))
 
     def _may_be_alive(self, origin: Origin) -> bool:
         """Nobody is called dead before there was time for a beat."""

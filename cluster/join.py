@@ -28,10 +28,16 @@ SPACING_S: Final = 0.001
 """Between two batches of a hub, for each hub: so that a hub hears at most about 1,000 messages a second."""
 LINK_S: Final = 3.0
 """So long a hub that starts waits for its link; then it serves without, and its clients' lines wait."""
+TWIN_S: Final = 0.3
+"""So long it waits for an answer of a hub of the same name."""
 REPLAY_S: Final = 10.0
 """So long it waits for the past; what is left of it comes while it serves."""
 STEP_S: Final = 0.01
 _JWT: Final = "BEGIN NATS USER JWT"
+
+
+class NameTaken(ValueError):
+    """Another hub of the cluster has this name."""
 
 
 class BadCredentials(ValueError):
@@ -68,12 +74,23 @@ class Joined:
         return self.commons
 
     def start(self) -> bool:
-        """Connect; whether there is a link within some seconds. The hub is made, and does not serve yet."""
+        """Connect; whether there is a link within some seconds. The hub is made, and does not serve yet.
+
+        Raises NameTaken.
+        """
         self._link.start()
         clock = self._clocks.loop
         by = clock() + LINK_S
         while not self.member.follows and clock() < by and not self._mailbox.has_commands:
             self._step()
+        company = self.commons.company
+        by = clock() + TWIN_S
+        while self.member.follows and company.peers.twin_at is None and clock() < by:
+            self._step()
+        if company.peers.twin_at is not None:
+            self._link.stop()
+            raise NameTaken(f"--hub-name: {self.name!r}: a name that no other hub of the cluster has")
+        company.is_admitted = True
         return self.member.follows
 
     def catch_up(self, tell: Callable[[int, int], None]) -> None:

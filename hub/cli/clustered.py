@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from cyclopts import CycloptsError
+
 from hub.cli.logs import LogThread, own_line, say
 from hub.cli.unavailable import Unavailable
 from hub.config.settings import Settings
@@ -33,7 +35,8 @@ class Part(Protocol):
 
 
 def joined(settings: Settings, mailbox: Mailbox, log: LogThread) -> Part | None:
-    """The part of this hub in its cluster; None for a hub alone. Raises Unavailable."""
+    """The part of this hub in its cluster; None for a hub alone. Raises Unavailable, and CycloptsError for a
+    file that cannot be used."""
     if not settings.cluster:
         return None
     if importlib.util.find_spec("nats") is None:
@@ -48,13 +51,19 @@ def joined(settings: Settings, mailbox: Mailbox, log: LogThread) -> Part | None:
     try:
         return Joined(settings, clocks, mailbox, tell)
     except BadCredentials as bad:
-        raise Unavailable(str(bad)) from None
+        raise CycloptsError(str(bad)) from None
 
 
 def enter(hub: Part, settings: Settings) -> str:
-    """Up to the present, before anybody is let in; returns the line that says so."""
+    """Up to the present, before anybody is let in; returns the line that says so. Raises Unavailable."""
     where = ",".join(settings.cluster)
-    if not hub.start():
+    from cluster.join import NameTaken
+
+    try:
+        has_link = hub.start()
+    except NameTaken as taken:
+        raise Unavailable(str(taken)) from None
+    if not has_link:
         return f"hub {hub.name}: no link yet to the cluster at {where}; lines wait"
     hub.catch_up(lambda heard, of: say(2, own_line(f"reading what was said: {heard} of {of} messages")))
     return f"hub {hub.name} of the cluster at {where}"

@@ -120,6 +120,8 @@ def _serve(settings: Settings, company: Company | None) -> int:
     except Unavailable as error:
         say(2, own_line(str(error)))
         return os.EX_UNAVAILABLE
+    except CycloptsError:
+        raise
     except Exception:
         log.log("crashed", level="error", trace=traceback.format_exc())
         return os.EX_SOFTWARE

@@ -70,6 +70,12 @@ def is_patience_spent_on_few(record: Congestion) -> bool:
     return bool(record.waited_for and record.paused) and not record.majority and 2 * busy < others
 
 
+def is_at_end(client: Client) -> bool:
+    """Its input has ended, and all of its lines are taken; nobody keeps one whose connection has failed."""
+    close = client.close
+    return close.pending is not None and close.peer_error is None and not client.inbox.has_lines
+
+
 def is_over(outbox: Outbox, limit_bytes: int) -> bool:
     """Rule 4. 0 is no limit."""
     return 0 < limit_bytes < outbox.lag_bytes
@@ -98,13 +104,13 @@ class FlowControl(Step):
         self._patience_s = self._settings.patience_s if has_patience else 0.0
         self._commons = core.commons
         self._unheard: dict[int, Client] = {}
-        """Senders for whose lines the commons had no place, or whose claim of a nick it has not answered."""
+        """Clients that the commons holds up."""
         self.records: dict[Room, Congestion] = {}
         """What the rules know of each room under pressure."""
 
     def timeout(self, now: float) -> float:
         """Seconds until a room under pressure has to be looked at; infinite while none has to."""
-        if self._may_resume_unheard():
+        if self._unheard and self._heard():
             return 0.0
         deadlines = (now if record.unseen else record.deadline for record in self.records.values())
         return max(0.0, min(deadlines, default=inf) - now)
@@ -114,18 +120,26 @@ class FlowControl(Step):
         gate = client.gate
         if client.close.pending is not None and not client.inbox.has_lines:
             return False
+        if client.room is not None and self._commons.holds_up(client.id, at_end=False):
+            self._wait_for_commons(client)
+            return True
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
             self._timers.progress.touch(client.id, now)
             self._connections.pause(client, OUTBOX)
-        if client.room is not None and (self._commons.is_full or client.id in self._commons.claiming):
-            self._unheard[client.id] = client
-            self._connections.pause(client, COMMONS)
         record = self._record_of(client) if self.records else None
         if record is not None and holds(record, client.id):
             record.majority |= most_lag(record, client.id)  # Even if none lags any more when the turn ends.
             record.pause(client, now)
             self._connections.pause(client, ROOM)
         return gate.is_held
+
+    def waits_at_end(self, client: Client) -> bool:
+        """Whether a client whose input has ended stays until it has heard what it said."""
+        waits = is_at_end(client) and client.room is not None
+        if waits and self._commons.holds_up(client.id, at_end=True):
+            self._wait_for_commons(client)
+            return True
+        return False
 
     def holds_up(self, room: Room) -> bool:
         """Whether rules 2 and 3 hold up somebody who is not in this room, such as another hub."""
@@ -188,10 +202,9 @@ class FlowControl(Step):
 
     def step(self, now: float) -> None:
         """At the end of a turn: look at the rooms under pressure in which something changed."""
-        if self._may_resume_unheard():
-            claiming = self._commons.claiming
-            for id in [id for id in islice(self._unheard, SENDERS_A_TURN) if id not in claiming]:
-                self._connections.resume(self._unheard.pop(id), COMMONS)
+        for client in self._heard() if self._unheard else ():
+            del self._unheard[client.id]
+            self._connections.resume(client, COMMONS)
         for record in list(self.records.values()) if self.records else ():
             if record.is_stale or record.changes != record.room.changes or now >= record.deadline:
                 record.unseen = len(record.paused)
@@ -250,8 +263,19 @@ class FlowControl(Step):
             times.append(now + (self._patience_s - record.patience_s) / self._limits.patience_gain)
         return max(min(times), nextafter(now, inf))
 
-    def _may_resume_unheard(self) -> bool:
-        return len(self._unheard) > len(self._commons.claiming) and not self._commons.is_full
+    def _wait_for_commons(self, client: Client) -> None:
+        self._unheard[client.id] = client
+        self._connections.pause(client, COMMONS)
+
+    def _heard(self) -> list[Client]:
+        """The next few that the commons holds up no more. The others among them come last from here on."""
+        few, goes_on = list(islice(self._unheard.values(), SENDERS_A_TURN)), []
+        for client in few:
+            if client.is_alive and self._commons.holds_up(client.id, at_end=is_at_end(client)):
+                self._unheard[client.id] = self._unheard.pop(client.id)
+            else:
+                goes_on.append(client)
+        return goes_on
 
     def _record_of(self, client: Client) -> Congestion | None:
         return None if client.room is None else self.records.get(client.room)

@@ -64,7 +64,7 @@ class Reader(Step):
             return
         if client.inbox.has_lines or not drained:
             readable[client.id] = client  # At the end of the line: the others come first.
-        elif client.close.pending is not None:
+        elif client.close.pending is not None and not self._flow.waits_at_end(client):
             self._ready.end(client, *client.close.pending)
 
     def _receive(self, client: Client, now: float) -> bool:

@@ -48,8 +48,6 @@ class Commons:
         self._ready = ready
         self.hub = ""
         """What other hubs call this one."""
-        self.is_full = False
-        """Senders wait: there is no place for what they say."""
         self.claiming: set[int] = set()
         """Clients, by id, that wait for the answer to a claim: their next lines wait with them."""
         self.audience: Audience
@@ -67,6 +65,13 @@ class Commons:
         """The hub says who came and went."""
         room.append(line, sender=0)
         self._ready.rooms[room] = None
+
+    def holds_up(self, client: int, *, at_end: bool) -> bool:
+        """Whether this client is not read now: there is no place for what it says, or it waits for an answer.
+
+        At its end it is held up until it has heard what it said.
+        """
+        return False
 
     def ask(self, what: str, arguments: list[str], then: Told) -> None:
         """Ask the other hubs; `then` is called once, perhaps at once."""
