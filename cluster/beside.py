@@ -12,13 +12,15 @@ from nats.aio.msg import Msg
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from cluster.envelope import Refused
-from cluster.events import Event, Garbled, Owned, Spoke
+from cluster.events import Event, Garbled, Ordered, Owned, Spoke
 from cluster.fold import NOBODY, Origin
-from cluster.presence import Answer, Beat, Question, Said, packed, unpacked
+from cluster.presence import Answer, Beat, Question, Said, order_of, packed, unpacked
 from cluster.stream import TOKEN, Place
 
 REQUEST_S: Final = 2.0
-TABLE_BYTES: Final = 64 << 20
+ALL: Final = "-all"
+"""Stands for every hub, and is the name of none."""
+TABLE_BYTES = 64 << 20
 
 
 class Beside:
@@ -37,6 +39,8 @@ class Beside:
             self._place.subject("to", *me, ">"),
         ):
             await self._nats.subscribe(subject, cb=self._heard)
+        for whom in (ALL, me.hub):
+            await self._nats.subscribe(self._place.subject("ctl", whom), cb=self._ordered)
         if has_nicks:
             js = self._nats.jetstream(timeout=REQUEST_S)
             try:
@@ -98,6 +102,16 @@ class Beside:
             self._post(Spoke(origin, unpacked(message.data)))
         except Refused:
             self._post(Garbled())
+
+    async def _ordered(self, message: Msg) -> None:
+        try:
+            order = order_of(message.data)
+        except Refused:
+            self._post(Garbled())
+            return
+        self._post(Ordered(order, message.subject.endswith(f".{ALL}")))
+        if message.reply:
+            await self._nats.publish(message.reply, self._place.origin.hub.encode())
 
     def _sender(self, subject: str) -> Origin:
         hub, start = (["", "", *subject.split(".")])[-2:]

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from cluster.company import Company, Wire
 from cluster.envelope import Entry, Kind
-from cluster.events import Down, Event, Garbled, HeadIs, Owned, Spoke, Up
+from cluster.events import Down, Event, Garbled, HeadIs, Ordered, Owned, Spoke, Up
 from cluster.figures import Totals as HubTotals
 from cluster.figures import beat_of, state_of
 from cluster.member import Heard, Member, announcement
@@ -27,6 +27,9 @@ from hub.session.client import Client
 from hub.session.commons import Audience, Commons, Holds, Told, Totals
 from hub.session.ready_sets import ReadySets
 
+SPACING_S: Final = 0.001
+"""Between two batches of a hub, for each hub: so that a hub hears at most about 1,000 messages a second."""
+ANNOUNCE, DRAIN = "announce", "drain"
 TURN_BYTES: Final = 256 * 1024
 """So much is heard in one turn at most."""
 EVENTS_A_TURN: Final = 1024
@@ -57,6 +60,8 @@ class ClusterCommons(Commons):
         self.hub, self.member = member.origin.hub, member
         self.past = Past(history)
         self._events, self._clocks = events, clocks
+        self.drain: Callable[[], None] = lambda: None
+        """Ends this hub, because an operator says so."""
         self._room_bytes, self._notices = room_bytes, notices
         self._rooms: Registry
         self._totals: Totals
@@ -93,6 +98,7 @@ class ClusterCommons(Commons):
         """Send what was said, and let the rooms hear what came."""
         for _ in range(min(EVENTS_A_TURN, len(self._events))):
             self._take(self._events.popleft(), now)
+        self.member.outbox.spacing_s = SPACING_S * (1 + len(self.company.peers))
         for hub in self.company.step(now):
             if self.company.peers.is_first():
                 self.member.outbox.put(announcement(f"hub {hub} is gone, and who was there"), 0, now)
@@ -157,6 +163,8 @@ class ClusterCommons(Commons):
                 lost = self.company.owned(event)
                 if lost:
                     self.audience.lost_nick(lost)
+            case Ordered():
+                self._obey(event, now)
             case Garbled():
                 self.member.refused += 1
             case _:
@@ -166,6 +174,15 @@ class ClusterCommons(Commons):
                     self.company.linked(now)
                 elif isinstance(event, Down):
                     self.company.unlinked()
+
+    def _obey(self, ordered: Ordered, now: float) -> None:
+        """What an operator wants; what is for all goes through the stream once."""
+        if ordered.order.what == DRAIN:
+            self.drain()
+        elif ordered.order.what == ANNOUNCE and not ordered.is_for_all:
+            self._hear_one(Heard(announcement(ordered.order.text), 0))
+        elif ordered.order.what == ANNOUNCE and self.company.peers.is_first():
+            self.member.outbox.put(announcement(ordered.order.text), 0, now)
 
     def _beat(self) -> Beat:
         return beat_of(self.member, HubTotals(*self._totals()), self._rooms)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from cluster.fold import Name, Origin, Stored
 from cluster.fork import Seen
-from cluster.presence import Answer, Beat, Question
+from cluster.presence import Answer, Beat, Order, Question
 
 
 class Up(NamedTuple):
@@ -74,8 +74,29 @@ class Spoke(NamedTuple):
     said: Beat | Question | Answer
 
 
+class Ordered(NamedTuple):
+    """An operator wants something of this hub, or of all."""
+
+    order: Order
+    is_for_all: bool
+
+
 class Garbled(NamedTuple):
     """A message beside the stream that could not be read."""
 
 
-Event = Spoke | Owned | Garbled | Up | Down | Stored | HeadIs | Acked | Denied | Fetched | Looked | OursIs
+Event = (
+    Spoke
+    | Owned
+    | Ordered
+    | Garbled
+    | Up
+    | Down
+    | Stored
+    | HeadIs
+    | Acked
+    | Denied
+    | Fetched
+    | Looked
+    | OursIs
+)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cluster.commons import Clocks, ClusterCommons
+from cluster.commons import SPACING_S, Clocks, ClusterCommons
 from cluster.envelope import Rules
 from cluster.events import Event
 from cluster.fold import Origin
@@ -17,15 +17,13 @@ from cluster.link import NatsLink
 from cluster.member import Member
 from cluster.stream import Place
 from hub.config.settings import Settings
-from hub.control.mailbox import Mailbox
+from hub.control.mailbox import Mailbox, Stop
 from hub.loop.assembly import intake_of
 from hub.session.commons import Commons
 from hub.session.ready_sets import ReadySets
 
 CLUSTER: Final = "main"
 """A NATS account has one cluster of hubs; accounts keep several apart."""
-SPACING_S: Final = 0.001
-"""Between two batches of a hub, for each hub: so that a hub hears at most about 1,000 messages a second."""
 LINK_S: Final = 3.0
 """So long a hub that starts waits for its link; then it serves without, and its clients' lines wait."""
 TWIN_S: Final = 0.3
@@ -71,6 +69,7 @@ class Joined:
             ready, self.member, self._link, self._events, self._clocks,
             room_bytes=intake_of(settings).room_bytes, history=settings.history, notices=settings.notices,
         )  # fmt: skip
+        self.commons.drain = lambda: self._mailbox.post(Stop())
         return self.commons
 
     def start(self) -> bool:

@@ -40,6 +40,9 @@ class Peers:
         elif origin.hub in self._by_name or len(self._by_name) < MOST:
             self._by_name[origin.hub] = Peer(origin, beat, now)
 
+    def __len__(self) -> int:
+        return len(self._by_name)
+
     def living(self) -> list[Peer]:
         """Those that were not found dead, by name."""
         return [peer for _, peer in sorted(self._by_name.items())]

@@ -58,13 +58,21 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, tag=3, forbid_unknown
     values: _Values
 
 
+class Order(msgspec.Struct, frozen=True, array_like=True, tag=4, forbid_unknown_fields=True):
+    """What an operator wants of hubs: `announce` a text, or `drain`."""
+
+    what: Annotated[str, msgspec.Meta(max_length=16)]
+    text: Annotated[str, msgspec.Meta(max_length=400)]
+
+
 Said = Beat | Question | Answer
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(Said).decode
+_DECODE_ORDER: Final = msgspec.msgpack.Decoder(Order).decode
 
 
-def packed(said: Said) -> bytes:
+def packed(said: Said | Order) -> bytes:
     """The message; an answer that is too long loses its end."""
     message = _ENCODE(said)
     if isinstance(said, Answer) and len(message) > MOST_BYTES:
@@ -85,3 +93,12 @@ def unpacked(message: bytes) -> Said:
     return (
         Answer(said.number, [clean_text(text) for text in said.values]) if isinstance(said, Answer) else said
     )
+
+
+def order_of(message: bytes) -> Order:
+    """What an operator's message says. Raises Refused."""
+    try:
+        order = _DECODE_ORDER(message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refused("no order") from None
+    return Order(order.what, clean_text(order.text))

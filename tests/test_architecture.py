@@ -171,7 +171,7 @@ def test_there_is_something_to_check() -> None:
         ([name for name in HUB if name != "hub.cli.main"], {"web", "asyncio", "aiohttp", "jinja2"}),
         (BENCH, {"hub", "web"}),
         ([*HUB, *WEB, *CLUSTER], {"bench"}),
-        ([*(name for name in HUB if name != "hub.cli.clustered"), *WEB], {"cluster"}),
+        ([*(name for name in HUB if name not in ("hub.cli.clustered", "hub.cli.orders")), *WEB], {"cluster"}),
         (CLUSTER, {"web"}),
     ],
 )
@@ -187,7 +187,8 @@ def test_the_launcher_knows_the_command_and_nothing_else() -> None:
 def test_cluster_knows_the_hub_only_where_it_is_its_commons() -> None:
     found = {each: {name for name in imported(each) if name.startswith("hub.")} for each in CLUSTER}
     assert {each for each, names in found.items() if names - {"hub.modes.sanitize"}} == {
-        "cluster.commons", "cluster.figures", "cluster.join", "cluster.past",
+        "cluster.commons", "cluster.figures", "cluster.join", "cluster.operate",
+        "cluster.past",
         "cluster.speakers",
     }  # fmt: skip
     assert not {layer(name) for names in found.values() for name in names} & {"hub.cli", "hub.net"}
@@ -205,7 +206,7 @@ def test_protocol_between_hubs_does_no_io() -> None:
     """So a simulated broker and a real one see the same member."""
     strangers = {"asyncio", "nats", "os", "queue", "random", "select", "socket", "threading", "time"}
     found = {module for module in CLUSTER if packages(module) & strangers}
-    assert found == {"cluster.link", "cluster.stream", "cluster.beside", "cluster.join"}
+    assert found == {"cluster.link", "cluster.stream", "cluster.beside", "cluster.join", "cluster.operate"}
     assert broken(CLUSTER, clock_reads) == {}
 
 

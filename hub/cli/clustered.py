@@ -9,6 +9,7 @@ from typing import Protocol
 from cyclopts import CycloptsError
 
 from hub.cli.logs import LogThread, own_line, say
+from hub.cli.orders import MISSING
 from hub.cli.unavailable import Unavailable
 from hub.config.settings import Settings
 from hub.control.mailbox import Mailbox
@@ -40,7 +41,7 @@ def joined(settings: Settings, mailbox: Mailbox, log: LogThread) -> Part | None:
     if not settings.cluster:
         return None
     if importlib.util.find_spec("nats") is None:
-        raise Unavailable("--cluster: the package nats-py is missing; pip install 'hubbub[cluster]'")
+        raise CycloptsError(MISSING)
     from cluster.commons import Clocks
     from cluster.join import BadCredentials, Joined
 

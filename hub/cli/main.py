@@ -29,6 +29,7 @@ from hub.cli.demo import Company, DemoSettings
 from hub.cli.health import URL, Page, ask, page_of
 from hub.cli.interpreter import BOUNDLESS, grow_descriptor_table, raise_descriptor_limit, tune_interpreter
 from hub.cli.logs import Forward, LogThread, fill_standard_descriptors, own_line, say, write
+from hub.cli.orders import announce, drain
 from hub.cli.start_record import start_record
 from hub.cli.terminal import run as run_terminal
 from hub.cli.unavailable import Unavailable, bind_lines, bind_page
@@ -273,5 +274,7 @@ def _app(sources: Sources, console: Console) -> cyclopts.App:
     # The epilogue tells of the variables and exit codes of a hub.
     app.command(client, help_epilogue="")
     app.command(health, help_epilogue="")
+    app.command(announce, help_epilogue="")
+    app.command(drain, help_epilogue="")
     app.command(bench.app())
     return app
