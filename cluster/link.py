@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.errors import NoServersError
 
 from cluster.beside import Beside
+from cluster.durability import refuse_unsynced
 from cluster.envelope import Rules
 from cluster.events import Down, Event, Up
 from cluster.fold import Origin
@@ -200,6 +201,7 @@ class NatsLink:
                 )  # fmt: skip
             except NoServersError:  # What became of the last of them says more.
                 raise (heard or [NoServersError()])[-1] from None
+            await refuse_unsynced(client)
             stream = Stream(client, self._place, self._rules, self._post)
             seen = await stream.open(self._replicas)
             beside = Beside(client, self._place, self._post)
