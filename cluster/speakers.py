@@ -86,7 +86,7 @@ class Speakers:
         return min(refused_s, max(0.0, SILENT_S - self._outbox.unheard_s(now)))
 
     def _answers_again(self, *, is_behind: bool) -> None:
-        """All is stored. A client that has heard its own is forgotten; what does not come any more is lost."""
+        """All is stored. A client that has heard its own is forgotten; what has not come is lost."""
         for id, speaker in list(self._by_id.items()):
             if speaker.is_told:
                 self._tell(speaker.client, "the cluster answers again; what waited is sent")
