@@ -7,11 +7,12 @@ rest stays in the stream, which is the one queue that nobody has to bound.
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from cluster.company import Company, Wire
 from cluster.envelope import Entry, Kind
-from cluster.events import Down, Event, Garbled, HeadIs, Ordered, Owned, Spoke, Up
+from cluster.events import Down, Event, Garbled, Ordered, Owned, Spoke, Up
 from cluster.figures import Totals as HubTotals
 from cluster.figures import beat_of, state_of
 from cluster.member import Heard, Member, announcement
@@ -24,7 +25,7 @@ from hub.modes.sanitize import name_key
 from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.client import Client
-from hub.session.commons import Audience, Commons, Holds, Told, Totals
+from hub.session.commons import Audience, Caught, Commons, Holds, Told, Totals, raise_it
 from hub.session.ready_sets import ReadySets
 
 SPACING_S: Final = 0.001
@@ -73,9 +74,11 @@ class ClusterCommons(Commons):
         """Senders wait: there is no place for what they say."""
         self._speakers = Speakers(member.outbox, self._tell)
 
-    def open(self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals) -> None:
+    def open(
+        self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals, caught: Caught = raise_it
+    ) -> None:
         """As inherited; histories are kept for rooms in which nobody is here."""
-        super().open(audience, holds, rooms, totals)
+        super().open(audience, holds, rooms, totals, caught)
         self._rooms, self._totals = rooms, totals
         rooms.past = self.past
 
@@ -97,7 +100,7 @@ class ClusterCommons(Commons):
     def step(self, now: float) -> None:
         """Send what was said, and let the rooms hear what came."""
         for _ in range(min(EVENTS_A_TURN, len(self._events))):
-            self._take(self._events.popleft(), now)
+            self._guard(partial(self._take, self._events.popleft(), now))
         self.member.outbox.spacing_s = SPACING_S * (1 + len(self.company.peers))
         for hub in self.company.step(now):
             if self.company.peers.is_first():
@@ -157,8 +160,6 @@ class ClusterCommons(Commons):
         match event:
             case Spoke():
                 self.company.heard(event, now)
-                if isinstance(event.said, Beat):
-                    self.member.take(HeadIs(event.said.applied), now)
             case Owned():
                 lost = self.company.owned(event)
                 if lost:
@@ -184,6 +185,13 @@ class ClusterCommons(Commons):
         elif ordered.order.what == ANNOUNCE and self.company.peers.is_first():
             self.member.outbox.put(announcement(ordered.order.text), 0, now)
 
+    def _guard(self, do: Callable[[], None]) -> None:
+        """What comes from other hubs must not end this one, whatever is wrong with our own code."""
+        try:
+            do()
+        except Exception:
+            self.caught()
+
     def _beat(self) -> Beat:
         return beat_of(self.member, HubTotals(*self._totals()), self._rooms)
 
@@ -200,9 +208,9 @@ class ClusterCommons(Commons):
                 break
             left -= size
             for heard in self.member.hear(now):
-                self._hear_one(heard)
+                self._guard(partial(self._hear_one, heard))
         for heard in self.member.misses(now):
-            self._hear_one(heard)
+            self._guard(partial(self._hear_one, heard))
 
     def _must_wait(self, ahead: Sequence[Entry], now: float) -> bool:
         """A room has no place in this turn for the next message, or its readers cannot follow."""

@@ -40,7 +40,7 @@ class Fetched(NamedTuple):
 
 
 class HeadIs(NamedTuple):
-    """Somebody else has applied this message, so the stream has it: the beat of a hub says so."""
+    """The stream has this message, as a look at it says."""
 
     sequence: int
 

@@ -31,7 +31,9 @@ class Past:
     def take(self, key: str) -> History:
         """The history for a room that is made here."""
         self._heads.pop(key, None)
-        return self._histories.pop(key, None) or History()
+        history = self._histories.pop(key, None) or History()
+        history.precede()
+        return history
 
     def keep(self, key: str, history: History) -> None:
         """The room has lost its last member here."""

@@ -1,5 +1,6 @@
 """Every step of the hub, made around its core and introduced to those that need it."""
 
+import traceback
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -50,10 +51,13 @@ class Hub(Core):
         self.writer = Writer(self, self.flow)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
-        self.commons.open(self.mode, self.flow.holds_up, self.rooms, self._totals)
+        self.commons.open(self.mode, self.flow.holds_up, self.rooms, self._totals, self._caught)
 
     def _totals(self) -> tuple[int, int, int]:
         return len(self.connections.clients), self.counters.lines_in, self.counters.lines_out
+
+    def _caught(self) -> None:
+        self.log("fault", level="error", like={}, trace=traceback.format_exc())
 
     def make_flow(self) -> FlowControl:
         """The step that several others share, so that a hub that is looked at may have another."""

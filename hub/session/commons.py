@@ -19,8 +19,15 @@ Holds = Callable[[Room], bool]
 """Whether a room is so congested that nobody may say anything in it."""
 Totals = Callable[[], tuple[int, int, int]]
 """How many clients there are, and how many lines came in and went out since the start."""
+Caught = Callable[[], None]
+"""Logs the exception that is being handled: a fault of ours."""
 Told = Callable[[list[list[str]], list[str]], None]
 """The answers of other hubs, and the names of those that gave none."""
+
+
+def raise_it() -> None:
+    """Let the exception that is being handled go on."""
+    raise
 
 
 class Audience(Protocol):
@@ -52,10 +59,13 @@ class Commons:
         """Clients, by id, that wait for the answer to a claim: their next lines wait with them."""
         self.audience: Audience
         self.holds: Holds
+        self.caught: Caught
 
-    def open(self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals) -> None:
+    def open(
+        self, audience: Audience, holds: Holds, rooms: Registry, totals: Totals, caught: Caught = raise_it
+    ) -> None:
         """What the parts are that are made behind this one."""
-        self.audience, self.holds = audience, holds
+        self.audience, self.holds, self.caught = audience, holds, caught
 
     def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
         """A client says lines, `size` canonical bytes, in its room; `now` as `heard` has it."""
