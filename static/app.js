@@ -1,6 +1,7 @@
 /* The live page put together: what the server tells goes to each part, what people do becomes the view. */
 
 import { Chat } from "./chat.js";
+import { Cluster } from "./cluster.js";
 import { Controls } from "./controls.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { ClosedList } from "./closed.js";
@@ -18,6 +19,7 @@ import { View } from "./view.js";
 const status = new Status();
 const figures = new Figures();
 const panels = new Panels();
+const cluster = new Cluster((text) => status.say(text));
 const closedList = new ClosedList();
 const chat = new Chat();
 const table = new Table((id) => closedList.reasonOf(id));
@@ -69,6 +71,7 @@ function hello(message) {
   figures.load(message.series);
   if (restarted) {
     closedList.clear();
+    cluster.clear();
     status.restarted(Date.now());
   }
 }
@@ -85,6 +88,7 @@ function update(message) {
     () => controls.update(clients),
     () => chat.offer(wsPort, wsUrl, summary),
     () => summary && status.update(summary.clients.open, evictions(summary.closed)),
+    () => cluster.update(summary), // Behind the status, whose sentence may have to wait for this one.
   );
   // Only a change is told, so that a notice which was dismissed stays away.
   if (message.trouble !== trouble) status.tell(message.trouble);

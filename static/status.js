@@ -55,6 +55,12 @@ export class Status {
     setText(one("span", this.notice), text);
   }
 
+  /** Say it to a screen reader, which has time for it. @param {string} text */
+  say(text) {
+    this.line.textContent = text;
+    this.spokenAt = performance.now();
+  }
+
   /** @param {number} open @param {number} evicted since start */
   update(open, evicted) {
     this.open = number(open);

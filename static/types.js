@@ -65,7 +65,35 @@ export const PROTOCOL = 1;
  * @property {number} evicted
  * @property {Record<string, number>} events
  *
- * @typedef {Record<string, any>} Summary the hub's totals, hub/control/snapshots.py
+ * @typedef {object} HubRow
+ * @property {string} hub
+ * @property {boolean} is_this
+ * @property {number} beat_s how old this row is
+ * @property {number} clients
+ * @property {number} rooms
+ * @property {number} lines_in
+ * @property {number} lines_out
+ * @property {number} ack_p50_ms 0: nothing was acknowledged
+ * @property {number} ack_p99_ms
+ * @property {number} behind
+ * @property {number} gaps
+ * @property {number} resent
+ * @property {number} refused_lines
+ *
+ * @typedef {object} ClusterState
+ * @property {string} hub
+ * @property {boolean} is_linked
+ * @property {number} unheard_s
+ * @property {number} waiting_bytes
+ * @property {number} applied
+ * @property {number} head
+ * @property {number} links
+ * @property {number} refused_messages
+ * @property {number} lost
+ * @property {number} forks
+ * @property {HubRow[]} hubs by name
+ *
+ * @typedef {Record<string, any>} Summary the hub's totals, hub/control/snapshots.py; `cluster` is null for a hub alone
  *
  * @typedef {object} Update
  * @property {"update"} kind

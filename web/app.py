@@ -47,6 +47,7 @@ def routes() -> list[web.RouteDef]:
         ("/api/clients/{id}", handlers.client),
         ("/api/closed", handlers.closed),
         ("/api/rooms", handlers.rooms),
+        ("/api/cluster", handlers.cluster),
         ("/livez", handlers.livez),
         ("/readyz", handlers.readyz),
         ("/{rest:.*}", handlers.unknown),

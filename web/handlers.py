@@ -7,6 +7,7 @@ import jinja2
 from aiohttp import web
 
 from hub import BUILD, __version__
+from hub.control.snapshots import ClusterState, Summary
 from web.guard import PUBLIC_WS, Handler, names_us
 from web.hub_gateway import HUB_GATEWAY, HubGateway, HubSilent
 from web.schema import (
@@ -23,6 +24,8 @@ from web.schema import (
 
 ALIVE_WITHIN_S = 3.0
 """The hub publishes once a second; a hub that missed three publications is not turning."""
+STREAM_SILENT_S = 1.0
+"""A cluster's stream that takes no line for so long does not answer; the hub tells senders then, too."""
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -59,11 +62,22 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 async def summary(request: web.Request) -> web.Response:
     """GET /api/summary: the newest totals, at most about a second old; 503 before the first."""
+    return json_response(newest(request))
+
+
+async def cluster(request: web.Request) -> web.Response:
+    """GET /api/cluster: the part of the newest totals about the cluster; 404 for a hub alone."""
+    state = newest(request).cluster
+    return json_response(state) if state else problem(404, "this hub is alone; --cluster joins it to others")
+
+
+def newest(request: web.Request) -> Summary:
+    """The newest totals, where no parameter is given; raises BadValue, and HubSilent before the first."""
     read_parameters(request.query)
     latest = request.app[HUB_GATEWAY].latest
     if latest is None:
         raise HubSilent("the hub has not published anything yet")
-    return json_response(latest)
+    return latest
 
 
 async def clients(request: web.Request) -> web.Response:
@@ -107,11 +121,29 @@ async def livez(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: 200 while new clients are welcome, else 503."""
+    """GET /readyz: 200 while new clients are welcome, else 503.
+
+    A hub whose cluster does not answer is `degraded` and still ready: lines wait, new clients are welcome. A
+    broker that is away is away for all hubs, and 503 would take every one of them out of service for that.
+    A hub alone says nothing of this.
+    """
     gateway = request.app[HUB_GATEWAY]
-    alive, draining = is_alive(gateway), gateway.latest is not None and gateway.latest.draining
+    latest = gateway.latest
+    alive, draining = is_alive(gateway), latest is not None and latest.draining
     ready = alive and not draining
-    return json_response({"ready": ready, "alive": alive, "draining": draining}, 200 if ready else 503)
+    told: dict[str, object] = {"ready": ready, "alive": alive, "draining": draining}
+    if latest is not None and latest.cluster is not None:
+        told |= degradation(latest.cluster)
+    return json_response(told, 200 if ready else 503)
+
+
+def degradation(state: ClusterState) -> dict[str, object]:
+    """Whether the cluster does not answer, and why; without numbers, because a foreign name may ask."""
+    if not state.is_linked:
+        return {"degraded": True, "reason": "no link to the cluster"}
+    if state.unheard_s >= STREAM_SILENT_S:
+        return {"degraded": True, "reason": "the stream of the cluster does not answer"}
+    return {"degraded": False}
 
 
 def is_alive(gateway: HubGateway) -> bool:
@@ -142,5 +174,7 @@ async def asset(request: web.Request) -> web.Response:
 async def unknown(_request: web.Request) -> web.Response:
     """Answer 404 to every other address."""
     return problem(
-        404, "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /livez, /readyz"
+        404,
+        "no such page; try /, /api/summary, /api/clients, /api/closed, /api/rooms, /api/cluster, "
+        "/livez, /readyz",
     )

@@ -24,7 +24,9 @@ from hub.control.snapshots import (
     ClientCounts,
     ClientRow,
     ClosedClient,
+    ClusterState,
     EventCounts,
+    HubRow,
     InOut,
     LoopTimes,
     RoomRow,
@@ -72,6 +74,20 @@ def make_closed(client_id: int, **changed: Any) -> ClosedClient:
 
 def make_room(name: str, clients: int) -> RoomRow:
     return RoomRow(name=name, clients=clients, lines=10, bytes=100, log_lines=5, log_bytes=50)
+
+
+def make_hub(name: str, **changed: Any) -> HubRow:
+    figures = {"clients": 3, "rooms": 2, "lines_in": 100, "lines_out": 900, "behind": 0}
+    stream = {"ack_p50_ms": 0.8, "ack_p99_ms": 4.2, "gaps": 0, "resent": 0, "refused_lines": 0}
+    return HubRow(**{"hub": name, "is_this": False, "beat_s": 0.4, **figures, **stream, **changed})
+
+
+def make_cluster(*hubs: HubRow, **changed: Any) -> ClusterState:
+    """The cluster as hub `a` sees it: hubs a and b, unless told."""
+    rows = hubs or (make_hub("a", is_this=True, beat_s=0.0), make_hub("b"))
+    link = {"is_linked": True, "unheard_s": 0.0, "waiting_bytes": 0, "applied": 70, "head": 70, "links": 1}
+    missing = {"refused_messages": 0, "lost": 0, "forks": 0}
+    return ClusterState(**{"hub": "a", "hubs": rows, **link, **missing, **changed})
 
 
 class StandInHub:

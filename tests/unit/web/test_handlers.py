@@ -10,7 +10,9 @@ from web.app import find_files, read_assets
 from web.handlers import ALIVE_WITHIN_S
 
 ASKING = ["/api/clients", "/api/clients/1", "/api/closed", "/api/rooms"]
-PATHS = ["/", "/static/hubbub.css", "/api/summary", *ASKING, "/livez", "/readyz", "/no/such/page"]
+PATHS = [
+    "/", "/static/hubbub.css", "/api/summary", "/api/cluster", *ASKING, "/livez", "/readyz", "/no/such/page",
+]  # fmt: skip
 PAYLOAD = "<script>alert(1)</script>"
 
 
@@ -57,6 +59,7 @@ def test_closed_clients_and_rooms_come_in_pages(served: Served) -> None:
         "/api/summary?x=1", "/api/clients?x=1", "/api/clients?sort=fd", "/api/clients?order=down",
         "/api/clients?limit=0", "/api/clients?limit=1&limit=2", "/api/clients?offset=-1",
         "/api/clients/1?x=1", "/api/closed?sort=id", "/api/closed?limit=1001", "/api/rooms?q=x",
+        "/api/cluster?x=1",
     ],
 )  # fmt: skip
 def test_bad_queries_say_what_is_wrong_and_what_is_allowed(url: str, path: str) -> None:
@@ -112,7 +115,7 @@ def test_health_turns_bad_when_publications_stop_and_good_again(served: Served) 
 
 def test_before_the_first_publication_there_is_but_the_shell() -> None:
     with Served() as silent:
-        for path in ("/livez", "/readyz", "/api/summary"):
+        for path in ("/livez", "/readyz", "/api/summary", "/api/cluster"):
             assert ask(silent.url, path).status == 503
         assert ask(silent.url, "/livez").json() == {"alive": False, "turns": 0, "age_s": None}
         assert "not published" in ask(silent.url, "/api/summary").json()["error"]
