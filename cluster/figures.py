@@ -19,6 +19,8 @@ class Totals(NamedTuple):
     lines_out: int
 
 
+HUBS_SHOWN: Final = 64
+"""So many are on the page; the summary has to stay small."""
 _MS: Final = 1000.0
 Tell = Callable[[], Totals]
 
@@ -44,7 +46,7 @@ def of_acks(acks: Iterable[float]) -> tuple[float, float]:
 
 def state_of(member: Member, peers: Peers, own: Beat, links: int, now: float) -> ClusterState:
     """What the page shows of the cluster."""
-    hubs = [*peers.living(), Peer(member.origin, own, now)]
+    hubs = [*peers.living()[: HUBS_SHOWN - 1], Peer(member.origin, own, now)]
     return record_of(
         ClusterState,
         (member, member.fold, member.outbox),
@@ -54,7 +56,10 @@ def state_of(member: Member, peers: Peers, own: Beat, links: int, now: float) ->
         links=links,
         refused_messages=member.refused,
         lost=member.lost + member.gone,
-        hubs=tuple(_row(peer, peer.origin == member.origin, now) for peer in sorted(hubs)),
+        hubs=tuple(
+            _row(peer, peer.origin == member.origin, now)
+            for peer in sorted(hubs, key=lambda peer: peer.origin)
+        ),
     )
 
 

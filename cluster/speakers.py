@@ -8,7 +8,7 @@ from cluster.outbox import Outbox
 from hub.session.client import Client
 
 SILENT_S: Final = 1.0
-"""A stream that took nothing for so long does not answer: senders are told, and readiness is lost."""
+"""A stream that took nothing for so long does not answer: senders are told, and /readyz says degraded."""
 END_S: Final = 10.0
 """So long a client whose input has ended waits for its own lines at most."""
 TELL_EVERY_S: Final = 1.0
