@@ -7,7 +7,7 @@ RUN python -m venv --without-pip /opt/hubbub
 WORKDIR /src
 COPY . .
 RUN pip --python /opt/hubbub/bin/python install --no-cache-dir --disable-pip-version-check \
-    --constraint constraints.txt .
+    --constraint constraints.txt '.[cluster]'
 
 FROM python:3.13-slim
 COPY --from=build /opt/hubbub /opt/hubbub

@@ -26,6 +26,9 @@ run: $(WHEEL) ## the hub: telnet localhost 9000, page on http://127.0.0.1:8080/ 
 demo: $(WHEEL) ## the hub with made-up clients: telnet in, or open http://127.0.0.1:8080/
 	@exec $(WHEEL_VENV)/bin/hubbub demo $(ARGS)
 
+demo-cluster: $(TOOLS) ## three hubs that share their rooms, of this checkout (ARGS=--people: with made-up clients)
+	@exec $(BIN)/python -m bench.cluster_demo $(ARGS)
+
 debug: $(READY) ## the hub as it stands in this checkout, interpreted
 	@exec $(BIN)/hubbub serve $(ARGS)
 
@@ -124,5 +127,5 @@ $(RIVALS): $(READY)
 	@$(BIN)/pip install --quiet --group bench
 	@touch $@
 
-.PHONY: help run demo debug wheel test test-compiled test-page test-long test-docker fuzz guarantees planted soak bench lint \
+.PHONY: help run demo demo-cluster debug wheel test test-compiled test-page test-long test-docker fuzz guarantees planted soak bench lint \
     types check format clean

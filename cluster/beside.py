@@ -97,8 +97,9 @@ class Beside:
         if origin == self._place.origin:
             return
         try:
-            if origin == NOBODY:
-                raise Refused("a subject of no hub")
+            # Hubs send no headers. An answer of the stream has some, and its way can be chosen by who asks.
+            if origin == NOBODY or message.headers:
+                raise Refused("a message of no hub")
             self._post(Spoke(origin, unpacked(message.data)))
         except Refused:
             self._post(Garbled())

@@ -197,7 +197,8 @@ class NatsLink:
                 await client.connect(
                     self._servers, name=f"hubbub {self._place.origin.hub}", error_cb=hear,
                     allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0,
-                    connect_timeout=CONNECT_S, ping_interval=NEVER_S, **self._options,
+                    connect_timeout=CONNECT_S, ping_interval=NEVER_S,
+                    inbox_prefix=f"_INBOX.{self._place.origin.hub}", **self._options,
                 )  # fmt: skip
             except NoServersError:  # What became of the last of them says more.
                 raise (heard or [NoServersError()])[-1] from None

@@ -95,7 +95,7 @@ class Stream:
         try:
             config = (await self._js.stream_info(self._place.stream)).config
         except NotFoundError:
-            config = (await self._js.add_stream(self._config(replicas))).config
+            config = await self._make(replicas)
         if not (config.allow_direct and config.republish):
             raise StreamGone(
                 f"the stream {self._place.stream} was not made by a hub: no direct get or republish"
@@ -105,6 +105,16 @@ class Stream:
         await self._nats.flush(timeout=int(REQUEST_S))  # From here on all that is stored is heard.
         self._seen = await self._look_around()
         return self._seen
+
+    async def _make(self, replicas: int) -> StreamConfig:
+        try:
+            made = await self._js.add_stream(self._config(replicas))
+        except TimeoutError:
+            raise StreamGone(
+                f"the stream {self._place.stream} is missing, and the server does not let this hub make it"
+            ) from None
+        config: StreamConfig = made.config
+        return config
 
     async def check(self) -> bool:
         """Is it still the same stream, and longer? Raises StreamGone. False where nobody answers that now."""

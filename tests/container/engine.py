@@ -1,4 +1,4 @@
-"""The project's own docker-compose.yml, as it is, on a real engine. Other projects on it are left alone."""
+"""The project's own compose files, as they are, on a real engine. Other projects on it are left alone."""
 
 import json
 import os
@@ -45,6 +45,12 @@ def docker(*arguments: str, timeout_s: float = COMMAND_S, **variables: str) -> s
 def compose(*arguments: str, timeout_s: float = COMMAND_S, **variables: str) -> str:
     """What `docker compose` prints for this project."""
     return docker("compose", "-p", PROJECT, *arguments, timeout_s=timeout_s, **variables)
+
+
+def cluster(*arguments: str, timeout_s: float = COMMAND_S) -> str:
+    """What `docker compose` prints for the project of compose.cluster.yml."""
+    file = ("-f", "compose.cluster.yml", "-p", f"{PROJECT}-cluster")
+    return docker("compose", *file, *arguments, timeout_s=timeout_s)
 
 
 def patiently(look: Callable[[], bool], patience_s: float) -> None:

@@ -1,13 +1,13 @@
-"""Dockerfile, docker-compose.yml and what they are built from, read and held against each other.
+"""Dockerfile, the compose files and what they are built from, read and held against each other.
 
-No engine is needed here; tests/container/test_compose.py runs what these files describe.
+No engine is needed here; test_compose.py and test_cluster.py beside this run what these files describe.
 """
 
 import re
 import subprocess
 import sys
 import tomllib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -25,7 +25,11 @@ from tests.support import ROOT
 DEFAULTS = Settings()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-FILES = ["Dockerfile", "docker-compose.yml", ".dockerignore", "constraints.txt"]
+CLUSTER_FILE = ROOT / "compose.cluster.yml"
+FILES = [
+    "Dockerfile", "docker-compose.yml", ".dockerignore", "constraints.txt",
+    "compose.cluster.yml", "deploy/compose/Dockerfile",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,14 @@ def service() -> dict[str, Any]:
     services = YAML(typ="safe", pure=True).load(as_composed(COMPOSE_FILE.read_text()))["services"]
     assert list(services) == ["hub"]
     found: dict[str, Any] = services["hub"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict[str, Any]:
+    """The services of compose.cluster.yml."""
+    text = as_composed(CLUSTER_FILE.read_text())
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)["services"]
     return found
 
 
@@ -59,9 +71,10 @@ def requirements(text: str) -> list[Requirement]:
 # docker-compose.yml
 
 
-def test_the_compose_file_keeps_to_the_compose_specification() -> None:
+@pytest.mark.parametrize("file", [COMPOSE_FILE, CLUSTER_FILE], ids=lambda file: file.name)
+def test_a_compose_file_keeps_to_the_compose_specification(file: Path) -> None:
     checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    result = subprocess.run([*checker, str(COMPOSE_FILE)], capture_output=True, text=True, check=False)
+    result = subprocess.run([*checker, str(file)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -132,6 +145,51 @@ def test_the_engine_asks_every_ten_seconds_and_restarts_failures(service: dict[s
     assert service["restart"] == "unless-stopped"  # An end is what it starts anew, not an unhealthy state.
 
 
+# compose.cluster.yml
+
+
+def hubs_of(cluster: dict[str, Any]) -> list[dict[str, Any]]:
+    return [service for name, service in cluster.items() if name.startswith("hub-")]
+
+
+def test_of_a_cluster_only_haproxy_is_published_on_loopback(cluster: dict[str, Any]) -> None:
+    ports = (DEFAULTS.port, DEFAULTS.ws_port, DEFAULTS.web_port)
+    published = {name: service["ports"] for name, service in cluster.items() if "ports" in service}
+    assert published == {"haproxy": [f"127.0.0.1:{port}:{port}" for port in ports]}
+
+
+def test_hubs_of_a_cluster_differ_in_their_name_alone(cluster: dict[str, Any]) -> None:
+    names = [hub["environment"].pop("HUBBUB_HUB_NAME") for hub in hubs_of(cluster)]
+    assert names == ["a", "b", "c"]
+    first, *others = hubs_of(cluster)
+    assert first.pop("build") == "."  # Built once: three builds of one image would run side by side.
+    assert all(hub == first for hub in others)
+    known = {"HUBBUB" + flag.name[1:].replace("-", "_").upper() for flag in flags()}
+    assert set(first["environment"]) <= known
+
+
+@pytest.mark.parametrize(
+    "key", ["image", "ulimits", "read_only", "cap_drop", "security_opt", "restart", "healthcheck"]
+)
+def test_a_hub_of_a_cluster_runs_as_a_hub_alone(
+    key: str, service: dict[str, Any], cluster: dict[str, Any]
+) -> None:
+    assert [hub[key] for hub in hubs_of(cluster)] == [service[key]] * 3
+
+
+def test_what_is_around_the_hubs_is_no_root_and_writes_little(cluster: dict[str, Any]) -> None:
+    text = (ROOT / "deploy/compose/Dockerfile").read_text()
+    assert re.findall(r"^FROM (.*)", text, re.MULTILINE) == [
+        "python:3.13-slim AS nats",
+        "python:3.13-slim AS haproxy",
+    ]
+    assert re.findall(r"^USER (.*)", text, re.MULTILINE) == ["10001:10001"] * 2
+    for name in ("nats", "haproxy"):
+        assert cluster[name]["read_only"] is True
+        assert cluster[name]["cap_drop"] == ["ALL"]
+    assert cluster["nats"]["volumes"] == ["record:/var/lib/nats"]
+
+
 # Dockerfile
 
 
@@ -191,12 +249,13 @@ def test_every_dependency_has_one_exact_allowed_version(project: dict[str, Any])
     versions = {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in exact}
     assert len(versions) == len(exact)
     assert all(re.fullmatch(r"==[0-9.]+", str(one.specifier)) for one in exact)
-    for wanted in map(Requirement, project["project"]["dependencies"]):
+    extra = project["project"]["optional-dependencies"]["cluster"]
+    for wanted in map(Requirement, [*project["project"]["dependencies"], *extra]):
         assert versions[canonicalize_name(wanted.name)] in wanted.specifier, wanted
 
 
 @pytest.mark.promise("container-builds")
 def test_only_the_image_is_built_with_the_exact_versions() -> None:
     (install,) = (line for line in instructions("RUN") if "pip" in line and "install" in line)
-    assert "--constraint constraints.txt" in install
+    assert install.endswith("--constraint constraints.txt '.[cluster]'")
     assert "constraint" not in (ROOT / "Makefile").read_text()  # `make run` takes the newest that is allowed.
