@@ -14,7 +14,7 @@ MARKDOWN = sorted(path for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 FOR_USERS = [ROOT / "README.md", *sorted(DOCS.glob("operate/*.md")), *sorted(DOCS.glob("reference/*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("http://", "https://", "mailto:")
-NO_SETTINGS = {"--config", "--url", "--ready", "--help", "--version", "--build", "--broker"}
+NO_SETTINGS = {"--config", "--url", "--ready", "--to", "--help", "--version", "--build", "--broker"}
 """Flags of health, docker and ncat, and the one that names the file of settings."""
 
 
