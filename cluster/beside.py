@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
+from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from cluster.envelope import Refused
 from cluster.events import Event, Garbled, Ordered, Owned, Spoke
@@ -76,8 +76,13 @@ class Beside:
             self._post(Owned(key, self._place.origin, now_at))
 
     async def release(self, key: str, revision: int) -> None:
-        """Drop a key, unless it is another's by now."""
-        await self._table.delete(key, last=revision)
+        """Drop a key, unless it is another's by now, and tell whose it is."""
+        try:
+            await self._table.delete(key, last=revision)
+        except APIError:
+            await self.look_up(key)
+        else:
+            self._post(Owned(key, None, 0))
 
     async def look_up(self, key: str) -> None:
         """Tell whose a key is."""

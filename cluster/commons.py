@@ -69,7 +69,8 @@ class ClusterCommons(Commons):
         self._links = 0
         self._held_since: dict[Room, float] = {}
         """Congested rooms for which a turn has stopped hearing, and since when."""
-        self._is_blocked = False
+        self._waits_s: float | None = None
+        """How long hearing waits for a room."""
         self._is_full = False
         """Senders wait: there is no place for what they say."""
         self._speakers = Speakers(member.outbox, self._tell)
@@ -111,10 +112,10 @@ class ClusterCommons(Commons):
         self._speakers.step(now, is_behind=self.member.fold.behind > 0)
 
     def timeout(self, now: float) -> float:
-        """As inherited. A congested room has no event when it has recovered, so it is looked at."""
+        """As inherited."""
         if self._events:
             return 0.0
-        hearing_s = LOOK_S if self._is_blocked else self.member.timeout(now)
+        hearing_s = self.member.timeout(now) if self._waits_s is None else self._waits_s
         return min(self._speakers.timeout(now), hearing_s, self.company.timeout(now))
 
     def state(self, now: float) -> ClusterState:
@@ -201,10 +202,12 @@ class ClusterCommons(Commons):
     # Hearing.
 
     def _hear_all(self, now: float) -> None:
-        left, self._is_blocked = TURN_BYTES, False
+        left, self._waits_s = TURN_BYTES, None
+        if self._held_since:
+            self._held_since = {room: at for room, at in self._held_since.items() if self.holds(room)}
         while left > 0 and (size := self.member.next_bytes):
-            if self._must_wait(self.member.ahead(), now):
-                self._is_blocked = True
+            self._waits_s = self._wait_s(self.member.ahead(), now)
+            if self._waits_s is not None:
                 break
             left -= size
             for heard in self.member.hear(now):
@@ -212,8 +215,12 @@ class ClusterCommons(Commons):
         for heard in self.member.misses(now):
             self._guard(partial(self._hear_one, heard))
 
-    def _must_wait(self, ahead: Sequence[Entry], now: float) -> bool:
-        """A room has no place in this turn for the next message, or its readers cannot follow."""
+    def _wait_s(self, ahead: Sequence[Entry], now: float) -> float | None:
+        """How long a turn waits for the rooms of the next message, if it has to.
+
+        A room that has no place in this turn has some when its next pass begins. A room whose readers cannot
+        follow has no event when it has recovered.
+        """
         sizes = Counter[str]()
         for entry in ahead:
             sizes[name_key(entry.room)] += len(entry.data)
@@ -222,12 +229,10 @@ class ClusterCommons(Commons):
             if room is None:
                 continue
             if room.log.intake and room.log.intake + size > self._room_bytes:
-                return True
-            if not self.holds(room):
-                self._held_since.pop(room, None)
-            elif now < self._held_since.setdefault(room, now) + HOLD_S:
-                return True
-        return False
+                return 0.0
+            if self.holds(room) and now < self._held_since.setdefault(room, now) + HOLD_S:
+                return LOOK_S
+        return None
 
     def _hear_one(self, heard: Heard) -> None:
         entry = heard.entry
@@ -265,7 +270,7 @@ class ClusterCommons(Commons):
             self._is_full = not self._notices and outbox.waiting_bytes >= LIMIT_BYTES - FULL_BYTES
 
     def _tell(self, client: Client, text: str) -> None:
-        if self._notices and not client.outbox.closed:
+        if self._notices and not client.outbox.closed and client.close.reason is None:
             self._ready.put(client, f"* {text}\n".encode())
 
 

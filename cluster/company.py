@@ -55,14 +55,14 @@ class Company:
         self._linked_at = None
 
     def heard(self, event: Spoke, now: float) -> None:
-        """Another hub spoke. One of this hub's name is told at once that the name is taken."""
+        """Another hub spoke. If it has this hub's name, it is told at once that the name is taken."""
         if event.origin.hub == self._me.hub and not isinstance(event.said, Beat):
             self._wire.beat(self._make_beat())
             return
         match event.said:
             case Beat():
                 self.peers.heard(event.origin, event.said, now)
-            case Question():
+            case Question(what=what) if what != TWIN:
                 values = self._answer(event.said.what, event.said.arguments)
                 self._wire.answer(event.origin, Answer(event.said.number, values))
             case Answer():
@@ -108,5 +108,7 @@ class Company:
 
     def _may_be_alive(self, origin: Origin) -> bool:
         """Nobody is called dead before there was time for a beat."""
+        if origin.hub == self._me.hub:
+            return False  # An earlier life of this hub.
         is_settled = self._linked_at is not None and self._now >= self._linked_at + SETTLED_S
         return not is_settled or self.peers.is_alive(origin)

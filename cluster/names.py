@@ -5,8 +5,10 @@ nick of a hub that is dead is free: its key is taken over, if nobody was faster.
 hub looks whether its keys are still its own.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import islice
 from math import inf
 from typing import Final, Protocol
 
@@ -14,6 +16,11 @@ from cluster.events import Owned
 from cluster.fold import Origin
 
 CLAIM_S: Final = 2.0
+DROPPED: Final = 4096
+"""So many keys that were ours are remembered, the last ones."""
+LOOK_S: Final = 5.0
+LOOKS: Final = 64
+"""So many keys are looked at in so many seconds, where it is not known that they are free."""
 SILENT: Final = "the cluster does not answer, so nobody can have another name now"
 
 Then = Callable[[str], None]
@@ -47,6 +54,11 @@ class Names:
         """By the key of the table."""
         self._held: dict[str, tuple[str, int]] = {}
         """Our keys, with their nick and revision."""
+        self._dropped: OrderedDict[str, int] = OrderedDict()
+        """Keys that we want no more, with the revision at which we had them: answers may be older."""
+        self._unsure: set[str] = set()
+        """Those of them that the table may still say are ours."""
+        self._look_at = -inf
 
     def claim(self, nick: str, then: Then, now: float, *, is_linked: bool) -> None:
         """Have this nick for a client; `then` gets why not."""
@@ -61,53 +73,78 @@ class Names:
 
     def release(self, nick: str) -> None:
         """A client has another nick, or is gone; one that is no key of ours changes nothing."""
-        held = self._held.pop(key_of(nick), None)
+        key = key_of(nick)
+        held = self._held.pop(key, None)
         if held is not None:
-            self._store.release(key_of(nick), held[1])
+            self._drop(key, held[1])
+            self._store.release(key, held[1])
 
     def check(self) -> None:
-        """The link was away: are our keys still ours?"""
-        for key in self._held:
+        """The link was away: are our keys still ours, and those that we dropped not?"""
+        for key in (*self._held, *self._unsure):
             self._store.look_up(key)
 
     def owned(self, event: Owned) -> str:
         """What the store says; the nick that this hub has lost, if it has lost one."""
-        key, claim = event.key, self._claims.get(event.key)
+        key, claim, held = event.key, self._claims.get(event.key), self._held.get(event.key)
         if event.owner == self._me:
-            return self._ours(event, claim)
-        if key in self._held and event.owner is None:  # The table is a new one.
-            self._store.claim(key, 0)
-            return ""
-        if key in self._held:
-            return self._held.pop(key)[0]
-        if claim is None:
-            return ""
-        if event.owner is None or not self._is_alive(event.owner):
-            self._store.claim(key, event.revision)
+            self._ours(event, claim)
+        elif held is not None:
+            return self._not_ours(event, *held)
         else:
-            del self._claims[key]
-            claim.then(f"the nick {claim.nick} is taken")
+            self._unsure.discard(key)
+            if claim is not None and (event.owner is None or not self._is_alive(event.owner)):
+                self._store.claim(key, event.revision)
+            elif claim is not None:
+                del self._claims[key]
+                claim.then(f"the nick {claim.nick} is taken")
         return ""
 
-    def _ours(self, event: Owned, claim: _Claim | None) -> str:
-        if claim is not None:
-            del self._claims[event.key]
-            self._held[event.key] = claim.nick, event.revision
+    def _ours(self, event: Owned, claim: _Claim | None) -> None:
+        key, is_old = event.key, event.revision <= self._dropped.get(event.key, 0)
+        if claim is not None and is_old:  # Perhaps it was ours then, and is another's now.
+            self._store.claim(key, event.revision)
+        elif claim is not None:
+            del self._claims[key]
+            self._unsure.discard(key)
+            self._held[key] = claim.nick, event.revision
             claim.then("")
-        elif event.key in self._held:
-            self._held[event.key] = self._held[event.key][0], event.revision
-        else:  # The claim was given up before its answer came.
-            self._store.release(event.key, event.revision)
+        elif key in self._held:
+            self._held[key] = self._held[key][0], max(event.revision, self._held[key][1])
+        elif not is_old or key in self._unsure:  # A claim that was given up, or a release that was lost.
+            self._drop(key, event.revision)
+            self._store.release(key, event.revision)
+
+    def _not_ours(self, event: Owned, nick: str, revision: int) -> str:
+        """A key that we hold is said to be another's, or nobody's, as in a table that is a new one."""
+        if event.owner is None:
+            self._store.claim(event.key, 0)
+        elif event.revision > revision:
+            del self._held[event.key]
+            return nick
         return ""
+
+    def _drop(self, key: str, revision: int) -> None:
+        self._dropped[key] = max(revision, self._dropped.pop(key, 0))
+        self._unsure.add(key)
+        if len(self._dropped) > DROPPED:
+            oldest, _ = self._dropped.popitem(last=False)
+            self._unsure.discard(oldest)
 
     def step(self, now: float) -> None:
-        """Refuse the claims whose time is over."""
+        """Refuse the claims whose time is over, and look at keys that may be ours though nobody has them."""
         for key in [key for key, claim in self._claims.items() if now >= claim.by]:
+            self._drop(key, 0)
             self._claims.pop(key).then(SILENT)
+        if self._unsure and now >= self._look_at:
+            self._look_at = now + LOOK_S
+            for key in islice(self._unsure, LOOKS):
+                self._store.look_up(key)
 
     def timeout(self, now: float) -> float:
-        """Seconds until a claim ends by time alone."""
-        return max(0.0, min((claim.by for claim in self._claims.values()), default=inf) - now)
+        """Seconds until a claim ends by time alone, or a key is to be looked at."""
+        claims = (claim.by for claim in self._claims.values())
+        return max(0.0, min([*claims, self._look_at if self._unsure else inf], default=inf) - now)
 
 
 def key_of(nick: str) -> str:

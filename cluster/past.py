@@ -25,7 +25,7 @@ class Past:
         history = self._histories.get(key) or History()
         head = self._heads.get(key, 0)
         history.add(lines, -1, head, said_at, self._lines, HISTORY_BYTES)
-        self.keep(key, history)
+        self._put(key, history)
         self._heads[key] = head + sum(map(len, lines)) + len(lines)
 
     def take(self, key: str) -> History:
@@ -38,8 +38,13 @@ class Past:
     def keep(self, key: str, history: History) -> None:
         """The room has lost its last member here."""
         if self._lines:
-            self._histories[key] = history
-            self._histories.move_to_end(key)
+            history.precede()
+            self._heads[key] = 0
+            self._put(key, history)
+
+    def _put(self, key: str, history: History) -> None:
+        self._histories[key] = history
+        self._histories.move_to_end(key)
         while len(self._histories) > ROOMS:
             oldest, _ = self._histories.popitem(last=False)
             self._heads.pop(oldest, None)

@@ -206,7 +206,14 @@ def test_protocol_between_hubs_does_no_io() -> None:
     """So a simulated broker and a real one see the same member."""
     strangers = {"asyncio", "nats", "os", "queue", "random", "select", "socket", "threading", "time"}
     found = {module for module in CLUSTER if packages(module) & strangers}
-    assert found == {"cluster.link", "cluster.stream", "cluster.beside", "cluster.join", "cluster.operate"}
+    assert found == {
+        "cluster.link",
+        "cluster.stream",
+        "cluster.beside",
+        "cluster.durability",
+        "cluster.join",
+        "cluster.operate",
+    }
     assert broken(CLUSTER, clock_reads) == {}
 
 

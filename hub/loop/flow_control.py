@@ -120,7 +120,8 @@ class FlowControl(Step):
         gate = client.gate
         if client.close.pending is not None and not client.inbox.has_lines:
             return False
-        if client.room is not None and self._commons.holds_up(client.id, at_end=False):
+        is_there = client.room is not None and client.close.peer_error is None
+        if is_there and self._commons.holds_up(client.id, at_end=False):
             self._wait_for_commons(client)
             return True
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
@@ -271,7 +272,8 @@ class FlowControl(Step):
         """The next few that the commons holds up no more. The others among them come last from here on."""
         few, goes_on = list(islice(self._unheard.values(), SENDERS_A_TURN)), []
         for client in few:
-            if client.is_alive and self._commons.holds_up(client.id, at_end=is_at_end(client)):
+            is_there = client.is_alive and client.close.peer_error is None
+            if is_there and self._commons.holds_up(client.id, at_end=is_at_end(client)):
                 self._unheard[client.id] = self._unheard.pop(client.id)
             else:
                 goes_on.append(client)

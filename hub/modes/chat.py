@@ -129,7 +129,7 @@ class Chat:
 
     def tell(self, client: Client, *lines: str) -> None:
         """Lines of the hub's own to one client, each with the mark `* ` in front."""
-        if self._settings.notices:
+        if self._settings.notices and client.close.reason is None:
             self.ready.put(client, "".join(f"* {line}\n" for line in lines).encode())
 
     def move(self, client: Client, wanted: str = LOBBY) -> None:
@@ -167,7 +167,7 @@ class Chat:
 
     def hand(self, target: Client, sender: str, text: bytes) -> bool:
         """The line for the one; whether it is taken."""
-        if target.outbox.item_bytes > self._intake.outbox_bytes or target.outbox.closed:
+        if target.outbox.item_bytes > self._intake.outbox_bytes or not self._takes(target):
             return False
         self._owe(target, f"<{sender} to you> ".encode() + text + b"\n")
         return True
@@ -183,9 +183,13 @@ class Chat:
 
     def _owe(self, client: Client, line: bytes, *, own: bool = False) -> None:
         """What was said to one person is owed, as what a room gets is; not to one that hears nothing."""
-        if not client.outbox.closed:
+        if self._takes(client):
             self.rooms.account.owed += len(line)
             self.ready.put(client, line, owed=True, own=own)
+
+    def _takes(self, client: Client) -> bool:
+        """Behind its farewell a client gets nothing; an answer of another hub may come so late."""
+        return not client.outbox.closed and client.close.reason is None
 
     def _talk(self, client: Client, lines: list[bytes]) -> int:
         """Say the first lines in one step, as far as they are said as they came; returns how many those were.

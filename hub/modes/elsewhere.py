@@ -9,7 +9,7 @@ from typing import Final
 
 from hub.modes.chat import Chat
 from hub.modes.past import span
-from hub.modes.sanitize import NameRefused, may_be_name
+from hub.modes.sanitize import NameRefused, is_name
 from hub.rooms.room import Room
 from hub.session.client import Client
 
@@ -60,7 +60,7 @@ def _whois(chat: Chat, nick: str) -> list[str]:
 
 def _msg(chat: Chat, sender: str, nick: str, text: str) -> list[str]:
     target = chat.nicks.find(nick)
-    if not may_be_name(sender) or not chat.hand(target, sender, text.encode()):
+    if not is_name(sender) or not chat.hand(target, sender, text.encode()):
         return [NOT_READING, chat.nick(target)]
     return [TAKEN, chat.nick(target)]
 

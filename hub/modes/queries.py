@@ -13,7 +13,7 @@ from hub.modes import past
 from hub.modes.chat import Chat
 from hub.modes.elsewhere import NAMES_SHOWN, ROOMS_SHOWN, portrait
 from hub.modes.past import span
-from hub.modes.sanitize import NameRefused, may_be_name, name_key
+from hub.modes.sanitize import NameRefused, is_name, name_key
 from hub.rooms.history import wire
 from hub.rooms.room import Room
 from hub.session.client import Client
@@ -38,7 +38,7 @@ def _tell_who(chat: Chat, client: Client, room: Room, answers: list[list[str]], 
     names, size = chat.names_in(room, NAMES_SHOWN), room.size
     for count, *others in filter(None, answers):
         size += _number(count)
-        names += filter(may_be_name, others)
+        names += filter(is_name, others)
     shown = sorted(names)[:NAMES_SHOWN]
     more = f" and {size - len(shown)} more" if size > len(shown) else ""
     chat.tell(client, f"in {room.name} ({size}): {', '.join(shown)}{more}{silence(silent)}")
@@ -53,7 +53,7 @@ def _tell_rooms(chat: Chat, client: Client, answers: list[list[str]], silent: li
     found = {room.key: (room.name, room.size) for room in chat.rooms.all()}
     for answer in answers:
         for name, size in zip(answer[::2], answer[1::2], strict=False):
-            if may_be_name(name):
+            if is_name(name):
                 shown, before = found.get(name_key(name), (name, 0))
                 found[name_key(name)] = shown, before + _number(size)
     largest = nsmallest(ROOMS_SHOWN, found.items(), key=lambda item: (-item[1][1], item[0]))
@@ -116,7 +116,7 @@ def whois(chat: Chat, client: Client, nick: str) -> None:
 
 
 def _tell_whois(chat: Chat, client: Client, nobody: str, answers: list[list[str]], silent: list[str]) -> None:
-    found = next((answer[0] for answer in answers if answer), None)
+    found = next((answer[0] for answer in answers if answer and answer[0]), None)
     chat.tell(client, found or nobody + silence(silent))
 
 

@@ -162,6 +162,14 @@ def check_name(text: str, what: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether this is a name of a person or a room, as it is shown."""
+    try:
+        return check_name(text, "name") == text
+    except NameRefused:
+        return False
+
+
 def may_be_name(text: str) -> bool:
     """Whether this is short enough to be looked at: the cost of `name_key` grows with its square."""
     return len(text) <= _RAW_NAME_LENGTH
