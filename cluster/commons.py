@@ -17,7 +17,6 @@ from cluster.figures import Totals as HubTotals
 from cluster.figures import beat_of, state_of
 from cluster.member import Heard, Member, announcement
 from cluster.outbox import LIMIT_BYTES, entries
-from cluster.past import Past
 from cluster.presence import Beat
 from cluster.speakers import SILENT_S, Speakers
 from hub.control.snapshots import ClusterState
@@ -37,7 +36,9 @@ EVENTS_A_TURN: Final = 1024
 FULL_BYTES: Final = 256 * 1024
 """Senders wait while so much is on its way to a stream that answers."""
 HOLD_S: Final = 1.0
-"""A congested room holds up what the other rooms hear for so long at most, until it has recovered."""
+"""A congested room in which few of the clients are holds up what the others hear for so long at most."""
+ASLEEP: Final = 256
+"""So many rooms in which nobody is here keep their history: 64 MiB at most, with 256 KiB each."""
 LOOK_S: Final = 0.05
 
 
@@ -59,11 +60,10 @@ class ClusterCommons(Commons):
         super().__init__(ready)
         self.company = Company(member.origin, wire, self._beat, self._answer)
         self.hub, self.member = member.origin.hub, member
-        self.past = Past(history)
         self._events, self._clocks = events, clocks
         self.drain: Callable[[], None] = lambda: None
         """Ends this hub, because an operator says so."""
-        self._room_bytes, self._notices = room_bytes, notices
+        self._room_bytes, self._history, self._notices = room_bytes, history, notices
         self._rooms: Registry
         self._totals: Totals
         self._links = 0
@@ -81,7 +81,7 @@ class ClusterCommons(Commons):
         """As inherited; histories are kept for rooms in which nobody is here."""
         super().open(audience, holds, rooms, totals, caught)
         self._rooms, self._totals = rooms, totals
-        rooms.past = self.past
+        rooms.asleep_most = ASLEEP if self._history else 0
 
     def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
         """Lines for the stream; what it has no place for is refused."""
@@ -96,7 +96,9 @@ class ClusterCommons(Commons):
 
     def note(self, room: Room, line: bytes) -> None:
         """A notice to the room on all hubs."""
-        self.member.outbox.put(Entry(Kind.NOTICE, room.name, 1, line + b"\n"), 0, self._clocks.loop())
+        outbox = self.member.outbox
+        if outbox.waiting_bytes < LIMIT_BYTES:  # Comings and goings are of no use to anybody later.
+            outbox.put(Entry(Kind.NOTICE, room.name, 1, line + b"\n"), 0, self._clocks.loop())
 
     def step(self, now: float) -> None:
         """Send what was said, and let the rooms hear what came."""
@@ -205,6 +207,7 @@ class ClusterCommons(Commons):
         left, self._waits_s = TURN_BYTES, None
         if self._held_since:
             self._held_since = {room: at for room, at in self._held_since.items() if self.holds(room)}
+        self._tell_missed(now)
         while left > 0 and (size := self.member.next_bytes):
             self._waits_s = self._wait_s(self.member.ahead(), now)
             if self._waits_s is not None:
@@ -212,6 +215,9 @@ class ClusterCommons(Commons):
             left -= size
             for heard in self.member.hear(now):
                 self._guard(partial(self._hear_one, heard))
+        self._tell_missed(now)
+
+    def _tell_missed(self, now: float) -> None:
         for heard in self.member.misses(now):
             self._guard(partial(self._hear_one, heard))
 
@@ -230,9 +236,14 @@ class ClusterCommons(Commons):
                 continue
             if room.log.intake and room.log.intake + size > self._room_bytes:
                 return 0.0
-            if self.holds(room) and now < self._held_since.setdefault(room, now) + HOLD_S:
+            if self.holds(room) and self._may_hold(room, now):
                 return LOOK_S
         return None
+
+    def _may_hold(self, room: Room, now: float) -> bool:
+        """A room in which most clients are is waited for as its senders here wait; there is one order."""
+        clients, _, _ = self._totals()
+        return 2 * room.size > clients or now < self._held_since.setdefault(room, now) + HOLD_S
 
     def _hear_one(self, heard: Heard) -> None:
         entry = heard.entry
@@ -241,19 +252,15 @@ class ClusterCommons(Commons):
             for room in self._rooms.all():
                 self._notice(room, lines)
             return
-        key = name_key(entry.room)
-        found, said_at = self._rooms.find(key), self._said_at(heard.wall_ms)
+        room = self._rooms.hearing(name_key(entry.room), entry.room)
         if entry.kind is Kind.NOTICE:
-            self._notice(found, lines)
+            self._notice(room, lines)
             return
         self._speakers.heard(heard.sender)
-        if found is not None:
-            self.audience.heard(found, lines, len(entry.data), heard.sender, said_at)
-        else:
-            self.past.add(key, lines, said_at)
+        self.audience.heard(room, lines, len(entry.data), heard.sender, self._said_at(heard.wall_ms))
 
-    def _notice(self, room: Room | None, lines: list[bytes]) -> None:
-        if room is not None and room.size and self._notices:
+    def _notice(self, room: Room, lines: list[bytes]) -> None:
+        if room.size and self._notices:
             for line in lines:
                 super().note(room, line)
 

@@ -181,8 +181,7 @@ class NatsLink:
                 if reason != told and not self._over.is_set():
                     self._tell(f"no link to the cluster: {reason}")
                     told = reason
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), pause_s * random.uniform(0.5, 1.0))
+            await self._pause(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, BACK_OFF_S[1])
 
     async def _connection(self) -> None:
@@ -216,16 +215,35 @@ class NatsLink:
                 await asyncio.wait_for(client.close(), CLOSE_S)
 
     async def _watch(self, client: Client, stream: Stream) -> None:
-        """Until the link is stopped. Raises what ends the connection."""
-        answered_s = self._loop.time()
+        """Until the link is stopped. Raises what ends the connection.
+
+        The two looks do not wait for each other, or a connection that is half open would be noticed late.
+        """
+        looks = [self._loop.create_task(each) for each in (self._ping(client), self._look(stream))]
+        try:
+            await asyncio.gather(*looks)
+        finally:
+            for look in looks:
+                look.cancel()
+
+    async def _ping(self, client: Client) -> None:
         while not self._over.is_set():
             await client.flush(timeout=PONG_S)
+            await self._pause(PING_EVERY_S)
+
+    async def _look(self, stream: Stream) -> None:
+        answered_s = self._loop.time()
+        while not self._over.is_set():
             if await stream.check():
                 answered_s = self._loop.time()
             elif self._loop.time() > answered_s + ELECTION_S:
                 raise StreamGone("the broker does not answer for the stream")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), PING_EVERY_S)
+            await self._pause(PING_EVERY_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until the link is stopped."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
 
 
 async def _quietly(asking: Coroutine[Any, Any, None]) -> None:

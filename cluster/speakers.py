@@ -98,7 +98,10 @@ class Speakers:
 
     def _tell_of_refused(self, now: float) -> None:
         self._refused_told_at, self._refusing = now, 0
-        for speaker in self._by_id.values():
+        for id, speaker in list(self._by_id.items()):
             if speaker.refused_lines:
                 count, speaker.refused_lines = speaker.refused_lines, 0
                 self._tell(speaker.client, f"not sent: {count} line{'s' if count != 1 else ''}")
+                if not speaker.flying:
+                    self._untold -= not speaker.is_told
+                    del self._by_id[id]

@@ -4,6 +4,7 @@ A refusal, a missing stream and a silent broker are told apart here. No answer a
 asks again. Facts of the server are from the documentation of NATS (ADR-8, ADR-31: direct get in batches).
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -253,6 +254,8 @@ def reason_of(error: Exception) -> str:
     """An error of the link in a few words, without an address or a secret."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return "no answer in time"
     if isinstance(error, StreamGone):
         return str(error)
     text = str(error).removeprefix("nats: ").strip("'\"")

@@ -188,7 +188,6 @@ def test_cluster_knows_the_hub_only_where_it_is_its_commons() -> None:
     found = {each: {name for name in imported(each) if name.startswith("hub.")} for each in CLUSTER}
     assert {each for each, names in found.items() if names - {"hub.modes.sanitize"}} == {
         "cluster.commons", "cluster.figures", "cluster.join", "cluster.operate",
-        "cluster.past",
         "cluster.speakers",
     }  # fmt: skip
     assert not {layer(name) for names in found.values() for name in names} & {"hub.cli", "hub.net"}

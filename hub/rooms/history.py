@@ -16,8 +16,6 @@ Said = tuple[bytes, int, int, float]
 was, on a clock that does not stand still."""
 
 
-BEFORE: Final = -1
-"""Where a line begins that was said before the log did."""
 _SOME: Final = 100
 """So many more are kept, so that a history of few lines is not cut all the time."""
 
@@ -40,11 +38,6 @@ class History:
             start += len(line) + 1
         if len(kept) > 2 * lines + _SOME or start - self._cut_at > size:
             self._said, self._cut_at = self.last(lines, size), start
-
-    def precede(self) -> None:
-        """The room has a new log, which begins behind all that is kept here."""
-        self._said = [(line, sender, BEFORE, said_at) for line, sender, _, said_at in self._said]
-        self._cut_at = 0
 
     def last(self, lines: int, size: int) -> list[Said]:
         """The last lines, at most so many and so many bytes."""

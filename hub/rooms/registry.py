@@ -1,27 +1,17 @@
 """All rooms by key; the lobby is always there, any other room goes with its last member."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 from hub.rooms.accounting import Account
-from hub.rooms.history import History
 from hub.rooms.log import Log
 from hub.rooms.room import Room
 from hub.rooms.subscriber import LOBBY_LOG
 
 LOBBY: Final = "lobby"
 MakeRoom = Callable[[str, str, Account, Log], Room]
-
-
-class Past(Protocol):
-    """Keeps the histories of rooms that are not here at the moment."""
-
-    def take(self, key: str) -> History:
-        """The history of a room that is made now."""
-
-    def keep(self, key: str, history: History) -> None:
-        """That of a room that goes."""
 
 
 class RoomsFull(Exception):
@@ -36,8 +26,10 @@ class Registry:
     ) -> None:
         self.account = account
         self._max_rooms = max_rooms
-        self.past: Past | None = None
-        """Where histories go and come from; a room of a hub alone is forgotten with its last member."""
+        self.asleep_most = 0
+        """So many rooms in which nobody is are kept with their history, those heard last: of a cluster, where
+        people on other hubs may be in them. A room of a hub alone is forgotten with its last member."""
+        self._asleep: OrderedDict[str, Room] = OrderedDict()
         self._numbers = count(LOBBY_LOG)
         self._self_echo = self_echo
         self._make_room = make_room
@@ -61,17 +53,30 @@ class Registry:
         if room is None:
             if self._max_rooms and len(self._by_key) >= self._max_rooms:
                 raise RoomsFull
-            room = self._by_key[key] = self._make(name, key)
-            if self.past is not None:
-                room.history = self.past.take(key)
+            room = self._asleep.pop(key) if key in self._asleep else self._make(name, key)
+            self._by_key[key] = room
         return room
 
     def discard_if_empty(self, room: Room) -> None:
         """Let an empty room go."""
         if room.size == 0 and room is not self.lobby:
-            gone = self._by_key.pop(room.key, None)
-            if gone is not None and self.past is not None:
-                self.past.keep(gone.key, gone.history)
+            self._by_key.pop(room.key, None)
+            self._let_sleep(room)
+
+    def hearing(self, key: str, name: str) -> Room:
+        """The room that hears what is said under this key, whether somebody is in it or not."""
+        room = self._by_key.get(key)
+        if room is None:
+            room = self._asleep.get(key) or self._make(name, key)
+            self._let_sleep(room)
+        return room
+
+    def _let_sleep(self, room: Room) -> None:
+        if self.asleep_most:
+            self._asleep[room.key] = room
+            self._asleep.move_to_end(room.key)
+        if len(self._asleep) > self.asleep_most:
+            self._asleep.popitem(last=False)
 
     def _make(self, name: str, key: str) -> Room:
         return self._make_room(name, key, self.account, Log(next(self._numbers), self_echo=self._self_echo))

@@ -70,8 +70,8 @@ class Subscriber:
             del self._left_at[next(number for number in self._left_at if number != LOBBY_LOG)]
 
     def left_at(self, log: Log) -> int:
-        """The offset up to which the client has seen this log before; -1 where it has not."""
-        return -1 if self._left_at is None else self._left_at.get(log.number, -1)
+        """The offset up to which the client has seen this log before; 0 where it has not."""
+        return 0 if self._left_at is None else self._left_at.get(log.number, 0)
 
     def release(self) -> None:
         """The client is closed: the two forget each other, so that no cycle is left for the collector."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from cluster.fold import Origin
 from cluster.link import NatsLink
 from cluster.member import Member
 from cluster.stream import Place
-from tests.deploy.support import free_port
+from tests.deploy.support import free_port, listens
 from tests.e2e.programs import require
+from tests.support import until
 from tests.unit.cluster.model import everything
 
 RULES = Rules(most_line_bytes=0, is_chat=False)
@@ -46,8 +48,21 @@ class Broker:
         self.store = folder / "store"
         self._log = folder / "nats.log"
         self._configuration = folder / "nats.conf"
-        self._configuration.write_text(CONFIGURATION.format(port=self.port, store=self.store, more=more))
+        self.configure(more)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, more: str) -> None:
+        """What it is started with from now on."""
+        self._configuration.write_text(CONFIGURATION.format(port=self.port, store=self.store, more=more))
+
+    def log_text(self) -> str:
+        """All that it has logged."""
+        return self._log.read_text()
+
+    def put_back(self, older: Path) -> None:
+        """Let its store be this older copy; it does not run meanwhile."""
+        shutil.rmtree(self.store)
+        shutil.copytree(older, self.store)
 
     def start(self) -> None:
         """Start it; it listens a moment later."""
@@ -132,10 +147,11 @@ def _talk(line: bytes) -> Entry:
 
 @contextlib.contextmanager
 def a_broker(folder: Path, more: str = "") -> Iterator[Broker]:
-    """A running nats-server, for the time of the body."""
+    """A running nats-server that listens, for the time of the body."""
     broker = Broker(folder, more)
     broker.start()
     try:
+        until(lambda: listens(broker.port))
         yield broker
     finally:
         broker.kill()

@@ -121,19 +121,33 @@ def test_congested_room_holds_for_one_second_at_most() -> None:
 
 def test_congested_room_holds_once_until_it_has_recovered() -> None:
     scene = Scene()
-    client = scene.join()
-    scene.congested.add("lobby")
-    scene.elsewhere(talk("lobby", "<ann> one"))
+    client = scene.join("/join tea")
+    scene.join()
+    scene.congested.add("tea")
+    scene.elsewhere(talk("tea", "<ann> one"))
     scene.pass_s(1.1)
-    scene.elsewhere(talk("lobby", "<ann> two"))
+    scene.elsewhere(talk("tea", "<ann> two"))
     assert scene.heard(client) == ["<ann> one", "<ann> two"]
     scene.congested.clear()
-    scene.elsewhere(talk("lobby", "<ann> three"))
-    scene.congested.add("lobby")
-    scene.elsewhere(talk("lobby", "<ann> four"))
+    scene.elsewhere(talk("tea", "<ann> three"))
+    scene.congested.add("tea")
+    scene.elsewhere(talk("tea", "<ann> four"))
     assert scene.heard(client) == ["<ann> three"]
     scene.pass_s(1.1)
     assert scene.heard(client) == ["<ann> four"]
+
+
+def test_room_of_most_clients_holds_for_as_long_as_it_must() -> None:
+    """Steady readers are not closed where a hub alone would wait for them."""
+    scene = Scene()
+    client = scene.join()
+    scene.congested.add("lobby")
+    scene.elsewhere(talk("lobby", "<ann> one"))
+    scene.pass_s(10 * HOLD_S)
+    assert scene.heard(client) == []
+    scene.congested.clear()
+    scene.pass_s(0.1)
+    assert scene.heard(client) == ["<ann> one"]
 
 
 def test_room_that_recovers_is_heard_at_the_next_look() -> None:

@@ -12,8 +12,8 @@ def test_room_without_anybody_here_keeps_what_is_said_there() -> None:
     scene.wall, scene.now = scene.wall + 65, scene.now + 65
     scene.say(client, "/join tea")
     assert scene.heard(client) == [
-        "* you are now in tea, with nobody else",
-        "* history: 2 lines of tea, the newest 1 min 5 s old",
+        "* you are now in Tea, with nobody else",
+        "* history: 2 lines of Tea, the newest 1 min 5 s old",
         *("<ann> one", "<ann> two", f"* {END}"),
     ]
     assert scene.balances()

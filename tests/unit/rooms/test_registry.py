@@ -51,3 +51,39 @@ def test_rooms_without_limit_share_an_account_and_no_log_number() -> None:
         if number % 2:
             rooms.discard_if_empty(room)
     assert (len(rooms), len(numbers)) == (1002, 2002)
+
+
+def asleep(most: int) -> Registry:
+    """The rooms of a hub in a cluster."""
+    rooms = Registry(Account(), 0)
+    rooms.asleep_most = most
+    return rooms
+
+
+def test_room_that_sleeps_is_the_same_when_somebody_comes() -> None:
+    rooms, outbox = asleep(2), an_outbox()
+    tea = rooms.hearing("tea", "Tea")
+    assert rooms.find("tea") is None and len(rooms) == 1
+    assert rooms.find_or_make("tea", "TEA") is tea and tea.name == "Tea"
+    tea.join(outbox)
+    tea.leave(outbox)
+    rooms.discard_if_empty(tea)
+    assert rooms.find("tea") is None
+    assert rooms.hearing("tea", "tea") is tea is rooms.find_or_make("tea", "tea")
+    assert rooms.hearing("tea", "tea") is tea, "somebody may be in it"
+
+
+def test_rooms_asleep_beyond_the_limit_are_those_heard_last() -> None:
+    rooms = asleep(2)
+    tea, den = rooms.hearing("tea", "tea"), rooms.hearing("den", "den")
+    rooms.hearing("tea", "tea")
+    rooms.hearing("bar", "bar")
+    assert rooms.hearing("tea", "tea") is tea
+    assert rooms.hearing("den", "den") is not den
+
+
+def test_room_of_a_hub_alone_is_forgotten_with_its_last_member() -> None:
+    rooms = Registry(Account(), 0)
+    tea = rooms.find_or_make("tea", "tea")
+    rooms.discard_if_empty(tea)
+    assert rooms.find_or_make("tea", "tea") is not tea

@@ -121,7 +121,7 @@ def test_places_in_the_last_logs_that_were_left_are_kept() -> None:
     for log in (*logs[:-1], logs[1], logs[-1]):
         subscriber.enter(log)
         subscriber.exit(log)
-    assert subscriber.left_at(logs[2]) == -1, "the one that was left longest ago, but for the lobby's"
+    assert subscriber.left_at(logs[2]) == 0, "the one that was left longest ago, but for the lobby's"
     assert {subscriber.left_at(log) for log in (*logs[:2], *logs[3:])} == {5}
 
 
