@@ -205,8 +205,9 @@ class ClusterCommons(Commons):
 
     def _hear_all(self, now: float) -> None:
         left, self._waits_s = TURN_BYTES, None
-        if self._held_since:
-            self._held_since = {room: at for room, at in self._held_since.items() if self.holds(room)}
+        if self._held_since and self.member.next_bytes:
+            held = self._held_since.items()
+            self._held_since = {room: at for room, at in held if self.holds(room, now)}
         self._tell_missed(now)
         while left > 0 and (size := self.member.next_bytes):
             self._waits_s = self._wait_s(self.member.ahead(), now)
@@ -236,7 +237,7 @@ class ClusterCommons(Commons):
                 continue
             if room.log.intake and room.log.intake + size > self._room_bytes:
                 return 0.0
-            if self.holds(room) and self._may_hold(room, now):
+            if self.holds(room, now) and self._may_hold(room, now):
                 return LOOK_S
         return None
 

@@ -1,6 +1,6 @@
 """The command `hubbub`, `python -m hubbub` and, run by its path, the start of the programs in bench.
 
-The wheel carries the packages hub, web, cluster and bench in the private folder `_app`, because other projects have
+The wheel carries the packages hub, web, cluster and bench in the private folder `_app`, because others have
 packages of these names in site-packages. In a checkout they stand beside this package. Only `main` puts
 that folder on sys.path, so that `import hubbub; import web` in another program gives the other's web.
 """

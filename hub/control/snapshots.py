@@ -209,7 +209,7 @@ class ClientRow(Record, frozen=True, kw_only=True, omit_defaults=True):
     outbox_bytes: int
     state: str
     """Both sides in words: reading; blocked for N s (its kernel refuses bytes); paused, and why the hub
-    does not read it (outbox, room, rate); opening; closing."""
+    does not read it (outbox, room, rate, cluster); opening; closing."""
     tag: str = ""
     """What a browser named itself by, so that its page knows its own row; left out of the JSON when empty."""
 

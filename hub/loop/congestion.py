@@ -13,6 +13,8 @@ from hub.rooms.room import Room
 from hub.session.client import Client
 
 _SILENT_A_TURN: Final = 1024
+ASKED_S: Final = 0.5
+"""A line of another hub that waits is heard of more often than that."""
 
 
 def last_sign(outbox: Outbox) -> float:
@@ -24,8 +26,8 @@ class Congestion:
     """Made when a subscriber of the room first lags. Sets are of the ids of subscribers, by rule."""
 
     __slots__ = (
-        "_limits", "_signs", "alive", "changes", "deadline", "is_stale", "lagging", "majority", "near",
-        "patience_at", "patience_s", "paused", "room", "since", "spends", "stuck_at", "unseen",
+        "_limits", "_signs", "alive", "asked_at", "changes", "deadline", "is_stale", "lagging", "majority",
+        "near", "patience_at", "patience_s", "paused", "room", "since", "spends", "stuck_at", "unseen",
         "waited_for", "waits_for_all",
     )  # fmt: skip
 
@@ -45,6 +47,8 @@ class Congestion:
         """Those that the room waits for, by rule 3 or under --slow wait."""
         self.paused: dict[int, Client] = {}
         """Senders that are not read until the room has caught up."""
+        self.asked_at = -inf
+        """When a line of another hub was last kept waiting; such lines wait like senders."""
         self.unseen = 0
         """So many of these have not been looked at since something changed."""
         self.majority = False
@@ -74,10 +78,27 @@ class Congestion:
         self.paused[client.id] = client
         self.is_stale = True
 
+    def ask(self, now: float) -> None:
+        """A line of another hub waits."""
+        if self.since == inf:
+            self.since, self.stuck_at = now, now + self._limits.progress_s
+        if not self.is_asked(now):
+            self.is_stale = True
+        self.asked_at = now
+
+    def is_asked(self, now: float) -> bool:
+        """A line of another hub waits, as far as was heard lately."""
+        return now < self.asked_at + ASKED_S
+
+    def forget_asking(self, now: float) -> None:
+        """Nobody waits, if no sender does and no line of another hub."""
+        if self.since < inf and not self.paused and not self.is_asked(now):
+            self.since = self.stuck_at = inf
+
     def resume(self, client: Client) -> None:
         """This sender waits no longer."""
         del self.paused[client.id]
-        if not self.paused:
+        if not self.paused and self.asked_at == -inf:
             self.since = self.stuck_at = inf
 
     def fell_behind(self, outbox: Outbox, now: float, *, is_near: bool) -> None:

@@ -57,7 +57,7 @@ def is_somebody_waited_for(record: Congestion, sender: int) -> bool:
     return len(record.waited_for) > (not record.waits_for_all and sender in record.waited_for)
 
 
-def is_patience_spent_on_few(record: Congestion) -> bool:
+def is_patience_spent_on_few(record: Congestion, now: float) -> bool:
     """Rule 3: patience goes only while a sender waits and most others have nothing left to take.
 
     Among twenty equal readers, the one of which the kernel happened to keep less looks slower. The one that
@@ -67,7 +67,8 @@ def is_patience_spent_on_few(record: Congestion) -> bool:
     sender = next(iter(record.paused), 0)
     others = len(subscribers) - 1 - (sender in subscribers)
     busy = len(trailing) - 1 - (sender in trailing)
-    return bool(record.waited_for and record.paused) and not record.majority and 2 * busy < others
+    is_sender_waiting = record.paused or record.is_asked(now)
+    return bool(record.waited_for and is_sender_waiting) and not record.majority and 2 * busy < others
 
 
 def is_at_end(client: Client) -> bool:
@@ -142,10 +143,14 @@ class FlowControl(Step):
             return True
         return False
 
-    def holds_up(self, room: Room) -> bool:
-        """Whether rules 2 and 3 hold up somebody who is not in this room, such as another hub."""
+    def holds_up(self, room: Room, now: float) -> bool:
+        """Whether a line of another hub has to wait for this room; it counts as a sender that waits."""
         record = self.records.get(room) if self.records else None
-        return record is not None and holds(record, 0)
+        if record is None or not holds(record, 0):
+            return False
+        record.majority |= most_lag(record, 0)
+        record.ask(now)
+        return True
 
     def took(self, client: Client, now: float) -> None:
         """The kernel took bytes of this client."""
@@ -184,6 +189,7 @@ class FlowControl(Step):
     def expire(self, until: float, now: float) -> None:
         """Rule 5, for those that held up a room: `until` is the last complete look at the kernel."""
         for record in self.records.values():
+            record.forget_asking(now)
             if record.stuck_at > until:
                 continue
             record.stuck_at = inf
@@ -220,6 +226,7 @@ class FlowControl(Step):
                 record.caught_up(id)
         record.is_stale, record.changes = False, room.changes
         record.forget_silent(now)
+        record.forget_asking(now)
         first = next(iter(record.paused), None)
         if first is not None and most_lag(record, first):
             record.majority = True
@@ -227,7 +234,7 @@ class FlowControl(Step):
             record.majority = False  # No sender would wait for it, whether it is counted itself or not.
         self._wait_for_those_near(record, now)
         self._resume(record)
-        record.spends = record.patience_s > 0 and is_patience_spent_on_few(record)
+        record.spends = record.patience_s > 0 and is_patience_spent_on_few(record, now)
         record.deadline = self._deadline(record, now)
         is_rested = record.patience_s == self._patience_s or room.size == 0
         if not record.lagging and not record.paused and is_rested:

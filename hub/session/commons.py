@@ -15,8 +15,8 @@ from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.ready_sets import ReadySets
 
-Holds = Callable[[Room], bool]
-"""Whether a room is so congested that nobody may say anything in it."""
+Holds = Callable[[Room, float], bool]
+"""Whether a line of another hub has to wait for this room; seconds on the loop's clock."""
 Totals = Callable[[], tuple[int, int, int]]
 """How many clients there are, and how many lines came in and went out since the start."""
 Caught = Callable[[], None]

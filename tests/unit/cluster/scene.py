@@ -66,7 +66,10 @@ class Scene:
         self.congested: set[str] = set()
         """The keys of rooms whose readers cannot follow."""
         self.commons.open(
-            self.mode, lambda room: room.key in self.congested, self.rooms, lambda: (len(self.clients), 0, 0)
+            self.mode,
+            lambda room, now: room.key in self.congested,
+            self.rooms,
+            lambda: (len(self.clients), 0, 0),
         )
         self.commons.company.is_admitted = True
         self.broker.up()

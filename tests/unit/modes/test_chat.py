@@ -42,7 +42,7 @@ class Talk:
             Settings(mode="chat", **settings), self.rooms, self.ready, self.commons, self.budget, intake,
             1 << 18, facts, Rest(run_command, asked, lose),
         )  # fmt: skip
-        self.commons.open(self.chat, lambda room: False, self.rooms, lambda: (0, 0, 0))
+        self.commons.open(self.chat, lambda room, now: False, self.rooms, lambda: (0, 0, 0))
         self.now_s = 0.0
         self._next_id = 1
 

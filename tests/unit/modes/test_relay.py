@@ -29,7 +29,7 @@ class Relay:
         self.room = self.rooms.lobby
         commons = Commons(self.ready)
         self.mode = Broadcast(self.rooms, self.ready, commons, Intake(room_bytes=room_bytes))
-        commons.open(self.mode, lambda room: False, self.rooms, lambda: (0, 0, 0))
+        commons.open(self.mode, lambda room, now: False, self.rooms, lambda: (0, 0, 0))
 
     def join(self, id: int = 1, *lines: bytes) -> Client:
         """A client in the lobby with these lines in its inbox."""
