@@ -121,8 +121,7 @@ class FlowControl(Step):
         gate = client.gate
         if client.close.pending is not None and not client.inbox.has_lines:
             return False
-        is_there = client.room is not None and client.close.peer_error is None
-        if is_there and self._commons.holds_up(client.id, at_end=False):
+        if client.room is not None and self._is_held(client, at_end=False):
             self._wait_for_commons(client)
             return True
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
@@ -271,6 +270,12 @@ class FlowControl(Step):
             times.append(now + (self._patience_s - record.patience_s) / self._limits.patience_gain)
         return max(min(times), nextafter(now, inf))
 
+    def _is_held(self, client: Client, *, at_end: bool) -> bool:
+        """A client whose connection has failed waits for the answer to its claim alone: that comes soon."""
+        if client.close.peer_error is not None:
+            return client.id in self._commons.claiming
+        return self._commons.holds_up(client.id, at_end=at_end)
+
     def _wait_for_commons(self, client: Client) -> None:
         self._unheard[client.id] = client
         self._connections.pause(client, COMMONS)
@@ -279,8 +284,7 @@ class FlowControl(Step):
         """The next few that the commons holds up no more. The others among them come last from here on."""
         few, goes_on = list(islice(self._unheard.values(), SENDERS_A_TURN)), []
         for client in few:
-            is_there = client.is_alive and client.close.peer_error is None
-            if is_there and self._commons.holds_up(client.id, at_end=is_at_end(client)):
+            if client.is_alive and self._is_held(client, at_end=is_at_end(client)):
                 self._unheard[client.id] = self._unheard.pop(client.id)
             else:
                 goes_on.append(client)
