@@ -130,6 +130,14 @@ class ClusterCommons(Commons):
             return self._speakers.waits(client, self._clocks.loop())
         return self._is_full or client in self.claiming
 
+    def pass_by(self) -> None:
+        """Nobody is here: what the rooms heard is history, and owed to nobody."""
+        for room in self._ready.rooms:
+            room.log.begin_pass()
+            room.log.end_pass()
+            room.trim(room.log.head)
+        self._ready.rooms.clear()
+
     # What the mode asks.
 
     def ask(self, what: str, arguments: list[str], then: Told) -> None:

@@ -85,6 +85,8 @@ class Company:
 
     def step(self, now: float) -> list[str]:
         """Beat, and end what has had its time; the hubs that have just been found dead."""
+        if now > self._now + DEAD_S - BEAT_S:  # This hub stood still, and the others may have called it dead.
+            self.names.check()
         self._now = now
         self.questions.step(now)
         self.names.step(now)

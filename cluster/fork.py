@@ -43,7 +43,7 @@ class ForkCheck:
         old to be kept cannot be compared, and is taken for agreed."""
         self._place, self._step, self._gallops = len(known) - 1, 1, True
         if not same_stream:
-            self.common, self.has_forked = 0, applied > 0
+            self.common, self.has_forked = 0, max(applied, head) > 0
         elif kept == len(known):
             self.common = min(applied, seen.last)
 

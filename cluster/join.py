@@ -113,6 +113,7 @@ class Joined:
 
     def _step(self) -> None:
         self.commons.step(self._clocks.loop())
+        self.commons.pass_by()
         if not self._events and not self.member.next_bytes:
             self._bell.wait(STEP_S)
         self._bell.clear()

@@ -139,6 +139,8 @@ class Member:
         publish = self.outbox.next(now, wall_ms)
         if publish is not None:
             self._link.publish(publish)
+        elif self.outbox.is_empty and not self.fold.behind:
+            self._miss(self.outbox.give_up())
         missing = self.fold.missing(now)
         if missing is not None and now >= self._asked_at + ANSWER_S:
             self._asked_at = now
@@ -229,14 +231,18 @@ class Member:
         if stored.origin == self.origin:
             senders = self.outbox.came_back(batch.number, stored.sequence, now)
         applied = self.fold.apply(stored, batch.number, now)
-        if applied.lost:
-            self.lost += applied.lost
-            self._missed["messages of the cluster are in no record any more"] += applied.lost
+        self._miss(applied.lost)
         if not applied.is_new:
             return []
         if len(senders) != len(batch.entries):  # Another's, or what somebody else published in our name.
             senders = [-1] * len(batch.entries)
         return [Heard(*known, batch.wall_ms) for known in zip(batch.entries, senders, strict=True)]
+
+    def _miss(self, batches: int) -> None:
+        """So many batches that were stored are in no record any more."""
+        if batches:
+            self.lost += batches
+            self._missed["messages of the cluster are in no record any more"] += batches
 
     def _batch_of(self, stored: Stored) -> Batch | None:
         """What the message says; None where it is refused. Its rooms are looked at before it is applied."""

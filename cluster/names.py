@@ -18,9 +18,9 @@ from cluster.fold import Origin
 CLAIM_S: Final = 2.0
 DROPPED: Final = 4096
 """So many keys that were ours are remembered, the last ones."""
-LOOK_S: Final = 5.0
-LOOKS: Final = 64
-"""So many keys are looked at in so many seconds, where it is not known that they are free."""
+LOOK_S: Final = 1.0
+LOOKS: Final = 16
+"""So many keys of ours are looked at each second, in turn, and as many that may not be free."""
 SILENT: Final = "the cluster does not answer, so nobody can have another name now"
 
 Then = Callable[[str], None]
@@ -53,7 +53,9 @@ class Names:
         self._claims: dict[str, _Claim] = {}
         """By the key of the table."""
         self._held: dict[str, tuple[str, int]] = {}
-        """Our keys, with their nick and revision."""
+        """Our keys, with their nick and revision; those that were looked at last stand last."""
+        self._doubted: dict[str, Owned] = {}
+        """What was said of a key of ours and is older than what we know; said twice, it is believed."""
         self._dropped: OrderedDict[str, int] = OrderedDict()
         """Keys that we want no more, with the revision at which we had them: answers may be older."""
         self._unsure: set[str] = set()
@@ -110,18 +112,25 @@ class Names:
             self._held[key] = claim.nick, event.revision
             claim.then("")
         elif key in self._held:
+            self._doubted.pop(key, None)
             self._held[key] = self._held[key][0], max(event.revision, self._held[key][1])
         elif not is_old or key in self._unsure:  # A claim that was given up, or a release that was lost.
             self._drop(key, event.revision)
             self._store.release(key, event.revision)
 
     def _not_ours(self, event: Owned, nick: str, revision: int) -> str:
-        """A key that we hold is said to be another's, or nobody's, as in a table that is a new one."""
+        """A key that we hold is said to be another's, or nobody's, as in a table that is a new one.
+
+        An older answer may have been overtaken; in a table that went back its revision is lower and true.
+        """
         if event.owner is None:
             self._store.claim(event.key, 0)
-        elif event.revision > revision:
+        elif event.revision > revision or self._doubted.pop(event.key, None) == event:
             del self._held[event.key]
             return nick
+        else:
+            self._doubted[event.key] = event
+            self._store.look_up(event.key)
         return ""
 
     def _drop(self, key: str, revision: int) -> None:
@@ -136,15 +145,18 @@ class Names:
         for key in [key for key, claim in self._claims.items() if now >= claim.by]:
             self._drop(key, 0)
             self._claims.pop(key).then(SILENT)
-        if self._unsure and now >= self._look_at:
+        if (self._unsure or self._held) and now >= self._look_at:
             self._look_at = now + LOOK_S
-            for key in islice(self._unsure, LOOKS):
+            for key in [*islice(self._unsure, LOOKS), *islice(self._held, LOOKS)]:
                 self._store.look_up(key)
+                if key in self._held:
+                    self._held[key] = self._held.pop(key)
 
     def timeout(self, now: float) -> float:
         """Seconds until a claim ends by time alone, or a key is to be looked at."""
         claims = (claim.by for claim in self._claims.values())
-        return max(0.0, min([*claims, self._look_at if self._unsure else inf], default=inf) - now)
+        look_at = self._look_at if self._unsure or self._held else inf
+        return max(0.0, min([*claims, look_at]) - now)
 
 
 def key_of(nick: str) -> str:

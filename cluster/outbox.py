@@ -150,6 +150,11 @@ class Outbox:
             del self._senders[lost]
         return senders
 
+    def give_up(self) -> int:
+        """Of our stored batches so many never came back, though all that the stream has was applied."""
+        lost, self._senders = len(self._senders), {}
+        return lost
+
     def _begin(self, now: float, wall_ms: int) -> None:
         """Make the next batch of what waits, as much as a message holds."""
         size = 0

@@ -102,6 +102,6 @@ class Speakers:
             if speaker.refused_lines:
                 count, speaker.refused_lines = speaker.refused_lines, 0
                 self._tell(speaker.client, f"not sent: {count} line{'s' if count != 1 else ''}")
-                if not speaker.flying:
-                    self._untold -= not speaker.is_told
+                if not speaker.flying and not speaker.is_told:
+                    self._untold -= 1
                     del self._by_id[id]

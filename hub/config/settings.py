@@ -139,7 +139,7 @@ class Settings:
     announce: Annotated[int, _chat("--announce", kinds.COUNT)] = 50
     """Rooms of at most so many people tell who joins and leaves. 0: none does."""
     cluster: Annotated[tuple[str, ...], _cluster("--cluster", kinds.BROKERS)] = ()
-    """Share the rooms with other hubs, by way of these servers of one NATS. Needs hubbub[cluster]."""
+    """Share the rooms with other hubs, by way of this NATS; needs hubbub[cluster]. '': a hub alone."""
     hub_name: Annotated[str, _cluster("--hub-name", kinds.TOKEN)] = ""
     """What the others call this hub; its guests are guest-NAME-1. '': four letters, new each time."""
     cluster_creds: Annotated[str, _cluster("--cluster-creds", kinds.FILE)] = ""

@@ -205,7 +205,7 @@ def _read_ws_url(text: str) -> str:
 
 def _read_brokers(text: str) -> tuple[str, ...]:
     """Addresses with their ports. A user and a password stand in a file, as others see a command line."""
-    found = tuple(text.split(","))
+    found = tuple(text.split(",")) if text else ()
     for address in found:
         match = _BROKER.fullmatch(address)
         if not match:
@@ -276,7 +276,7 @@ NAMES_IN_URLS = Kind("HOST[:PORT]", _NAMES, _read_name_in_url, _show_many, many=
 _BROKERS = (
     "nats://host:4222 or tls://host:4222, several with commas between, without a user (--cluster-creds)"
 )
-BROKERS = Kind("URL[,URL]", _BROKERS, _read_brokers, lambda value: ",".join(value) or "(none)")
+BROKERS = Kind("URL[,URL]", _BROKERS, _read_brokers, lambda value: _show_text(",".join(value)))
 _TOKENS = "1 to 16 of the letters a to z and the digits"
 _NETWORKS = "an IP network such as 10.0.0.0/8 or fd00::/8"
 NETWORKS = Kind("CIDR", _NETWORKS, lambda text: str(ip_network(text, strict=False)), _show_many, many=True)

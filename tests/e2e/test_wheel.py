@@ -25,7 +25,7 @@ LAUNCHES = (
     ("bin/python", "-P", "-m", "hubbub"),
 )
 each_launch = pytest.mark.parametrize("launch", LAUNCHES, ids=" ".join)
-FOLDERS = ("hub", "web", "bench", "static", "templates")
+FOLDERS = ("hub", "web", "cluster", "bench", "static", "templates")
 from_a_checkout = interpreted_only("what is built are the sources of a checkout")
 OURS = "import sys; from hubbub.__main__ import main; sys.argv[1:] = ['--version']; "
 

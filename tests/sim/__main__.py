@@ -9,8 +9,9 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from tests.sim.plan import Plan, Step, load, make_plan
 from tests.sim.world import World
@@ -18,6 +19,18 @@ from tests.sim.world import World
 KEPT = Path(__file__).parent / "kept"
 MOST_RUNS = 1500
 """So many runs may make a failing one shorter."""
+
+
+class Steps(Protocol):
+    """A run as data."""
+
+    @property
+    def steps(self) -> list[Step]: ...
+
+    def without(self, steps: list[Step]) -> Self: ...
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Steps)
 
 
 def failure_of(plan: Plan) -> Exception | None:
@@ -73,19 +86,19 @@ def _many(seeds: range, turns: int, fixed: dict[str, Any], keep_going: bool) -> 
 
 def keep(plan: Plan, failure: Exception, name: str) -> str:
     """Make a run that fails short, and write it down where the quick tests find it; says where."""
-    small = shrink(plan, failure)
+    small = shrink(plan, failure, failure_of)
     path = KEPT / f"{name}.json"
     small.save(path)
     return f"{len(plan.steps)} steps became {len(small.steps)}: {path}"
 
 
-def shrink(plan: Plan, failure: Exception) -> Plan:
+def shrink(plan: AnyPlan, failure: Exception, run: Callable[[AnyPlan], Exception | None]) -> AnyPlan:
     """The shortest list of steps that is found by leaving out ever smaller parts (delta debugging)."""
     wanted, runs = _kind(failure), MOST_RUNS
     steps, size = plan.steps, max(1, len(plan.steps) // 2)
 
     def fails(fewer: list[Step]) -> bool:
-        found = failure_of(plan.without(fewer))
+        found = run(plan.without(fewer))
         return found is not None and _kind(found) == wanted
 
     while runs > 0:

@@ -108,7 +108,7 @@ class Clocks:
             len(hub.publisher.rows), world.rows_asked,
             [next(iter(timer.last_s.items())) for _, timer in self._running()],
             [timer.heap[0] for _, timer in self._limits if isinstance(timer, BackdatedLimit) and timer.heap],
-            where(self._idle),
+            where(self._idle), world.beside(),
         )  # fmt: skip
         same = state == self._state
         self._still = self._still + 1 if same else 0

@@ -124,6 +124,8 @@ class Follower:
         self._echoed = 0
         self.delivered = 0
         """Canonical bytes of whole lines that somebody said, or that its room got."""
+        self.private: list[bytes] = []
+        """The hub's own lines to this client alone."""
         self.pings = 0
         self.refused = False
         self.closes = 0
@@ -228,6 +230,7 @@ class Follower:
         elif _WHISPER.match(line):
             self.delivered += len(line) + 1
         elif line.startswith(b"* ") or line.startswith(b"HTTP/") or not line:
+            self.private.append(line)
             if found := _REPLAYED.match(line):
                 self._replayed = 0 if self._shown else int(found[1])
             elif self._journal.marked and line.startswith(_MOVED) and self._early:

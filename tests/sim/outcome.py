@@ -48,7 +48,7 @@ class Outcome:
             if client is not None and is_mute and not (peer.tcp.lost or client.close.reason):
                 peer.write_only or peer.follower.heard_all() or fail(f"{peer.name} did not hear everything")
                 if peer.spotless and not peer.read_only and world.plan.mode != "echo":
-                    self._was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
+                    self.was_heard(peer.number, peer.said, whole=not peer.remote.fin_sent)
 
     def when_drained(self) -> None:
         """Everybody is gone, for a reason that is known, and nothing is left behind."""
@@ -65,7 +65,7 @@ class Outcome:
                 continue
             if peer.spotless and world.plan.mode != "echo":
                 orderly = end["reason"] == "peer_closed" and peer.tcp.fin_came
-                self._was_heard(peer.number, peer.said, whole=orderly)
+                self.was_heard(peer.number, peer.said, whole=orderly)
 
     def _nothing_is_kept(self) -> None:
         """Of those who are gone no table knows anything any more."""
@@ -82,7 +82,7 @@ class Outcome:
         if isinstance(hub.mode, Chat):
             not hub.mode.nicks.chosen or fail("nicks are left:", list(hub.mode.nicks.chosen))
 
-    def _was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
+    def was_heard(self, number: int, said: list[bytes], *, whole: bool) -> None:
         """Its lines stand in the journal, each once, as it said them; all of them, or the first of them."""
         heard = sorted(self._world.journal.said.get(number, []))
         numbers = [at for at, _ in heard]

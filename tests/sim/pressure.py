@@ -112,7 +112,9 @@ class Pressure:
         about = record.lagging or record.paused or record.deadline < math.inf
         about or fail(f"a congestion record of {room.name} is about nothing")
         (not record.paused or record.since < math.inf) or fail(f"nobody has to take a byte in {room.name}")
-        (record.paused or record.since == math.inf) or fail(f"time runs in {room.name}, and nobody waits")
+        is_asked = record.asked_at > -math.inf  # By lines of other hubs.
+        is_over = record.since == math.inf
+        (record.paused or is_asked or is_over) or fail(f"time runs in {room.name}, and nobody waits")
         (not record.paused or record.lagging) or fail(f"senders of {room.name} wait, and nobody lags")
 
     def _knows_those_who_lag(self, record: Congestion) -> None:

@@ -14,6 +14,10 @@ from functools import partial
 from hub.control.mailbox import Stop, WantClient, WantRows
 from hub.loop.assembly import intake_of, limits_of
 from hub.loop.event_loop import EventLoop
+from hub.rooms.accounting import Account
+from hub.rooms.log import Log
+from hub.session.commons import Commons
+from hub.session.ready_sets import ReadySets
 from tests.sim.checks import Checks
 from tests.sim.client_invariants import look_before_closing
 from tests.sim.fakes import SimMailbox, SimPoller, SimSockets, WatchedCloser, WatchedHub
@@ -35,11 +39,11 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.kernel = Kernel(plan.descriptors)
+        self.kernel = self.make_kernel()
         self.sockets = SimSockets(self.kernel)
         self.mailbox = SimMailbox(self.kernel)
         self.peers: list[Peer] = []
-        self._living: dict[Peer, None] = {}
+        self.living: dict[Peer, None] = {}
         self.log: list[tuple[str, dict[str, object]]] = []
         self.jumps: list[tuple[float, float]] = []
         """When time went on by itself, as after a suspend, and by how many seconds."""
@@ -47,22 +51,53 @@ class World:
         self.steps: deque[Step] = deque(plan.steps)
         self._meanwhile: list[tuple[int, Step]] = []
         self.quiet_s = 0.0
-        self.journal = Journal(marked=plan.mode == "chat" and plan.settings["notices"])
+        self.journal = self.make_journal(marked=plan.mode == "chat" and plan.settings["notices"])
         self.rows_asked = 0
         settings = plan.of_hub()
         self.hub = WatchedHub(
             settings, limits_of(settings), replace(intake_of(settings), outbox_bytes=plan.outbox_bytes),
-            self.sockets, SimPoller(plan.trigger, self.kernel), self.kernel.clock,
+            self.sockets, self.make_poller(), self.kernel.clock,
             lambda event, like=None, **fields: self.log.append((event, fields)), lambda summary: None,
             wall_clock=lambda: 0.0, steady_clock=self.kernel.clock, budgets=plan.of_turns(),
-            make_room=partial(JournaledRoom, journal=self.journal),
+            make_room=self.make_room, make_commons=self.make_commons,
         )  # fmt: skip
         self.loop = EventLoop(self.hub, self.mailbox)
         self.hub.closer = closer = WatchedCloser(self.hub, self.kernel)
         closer.before_close = partial(look_before_closing, self)
-        self.loop.listen()
+        self.enter()
         self.checks, self.outcome = Checks(self), Outcome(self)
         self.kernel.on_wait = self._wait
+
+    # What a hub is made of, and what a hub of a cluster has otherwise.
+
+    def make_kernel(self) -> Kernel:
+        return Kernel(self.plan.descriptors)
+
+    def make_journal(self, *, marked: bool) -> Journal:
+        return Journal(marked=marked)
+
+    def make_poller(self) -> SimPoller:
+        return SimPoller(self.plan.trigger, self.kernel)
+
+    def make_commons(self, ready: ReadySets) -> Commons:
+        return Commons(ready)
+
+    def make_room(self, name: str, key: str, account: Account, log: Log) -> JournaledRoom:
+        return JournaledRoom(name, key, account, log, self.journal)
+
+    def enter(self) -> None:
+        """The hub begins to serve."""
+        self.loop.listen()
+
+    def beside(self) -> tuple[object, ...]:
+        """What else shows that a turn did something."""
+        return ()
+
+    def number_of_next(self) -> int:
+        """The number of the next peer."""
+        return len(self.peers)
+
+    # The run.
 
     def run(self) -> str:
         while self.steps and not self.loop.is_drained:
@@ -91,6 +126,16 @@ class World:
 
     def settle(self) -> None:
         """From here on nothing is scarce, and time is short: what is left over has to go."""
+        self.relieve()
+        turns = self._settling_turns()
+        for _ in range(turns):
+            if self.outcome.is_settled():
+                return
+            self.turn()
+        raise Violation(f"after {turns} turns {self.outcome.unsettled()}")
+
+    def relieve(self) -> None:
+        """From here on all peers read, and all links move."""
         self._meanwhile.clear()
         self.kernel.accept_errors.clear()
         self.kernel.most_descriptors = 1 << 20
@@ -98,12 +143,6 @@ class World:
             peer.greedy = True
             peer.push()
             peer.tcp.widen()
-        turns = self._settling_turns()
-        for _ in range(turns):
-            if self.outcome.is_settled():
-                return
-            self.turn()
-        raise Violation(f"after {turns} turns {self.outcome.unsettled()}")
 
     def _settling_turns(self) -> int:
         """Enough turns; a hub that may discard four bytes in one needs the more the more it has not read."""
@@ -142,12 +181,13 @@ class World:
             if step[0] == "turn":
                 break
             self.do(step)
-        self._live()
+        self.live()
 
-    def _live(self) -> None:
-        for peer in list(self._living):
+    def live(self) -> None:
+        """What the peers do by themselves."""
+        for peer in list(self.living):
             if peer.is_over:
-                del self._living[peer]
+                del self.living[peer]
             elif peer.greedy:
                 peer.live()
 
@@ -167,7 +207,7 @@ class World:
         if deed := getattr(self, f"_do_{name}", None):
             deed(*numbers)
         elif self.peers:
-            self._peer_does(self.peers[-1 - numbers[0] % len(self.peers)], name, numbers[1:])
+            self.peer_does(self.peers[-1 - numbers[0] % len(self.peers)], name, numbers[1:])
 
     def _do_meanwhile(self, calls: int, step: Step) -> None:
         self._meanwhile.append((self.kernel.calls + calls, step))
@@ -177,7 +217,7 @@ class World:
         listener = self.sockets.listeners[which]
         if self.hub.status.draining:
             return
-        peer = Peer(self.kernel, listener, len(self.peers), sizes=(out, into, its), host=host)
+        peer = Peer(self.kernel, listener, self.number_of_next(), sizes=(out, into, its), host=host)
         peer.follow(self.journal, own_too=self.hub.settings.hears_itself, echo=self.plan.mode == "echo")
         if which == 2:
             peer.follower.echoes = [] if self.plan.mode == "echo" else None
@@ -185,7 +225,7 @@ class World:
         peer.greedy = bool(greedy)
         peer.spotless = which != 2
         self.peers.append(peer)
-        self._living[peer] = None
+        self.living[peer] = None
         peer.push()
 
     def _do_wait(self, seconds: float) -> None:
@@ -215,7 +255,7 @@ class World:
     def _do_stop(self) -> None:
         self.mailbox.post(Stop())
 
-    def _peer_does(self, peer: Peer, name: str, numbers: list[int]) -> None:
+    def peer_does(self, peer: Peer, name: str, numbers: list[int]) -> None:
         if not self._makes_sense(name):
             return
         if name == "say":

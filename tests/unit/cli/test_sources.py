@@ -13,7 +13,7 @@ from tests.unit.cli.conftest import Hubbub
 ANY = ["7", "7s", "65KiB", "7/s:7", "hub.example", "10.0.0.0/8", "wss://hub.example/ws", "yes", "no"]
 ANY += ["nats://hub.example", "3"]
 FLAGS = pytest.mark.parametrize("flag", list(flags()), ids=lambda flag: flag.name)
-TEXTS = {"--greeting", "--public-ws", "--hub-name", "--cluster-creds", "--cluster-ca"}
+TEXTS = {"--greeting", "--public-ws", "--cluster", "--hub-name", "--cluster-creds", "--cluster-ca"}
 """Whose empty text is a value, and the default."""
 
 

@@ -8,11 +8,12 @@ second the broker is well, and everything that was taken has to come out. `pytho
 import argparse
 import heapq
 import itertools
+import math
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cluster.envelope import Entry, Kind, Rules, unpacked
@@ -71,100 +72,20 @@ class Broker:
         self.created += 1
 
 
-class ModelLink:
-    """The link of one member: everything takes a while, and may be lost. A restart loses all under way."""
+class Weather:
+    """What becomes of all that is under way: a seeded generator loses it, or delays it. Times are seconds."""
 
-    def __init__(self, world: "World", origin: Origin) -> None:
-        self._world, self.origin = world, origin
-        self.life = 0
-        self.is_up = False
-
-    def publish(self, batch: Publish) -> None:
-        self._send(lambda: self._store(batch))
-
-    def fetch(self, first: int, last: int) -> None:
-        self._send(
-            lambda: self._reply(
-                Fetched(first, last, self._world.broker.stored[first - 1 : last][:FETCHED], 1)
-            )
-        )
-
-    def look(self, sequence: int) -> None:
-        self._send(lambda: self._reply(Looked(sequence, self._world.name_at(sequence))))
-
-    def look_at_ours(self) -> None:
-        self._send(self._look_at_ours)
-
-    def go_down(self) -> None:
-        """The connection breaks; the member notices at once."""
-        if self.is_up:
-            self.is_up, self.life = False, self.life + 1
-            self._world.tell(self.origin, Down(), 0.0)
-
-    def come_up(self) -> None:
-        """Connected anew."""
-        if not self.is_up:
-            self.is_up, self.life = True, self.life + 1
-            self._reply(Up(self._world.broker.seen), may_be_lost=False)
-
-    def live(self, stored: Stored) -> None:
-        """A message by the live path, which keeps the order and may leave some out."""
-        if self.is_up and not self._world.is_lost():
-            self._world.tell(self.origin, stored, 0.001, self.life)
-
-    def _send(self, reach: Any) -> None:
-        world, life = self._world, self.life
-        if not world.is_lost():
-            world.after(world.delay(), lambda: reach() if self.life == life else None)
-
-    def _reply(self, event: Event, *, may_be_lost: bool = True) -> None:
-        world = self._world
-        if not (may_be_lost and world.is_lost()):
-            world.tell(self.origin, event, world.delay() if may_be_lost else 0.0, self.life)
-
-    def _store(self, batch: Publish) -> None:
-        broker = self._world.broker
-        if self._world.now < broker.busy_until:
-            if self._world.rng.random() < 0.5:
-                self._reply(Denied(is_busy=True))
-            return
-        stored = broker.store(self.origin, batch)
-        if stored is None:
-            self._reply(Denied(is_busy=False))
-            return
-        self._reply(Acked(batch.number, stored.sequence))
-        for link in self._world.links.values():
-            link.live(stored)
-
-    def _look_at_ours(self) -> None:
-        last = self._world.broker.last(self.origin)
-        name = self._world.name_at(last)
-        self._reply(OursIs(name.number if name else 0, last))
-
-
-class World:
-    """Members, their links, the broker, and what everybody said and heard."""
-
-    def __init__(self, seed: int, member: type[Member] = Member) -> None:
+    def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.is_well = False
         self.may_forget = self.rng.random() < 0.4
         self._loss = self.rng.choice([0.0, 0.02, 0.2])
-        self._orders: list[tuple[float, int, Any]] = []
         self._ids = itertools.count()
+        self._orders: list[tuple[float, int, Any]] = []
         self.broker = Broker(self.rng)
-        self.links, self.members = dict[Origin, ModelLink](), dict[Origin, Member]()
-        self._kind = member
-        self.said, self.heard = dict[Origin, list[bytes]](), dict[Origin, list[bytes]]()
-        self.killed: set[Origin] = set()
-        """Lives that ended at once: what they had in their outboxes went with them."""
-        for number in range(HUBS):
-            self._start(Origin(f"hub{number}", "1"))
-        self.told: Counter[Origin] = Counter()
+        self.links = dict[Origin, ModelLink]()
         self.has_forgotten = False
-
-    # What links need.
 
     def is_lost(self) -> bool:
         """Whether this one thing does not arrive."""
@@ -178,19 +99,23 @@ class World:
             else self.rng.uniform(0.5, 3)
         )
 
-    def after(self, seconds: float, act: Any) -> None:
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Do this later."""
         heapq.heappush(self._orders, (self.now + seconds, next(self._ids), act))
 
     def tell(self, origin: Origin, event: Event, seconds: float, life: int | None = None) -> None:
         """Bring an event to a member, if its link is the same by then."""
-        member, link = self.members[origin], self.links[origin]  # A killed one gets it, and nobody sees it.
+        raise NotImplementedError
 
-        def bring() -> None:
-            if life in (None, link.life):
-                member.take(event, self.now)
+    def next_at(self) -> float:
+        """When the next of what was put off is to be done."""
+        return self._orders[0][0] if self._orders else math.inf
 
-        self.after(seconds, bring)
+    def do_next(self) -> None:
+        """The next of what was put off. Time is not earlier than that."""
+        moment, _, act = heapq.heappop(self._orders)
+        self.now = max(self.now, moment)
+        act()
 
     def name_at(self, sequence: int) -> Name | None:
         """Whose message stands there."""
@@ -198,6 +123,113 @@ class World:
             return None
         stored = self.broker.stored[sequence - 1]
         return Name(stored.origin, unpacked(stored.message, RULES).number, stored.stored_us)
+
+    def forget(self) -> None:
+        """The store forgets what it acknowledged; it was restarted for that, so everybody connects anew."""
+        for link in list(self.links.values()):
+            link.go_down()
+        self.has_forgotten = True
+        if self.rng.random() < 0.8:
+            self.broker.go_back()
+        else:
+            self.broker.begin_anew()
+
+
+class ModelLink:
+    """The link of one member: everything takes a while, and may be lost. A restart loses all under way."""
+
+    def __init__(self, world: Weather, origin: Origin) -> None:
+        self._world, self.origin = world, origin
+        self.life = 0
+        self.is_up = False
+
+    def publish(self, batch: Publish) -> None:
+        self.send(lambda: self.store(batch))
+
+    def fetch(self, first: int, last: int) -> None:
+        self.send(
+            lambda: self.reply(Fetched(first, last, self._world.broker.stored[first - 1 : last][:FETCHED], 1))
+        )
+
+    def look(self, sequence: int) -> None:
+        self.send(lambda: self.reply(Looked(sequence, self._world.name_at(sequence))))
+
+    def look_at_ours(self) -> None:
+        self.send(self._look_at_ours)
+
+    def go_down(self) -> None:
+        """The connection breaks; the member notices at once."""
+        if self.is_up:
+            self.is_up, self.life = False, self.life + 1
+            self._world.tell(self.origin, Down(), 0.0)
+
+    def come_up(self) -> None:
+        """Connected anew."""
+        if not self.is_up:
+            self.is_up, self.life = True, self.life + 1
+            self.reply(Up(self._world.broker.seen), may_be_lost=False)
+
+    def live(self, stored: Stored) -> None:
+        """A message by the live path, which keeps the order and may leave some out."""
+        if self.is_up and not self._world.is_lost():
+            self._world.tell(self.origin, stored, 0.001, self.life)
+
+    def send(self, reach: Callable[[], object]) -> None:
+        """A request, which may be lost, and is lost with its connection."""
+        world, life = self._world, self.life
+        if not world.is_lost():
+            world.after(world.delay(), lambda: reach() if self.life == life else None)
+
+    def reply(self, event: Event, *, may_be_lost: bool = True) -> None:
+        """An answer of the broker."""
+        world = self._world
+        if not (may_be_lost and world.is_lost()):
+            world.tell(self.origin, event, world.delay() if may_be_lost else 0.0, self.life)
+
+    def store(self, batch: Publish) -> None:
+        """A batch has come to the broker."""
+        broker = self._world.broker
+        if self._world.now < broker.busy_until:
+            if self._world.rng.random() < 0.5:
+                self.reply(Denied(is_busy=True))
+            return
+        stored = broker.store(self.origin, batch)
+        if stored is None:
+            self.reply(Denied(is_busy=False))
+            return
+        self.reply(Acked(batch.number, stored.sequence))
+        for link in self._world.links.values():
+            link.live(stored)
+
+    def _look_at_ours(self) -> None:
+        last = self._world.broker.last(self.origin)
+        name = self._world.name_at(last)
+        self.reply(OursIs(name.number if name else 0, last))
+
+
+class World(Weather):
+    """Members, their links, the broker, and what everybody said and heard."""
+
+    def __init__(self, seed: int, member: type[Member] = Member) -> None:
+        super().__init__(seed)
+        self.members = dict[Origin, Member]()
+        self._kind = member
+        self.said, self.heard = dict[Origin, list[bytes]](), dict[Origin, list[bytes]]()
+        self.killed: set[Origin] = set()
+        """Lives that ended at once: what they had in their outboxes went with them."""
+        for number in range(HUBS):
+            self._start(Origin(f"hub{number}", "1"))
+        self.told: Counter[Origin] = Counter()
+
+    def tell(self, origin: Origin, event: Event, seconds: float, life: int | None = None) -> None:
+        """As inherited."""
+        member, link = self.members[origin], self.links[origin]  # A killed one gets it, and nobody sees it.
+
+        def bring() -> None:
+            if life in (None, link.life):
+                member.take(event, self.now)
+
+        self.after(seconds, bring)
 
     # The run.
 
@@ -248,17 +280,7 @@ class World:
         elif luck < 0.975:
             self._restart(origin)
         elif self.may_forget and luck < 0.985:
-            self._forget()
-
-    def _forget(self) -> None:
-        """The store forgets what it acknowledged; it was restarted for that, so everybody connects anew."""
-        for link in self.links.values():
-            link.go_down()
-        self.has_forgotten = True
-        if self.rng.random() < 0.8:
-            self.broker.go_back()
-        else:
-            self.broker.begin_anew()
+            self.forget()
 
     def _say(self, origin: Origin) -> None:
         for _ in range(self.rng.randint(1, 4)):
@@ -270,10 +292,8 @@ class World:
         """Let time go by: orders are carried out, and members step behind each and after each millisecond."""
         end = self.now + seconds
         self._step()
-        while self._orders and self._orders[0][0] <= end:
-            moment, _, act = heapq.heappop(self._orders)
-            self.now = max(self.now, moment)
-            act()
+        while self.next_at() <= end:
+            self.do_next()
             self._step()
         self.now = end
         self._step()

@@ -16,7 +16,8 @@ def test_every_default_is_a_value_that_a_user_may_type() -> None:
         parameter = get_args(hints[field.name])[1]
         assert isinstance(parameter, Parameter) and isinstance(parameter.converter, Kind)
         if not parameter.converter.many:
-            text = parameter.converter.show(field.default) if field.default is None else str(field.default)
+            default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+            text = parameter.converter.show(default) if default is None else str(default)
             assert parameter.converter.read(text) == field.default, field.name
 
 

@@ -111,7 +111,7 @@ def test_a_command_whose_ring_is_denied_is_done_the_next_turn(
         until(lambda: hub.summaries)
         asked_s, published = time.monotonic(), len(hub.summaries)
         with monkeypatch.context() as patch:
-            patch.setattr(hub.mailbox, "_ring", lambda: None)
+            patch.setattr(hub.mailbox, "ring", lambda: None)
             hub.mailbox.post(WantClient(0, lambda _: answered.append((time.monotonic(), len(hub.summaries)))))
             until(lambda: answered)
         ((answered_s, later),) = answered

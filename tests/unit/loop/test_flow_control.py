@@ -132,11 +132,11 @@ def test_patience_is_spent_while_most_have_nothing_to_take(
     record = a_record(subscribers, 1, alive=1)
     record.waited_for = {1}
     record.room.trailing.update((id, record.room.subscribers[id]) for id in trailing)
-    assert not is_patience_spent_on_few(record), "nobody waits"
+    assert not is_patience_spent_on_few(record, NOW_S), "nobody waits"
     record.pause(a_client(sender), NOW_S)
-    assert is_patience_spent_on_few(record) is spent
+    assert is_patience_spent_on_few(record, NOW_S) is spent
     record.majority = True
-    assert not is_patience_spent_on_few(record)
+    assert not is_patience_spent_on_few(record, NOW_S)
 
 
 # 4. Limit.
