@@ -151,7 +151,7 @@ class Outbox:
         return senders
 
     def give_up(self) -> int:
-        """Of our stored batches so many never came back, though all that the stream has was applied."""
+        """So many of our stored batches never came back, though all that the stream has was applied."""
         lost, self._senders = len(self._senders), {}
         return lost
 
