@@ -124,8 +124,10 @@ class ClusterCommons(Commons):
         """What the page shows of the cluster."""
         return state_of(self.member, self.company.peers, self._beat(), self._links, now)
 
-    def holds_up(self, client: int, *, at_end: bool) -> bool:
+    def holds_up(self, client: int, *, at_end: bool, is_dead: bool = False) -> bool:
         """As inherited; nobody waits for long to hear its own lines."""
+        if is_dead:
+            return client in self.claiming
         if at_end:
             return self._speakers.waits(client, self._clocks.loop())
         return self._is_full or client in self.claiming

@@ -168,9 +168,13 @@ class Fold:
             return 0.0
         return inf if self.applied >= self.head else max(0.0, self._behind_at + TAIL_S - now)
 
-    def go_back(self, common: int, head: int) -> None:
-        """The record is another one behind `common`: go on there. What waits is of the old record."""
-        self.applied, self.head = common, head
+    def connected(self, head: int) -> None:
+        """A new connection, on which the stream has so much. What waits came on an old one."""
+        self.head = head
+        self._held, self._held_bytes = {}, 0
+
+    def go_back(self, common: int) -> None:
+        """The record is another one behind `common`, or the same: go on there."""
+        self.applied, self._late_until = common, self.head
         while self.names and self.names[-1][0] > common:
             self.names.pop()
-        self._held, self._held_bytes, self._late_until = {}, 0, head

@@ -68,11 +68,12 @@ class Member:
         self._rules, self._link = rules, link
         self._created = ""
         self._check: ForkCheck | None = None
-        self._head = self._begins_at = 0
-        """At this connect, the last message of the stream, and behind which a new hub begins to hear."""
+        self._begins_at = 0
+        """Behind this message a new hub begins to hear."""
         self._known_head = 0
         """The head when the link went down: live messages may come before the next link is up."""
-        self._is_up = False
+        self._is_up, self._is_new = False, True
+        """The link stands; no stream was followed yet."""
         self._asked_at = -inf
         """When the one question that may be open was asked; -inf where none is."""
         self._missed: Counter[str] = Counter()
@@ -176,7 +177,8 @@ class Member:
 
     def _up(self, seen: Seen, now: float) -> None:
         same_stream = self._created in ("", seen.created)
-        self._is_up, self._created, self._head, self._asked_at = True, seen.created, seen.last, -inf
+        self._is_up, self._created, self._asked_at = True, seen.created, -inf
+        self.fold.connected(seen.last)
         self._begins_at = max(0, seen.first - 1, seen.last - REPLAYED)
         self._check = ForkCheck(list(self.fold.names), self.fold.applied, self._known_head, seen, same_stream)
         self.outbox.again()
@@ -203,8 +205,8 @@ class Member:
             self.forks += 1
             # To all hubs: one that had not applied the lines that are gone cannot know of them.
             self.outbox.put(announcement(f"the record of the cluster went back: {self.origin.hub}"), 0, now)
-        is_new_here = not (self.fold.applied or self.fold.names)
-        self.fold.go_back(self._begins_at if is_new_here else check.common, self._head)
+        self.fold.go_back(self._begins_at if self._is_new else check.common)
+        self._is_new = False
         self._check = None
 
     def _fetched(self, event: Fetched, now: float) -> None:

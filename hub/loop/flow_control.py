@@ -121,7 +121,8 @@ class FlowControl(Step):
         gate = client.gate
         if client.close.pending is not None and not client.inbox.has_lines:
             return False
-        if client.room is not None and self._is_held(client, at_end=False):
+        is_dead = client.close.peer_error is not None
+        if client.room is not None and self._commons.holds_up(client.id, at_end=False, is_dead=is_dead):
             self._wait_for_commons(client)
             return True
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
@@ -270,12 +271,6 @@ class FlowControl(Step):
             times.append(now + (self._patience_s - record.patience_s) / self._limits.patience_gain)
         return max(min(times), nextafter(now, inf))
 
-    def _is_held(self, client: Client, *, at_end: bool) -> bool:
-        """A client whose connection has failed waits for the answer to its claim alone: that comes soon."""
-        if client.close.peer_error is not None:
-            return client.id in self._commons.claiming
-        return self._commons.holds_up(client.id, at_end=at_end)
-
     def _wait_for_commons(self, client: Client) -> None:
         self._unheard[client.id] = client
         self._connections.pause(client, COMMONS)
@@ -284,7 +279,8 @@ class FlowControl(Step):
         """The next few that the commons holds up no more. The others among them come last from here on."""
         few, goes_on = list(islice(self._unheard.values(), SENDERS_A_TURN)), []
         for client in few:
-            if client.is_alive and self._is_held(client, at_end=is_at_end(client)):
+            at_end, is_dead = is_at_end(client), client.close.peer_error is not None
+            if client.is_alive and self._commons.holds_up(client.id, at_end=at_end, is_dead=is_dead):
                 self._unheard[client.id] = self._unheard.pop(client.id)
             else:
                 goes_on.append(client)

@@ -76,10 +76,10 @@ class Commons:
         room.append(line, sender=0)
         self._ready.rooms[room] = None
 
-    def holds_up(self, client: int, *, at_end: bool) -> bool:
+    def holds_up(self, client: int, *, at_end: bool, is_dead: bool = False) -> bool:
         """Whether this client is not read now: there is no place for what it says, or it waits for an answer.
 
-        At its end it is held up until it has heard what it said.
+        At its end it is held up until it has heard what it said; `is_dead`, for an answer alone.
         """
         return False
 

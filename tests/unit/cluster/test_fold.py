@@ -85,7 +85,8 @@ def test_batch_that_was_applied_before_is_not_new() -> None:
     fold = Fold()
     fold.heard(stored(1), 0.0)
     fold.apply(stored(1), 7, 0.0)
-    fold.go_back(0, 1)
+    fold.connected(1)
+    fold.go_back(0)
     fold.heard(stored(1), 0.0)
     assert fold.apply(stored(1), 7, 0.0) == Applied(is_new=False, lost=0)
 
@@ -122,8 +123,18 @@ def test_going_back_forgets_what_waits_and_fetches_anew() -> None:
     for sequence in (1, 2, 3, 9):
         fold.heard(stored(sequence), 0.0)
     apply_all(fold)
-    fold.go_back(2, 4)
+    fold.connected(4)
+    fold.go_back(2)
     assert [sequence for sequence, _ in fold.names] == [1, 2]
     assert fold.missing(0.0) == (3, 4)
-    fold.go_back(2, 2)
+    fold.connected(2)
+    fold.go_back(2)
     assert fold.missing(100.0) is None
+
+
+def test_what_comes_while_the_record_is_compared_is_kept() -> None:
+    fold = Fold()
+    fold.connected(2)
+    fold.heard(stored(3), 0.0)
+    fold.go_back(2)
+    assert (fold.head, apply_all(fold)) == (3, [3])
