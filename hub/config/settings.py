@@ -204,12 +204,19 @@ def refuse_conflicts(hint: object, settings: Settings) -> None:
         raise Conflict("--write-only-port", "none with --mode echo, where nobody would get the lines")
     if settings.slow == "wait" and mode != "broadcast":
         raise Conflict("--slow", f"disconnect or skip with --mode {mode}: people must not wait for one")
-    if settings.slow == "wait" and settings.cluster:
-        raise Conflict("--slow", "disconnect or skip with --cluster: the other hubs do not wait")
     if settings.slow == "wait" and settings.patience_s not in (0, usual.patience_s):
         raise Conflict("--patience", "not given with --slow wait, which waits for as long as it takes")
     if settings.slow == "skip" and not settings.notices:
         raise Conflict("--slow", "disconnect with --no-notices: a client that misses lines has to be told")
+    if settings.cluster:
+        _refuse_in_cluster(settings)
     if mode != "echo" and settings.max_line_bytes > settings.max_lag_bytes // 2:
         most = f"at most half of --max-lag, {show_size(settings.max_lag_bytes // 2)}"
         raise Conflict("--max-line", f"{most}: one line must not close its subscribers")
+
+
+def _refuse_in_cluster(settings: Settings) -> None:
+    if settings.slow == "wait":
+        raise Conflict("--slow", "disconnect or skip with --cluster: the other hubs do not wait")
+    if settings.max_lag_bytes < kinds.MIB:
+        raise Conflict("--max-lag", "at least 1MiB with --cluster, where up to 128KiB come in one message")

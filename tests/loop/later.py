@@ -36,7 +36,7 @@ class Later(Commons):
         """Noted."""
         self.releases.append(nick)
 
-    def holds_up(self, client: int, *, at_end: bool) -> bool:
+    def holds_up(self, client: int, *, at_end: bool, is_dead: bool = False) -> bool:
         """While its claim has no answer."""
         return client in self.claiming and not at_end
 

@@ -66,7 +66,7 @@ class ClientInvariants:
         settings = hub.settings
         lines = settings.history if settings.mode == "chat" else 0
         history = min(hub.limits.history_bytes, lines * (settings.max_line_bytes + 200))
-        return most_lag + history + 2 * hub.intake.room_bytes  # A chunk is kept whole, on either side.
+        return most_lag + history + 2 * self._world.most_heard()  # A chunk is kept whole, on either side.
 
     def _interest(self, client: Client) -> None:
         """OUT is wanted exactly of those whose kernel refused bytes, and their last write was."""

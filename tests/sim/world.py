@@ -89,6 +89,10 @@ class World:
         """The hub begins to serve."""
         self.loop.listen()
 
+    def most_heard(self) -> int:
+        """So much may one turn bring into one room."""
+        return self.hub.intake.room_bytes
+
     def beside(self) -> tuple[object, ...]:
         """What else shows that a turn did something."""
         return ()

@@ -201,12 +201,12 @@ class Node(World):
         self.poller.is_over = True
         before = self.hub.rooms.lobby.log.head
         self.turn()
-        grown, most = self.hub.rooms.lobby.log.head - before, self._most_heard()
+        grown, most = self.hub.rooms.lobby.log.head - before, self.most_heard()
         grown <= most or fail(f"a turn of {self.name} brings {grown} bytes into one room, at most {most}")
         self.live()
         self._nap()
 
-    def _most_heard(self) -> int:
+    def most_heard(self) -> int:
         """So much may one turn bring into one room: what it has place for, or one message, and notices."""
         message_bytes = self.cluster.plan.limits.message_bytes
         return max(self.hub.intake.room_bytes, message_bytes) + NOTICES_BYTES
