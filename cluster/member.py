@@ -141,7 +141,7 @@ class Member:
         if publish is not None:
             self._link.publish(publish)
         elif self.outbox.is_empty and not self.fold.behind:
-            self._miss(self.outbox.give_up())
+            self._miss(self.outbox.give_up(now))
         missing = self.fold.missing(now)
         if missing is not None and now >= self._asked_at + ANSWER_S:
             self._asked_at = now

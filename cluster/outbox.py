@@ -18,6 +18,8 @@ LIMIT_BYTES: Final = 4 << 20
 """Lines beyond this are refused, and their senders are told."""
 ACKS: Final = 512
 """So many of the last acknowledgements are in the figures."""
+GIVE_UP_S: Final = 5.0
+"""A link notices within 3 s that it is dead, or that its stream is another one."""
 ACK_S: Final = 1.0
 """Without an acknowledgement for so long the same batch is sent again."""
 
@@ -62,6 +64,8 @@ class Outbox:
         self._began_at = -inf
         self.acks: deque[float] = deque(maxlen=ACKS)
         """How long the last batches took to be stored, in seconds."""
+        self._stored_at = -inf
+        """When the last batch was known to be stored."""
         self._oldest_at = inf
         """Since when something waits without an acknowledgement."""
 
@@ -129,6 +133,7 @@ class Outbox:
         self.waiting_bytes -= sum(len(said.entry.data) for said in self._flight)
         self._flight = []
         self.acks.append(now - self._began_at)
+        self._stored_at = now
         self._oldest_at = now if self._waiting else inf
 
     def last_is(self, number: int, sequence: int, now: float) -> None:
@@ -150,8 +155,13 @@ class Outbox:
             del self._senders[lost]
         return senders
 
-    def give_up(self) -> int:
-        """So many of our stored batches never came back, though all that the stream has was applied."""
+    def give_up(self, now: float) -> int:
+        """So many of our stored batches never came back, though all that the stream has was applied.
+
+        While the last of them is young none is given up: the stream may be another one by now.
+        """
+        if now < self._stored_at + GIVE_UP_S:
+            return 0
         lost, self._senders = len(self._senders), {}
         return lost
 

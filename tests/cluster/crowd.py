@@ -65,7 +65,7 @@ class Story:
 
 
 class Follower(Polled):
-    """One client. What it hears before the line `begin` stays in `heard`; then it follows the story."""
+    """A client. What it hears before the line `begin` stays in `heard`; then it follows the story."""
 
     def __init__(self, hub: HubProcess, name: str, story: Story) -> None:
         super().__init__(hub, name)
@@ -113,7 +113,7 @@ class Witness(Follower):
 
     @property
     def is_at_end(self) -> bool:
-        """It has heard all up to the end of the story, and since when it came nothing is missing."""
+        """The client has heard all up to the end of the story, and since when it came nothing is missing."""
         return bool(self.heard) and self._story.talk.endswith(self.heard)
 
 

@@ -36,7 +36,7 @@ MOST_TURNS = 1000
 
 
 class Scene:
-    """One hub, named `me`. The link is up; nothing passes by itself, neither time nor lines."""
+    """A hub named `me`. The link is up; nothing passes by itself, neither time nor lines."""
 
     def __init__(
         self, *, mode: str = "chat", self_echo: bool = True, room_bytes: int = ROOM_BYTES, **settings: Any

@@ -67,7 +67,7 @@ class Claimant:
             self.answers.append(answer)
 
     def hear(self, at: int = 0) -> None:
-        """One of the answers under way arrives."""
+        """An answer that is under way arrives."""
         if self.names.owned(self.answers.pop(at)) == NICK:
             self.has_nick = False
 

@@ -70,7 +70,7 @@ def test_time_without_a_beat_is_never_longer_than_a_second(steps: list[float], b
         assert 0 < hub.company.timeout(hub.now) <= 1.0
 
 
-# Who is dead.
+# Which hub is dead.
 
 
 def test_nobody_is_called_dead_within_four_seconds_of_a_link() -> None:

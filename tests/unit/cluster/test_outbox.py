@@ -3,7 +3,7 @@
 from math import inf
 
 from cluster.envelope import MOST_BYTES, MOST_ENTRIES, Entry, Kind, Rules, unpacked
-from cluster.outbox import ACK_S, Outbox, Publish, entries
+from cluster.outbox import ACK_S, GIVE_UP_S, Outbox, Publish, entries
 
 RULES = Rules(most_line_bytes=0, is_chat=False)
 
@@ -135,3 +135,20 @@ def test_what_is_too_much_for_a_message_is_several() -> None:
         outbox.stored(publish.number, publish.number, now)
         now += 1.0
     assert heard == b"".join(line + b"\n" for line in lines) + b"tiny\n" * (2 * MOST_ENTRIES)
+
+
+def test_stored_batch_that_never_comes_is_given_up_once() -> None:
+    """Not at once: it may have been stored in another stream, which is not known yet."""
+    outbox = an_outbox(b"one")
+    published(outbox, 0.0)
+    outbox.stored(1, 17, 0.1)
+    assert outbox.give_up(3.0) == 0
+    assert [outbox.give_up(now) for now in (0.1 + GIVE_UP_S, 100.0)] == [1, 0]
+
+
+def test_batch_that_came_back_is_not_given_up() -> None:
+    outbox = an_outbox(b"one")
+    published(outbox, 0.0)
+    outbox.stored(1, 17, 0.1)
+    outbox.came_back(1, 17, 0.2)
+    assert outbox.give_up(100.0) == 0
