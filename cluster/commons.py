@@ -59,7 +59,7 @@ class ClusterCommons(Commons):
     ) -> None:  # fmt: skip
         super().__init__(ready)
         self.company = Company(member.origin, wire, self._beat, self._answer)
-        self.hub, self.member = member.origin.hub, member
+        self.hub, self.member, self.is_alone = member.origin.hub, member, False
         self._events, self._clocks = events, clocks
         self.drain: Callable[[], None] = lambda: None
         """Ends this hub, because an operator says so."""
@@ -135,9 +135,7 @@ class ClusterCommons(Commons):
     def pass_by(self) -> None:
         """Nobody is here: what the rooms heard is history, and owed to nobody."""
         for room in self._ready.rooms:
-            room.log.begin_pass()
-            room.log.end_pass()
-            room.trim(room.log.head)
+            room.trim(room.log.begin_pass())
         self._ready.rooms.clear()
 
     # What the mode asks.

@@ -11,10 +11,10 @@ from typing import Final
 from hub.loop.core import Core, Step
 from hub.loop.flow_control import FlowControl
 from hub.net.sockets import PeerGone
-from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from hub.rooms.segments import Item, Segment
+from hub.rooms.segments import BATCH_BYTES, Item, Segment
+from hub.rooms.stretch import Stretch
 from hub.session.client import Client, Phase
 
 SEGMENTS_A_SEND: Final = 4
@@ -22,15 +22,37 @@ SEGMENTS_A_SEND: Final = 4
 
 
 class Pass:
-    """A round through the subscribers of a room: those in step are handed the `chunk`, and all are brought
-    to the log's goal."""
+    """A round through the subscribers of a room. Each gets all that there is when its turn comes: what the
+    room had when the pass began, up to the `goal`, and what came since."""
 
-    __slots__ = ("at", "chunk", "subscribers")
+    __slots__ = ("_asked", "_stretch", "at", "goal", "log", "subscribers")
 
     def __init__(self, room: Room) -> None:
+        self.log = room.log
+        self.goal = room.log.begin_pass()
         self.subscribers = list(room.subscribers.values())
-        self.chunk = room.log.begin_pass()
         self.at = 0
+        self._stretch: Stretch | None = None
+        self._asked = -1
+
+    def stretch(self, offset: int) -> Stretch | None:
+        """From this offset on all that there is, for everyone who stands there; None for one by itself.
+
+        Whether others stand there shows when the next one asks for the same. Only then are chunks joined.
+        """
+        log, stretch = self.log, self._stretch
+        if stretch is not None and stretch.start == offset and stretch.end == log.sealed:
+            return stretch
+        chunks = log.chunks[log.index(offset) :]
+        if not chunks or chunks[0].start != offset or log.sealed - offset > BATCH_BYTES:
+            return None
+        if len(chunks) == 1:
+            return Stretch(chunks)
+        if offset != self._asked:
+            self._asked = offset
+            return None
+        self._stretch = Stretch(chunks)
+        return self._stretch
 
 
 class Writer(Step):
@@ -123,8 +145,7 @@ class Writer(Step):
         if room not in self.passes:
             self.passes[room] = Pass(room)
         pass_, log = self.passes[room], room.log
-        chunk, goal = pass_.chunk, log.goal
-        start, runs = (chunk.start, chunk.runs) if chunk else (-1, None)
+        stretch, start, senders = None, -1, set[int]()
         subscribers, at, more = pass_.subscribers, pass_.at, 0
         for outbox in subscribers[at : at + left]:
             if at + more >= pass_.at + left:
@@ -134,64 +155,68 @@ class Writer(Step):
                 continue  # The client left meanwhile. With a close reason alone it is still owed its lines.
             if outbox.blocked:
                 self._judge(outbox, room, now)
-            elif chunk is None or not outbox.is_in_step(start):
-                more += self.write(outbox.owner, now) if outbox.offset < goal else 0
-            elif runs is not None and outbox.id in runs:
-                more += self._hand_others(outbox, room, chunk, now)
+                continue
+            if outbox.offset != start:
+                stretch = pass_.stretch(outbox.offset)
+                start, senders = (stretch.start, stretch.senders) if stretch else (-1, set())
+            if stretch is None or not outbox.is_in_step(start):
+                more += self.write(outbox.owner, now) if outbox.offset < log.sealed else 0
+            elif outbox.id in senders:
+                self._hand_others(outbox, room, stretch, now)
             else:
-                self._hand(outbox, room, chunk, now)
+                self._hand(outbox, room, stretch, now)
         left -= max(1, at - pass_.at) + more
         pass_.at = at
         if at == len(subscribers):
-            # Everyone had its turn: trim the log, and start again if lines came meanwhile.
-            del self.passes[room]
-            log.end_pass()
-            room.trim(goal)
-            if log.head == goal:
-                self._ready.rooms.pop(room, None)
+            self._end_pass(room, pass_)
         return left
 
-    def _hand(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> None:
-        """The common case: in step, so the shared bytes of the pass's chunk are all that the client gets."""
+    def _end_pass(self, room: Room, pass_: Pass) -> None:
+        """Everyone had its turn: trim the log, and start again if lines came meanwhile."""
+        del self.passes[room]
+        room.trim(pass_.goal)
+        if room.log.head == pass_.goal:
+            self._ready.rooms.pop(room, None)
+
+    def _hand(self, outbox: Outbox, room: Room, stretch: Stretch, now: float) -> None:
+        """The common case: in step with others, so that shared bytes are all that the client gets."""
         client: Client = outbox.owner
-        wire = chunk.encoded(outbox.encoding)
+        wire = stretch.encoded(outbox.encoding)
         try:
             taken = self._sockets.send(client.fd, wire)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return
         if taken != len(wire):
-            self._took(client, [Segment(wire, chunk, len(chunk.lf))], taken, now)
+            self._took(client, stretch.segments(outbox.id, outbox.encoding), taken, now)
             return
-        outbox.took_chunk(chunk, taken)
-        self._handed(client, room, chunk, chunk.count, taken)
+        outbox.took_stretch(stretch, taken)
+        self._handed(client, room, stretch, stretch.count, taken)
 
-    def _hand_others(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> int:
-        """The same for one that said some of it and does not get that; what it cost more than one send."""
+    def _hand_others(self, outbox: Outbox, room: Room, stretch: Stretch, now: float) -> None:
+        """The same for one that said some of it and does not get that."""
         client: Client = outbox.owner
-        wire = chunk.without(outbox.id, outbox.encoding)
-        if not wire or chunk.is_in_bits(outbox.id):
-            return self.write(client, now)
+        segments = stretch.segments(outbox.id, outbox.encoding)
+        wire = b"".join([segment.wire for segment in segments])
         try:
-            taken = self._sockets.send(client.fd, wire)
+            taken = self._sockets.send(client.fd, wire) if wire else 0
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
-            return 0
+            return
         if taken != len(wire):
-            self._took(client, outbox.segments(), taken, now)
-            return 1
-        own_lines, own_bytes = chunk.share_of(outbox.id)
-        outbox.took_chunk(chunk, taken, own_lines, own_bytes)
-        self._handed(client, room, chunk, chunk.count - own_lines, taken)
-        return 0
+            self._took(client, segments, taken, now)
+            return
+        own_lines, own_bytes = stretch.share_of(outbox.id)
+        outbox.took_stretch(stretch, taken, own_lines, own_bytes)
+        self._handed(client, room, stretch, stretch.count - own_lines, taken)
 
-    def _handed(self, client: Client, room: Room, chunk: Chunk, lines: int, taken: int) -> None:
-        """The kernel took all that the client gets of this chunk."""
+    def _handed(self, client: Client, room: Room, stretch: Stretch, lines: int, taken: int) -> None:
+        """The kernel took all that the client gets of it."""
         if room.trailing:
             room.trailing.pop(client.id, None)
         self._counters.lines_out += lines
         self._counters.bytes_out += taken
-        if chunk.talk:
+        if taken and stretch.talk:
             self._ready.took.append(client)
 
     def _took(self, client: Client, segments: list[Segment], taken: int, now: float) -> None:

@@ -102,7 +102,7 @@ class Chat:
         if self.history:
             head, most = room.log.head, self.history_bytes
             room.history.add(lines, sender, head, said_at, self.history, most)
-        room.extend(lines, size, sender)
+        room.extend(b"\n".join([*lines, b""]), len(lines), sender)
         self.ready.rooms[room] = None
 
     def left(self, client: Client) -> None:

@@ -27,8 +27,7 @@ class Relay:
 
     def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
         """What was said is owed to everyone in the room."""
-        room.extend(lines, size, sender)
-        self._ready.rooms[room] = None
+        self._heard(room, b"\n".join([*lines, b""]), len(lines), sender)
 
     def asked(self, what: str, arguments: list[str]) -> list[str]:
         """Nobody asks about anybody."""
@@ -36,6 +35,10 @@ class Relay:
 
     def lost_nick(self, key: str) -> None:
         """Nobody has a nick."""
+
+    def _heard(self, room: Room, text: bytes, count: int, sender: int) -> None:
+        room.extend(text, count, sender)
+        self._ready.rooms[room] = None
 
     def left(self, client: Client) -> None:
         """The room forgets the client, if it was in one."""
@@ -58,10 +61,11 @@ class Echo(Relay):
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
 
-    def text(self, client: Client, text: bytes, count: int) -> None:
+    def text(self, client: Client, text: bytes, count: int) -> bool:
         """So many lines go back as they came."""
         self._account.owed += len(text)
         self._ready.put(client, text, owed=True, own=True, lines=count)
+        return True
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """The lines that were read go back as one item: one copy and one send, however many they are.
@@ -80,13 +84,12 @@ class Echo(Relay):
 class Broadcast(Relay):
     """A line goes to everyone in the one room, verbatim; to its sender too under --self-echo. No history."""
 
-    text = None
-
     def __init__(self, rooms: Registry, ready: ReadySets, commons: Commons, intake: Intake) -> None:
         super().__init__(ready)
         self._lobby = rooms.lobby
         self._commons = commons
         self._intake = intake
+        self.text = self._say_text if commons.is_alone else None
 
     def joined(self, client: Client) -> None:
         """Everyone is in the lobby."""
@@ -107,3 +110,11 @@ class Broadcast(Relay):
             count = max(1, count)
             size = sizes[count - 1]
         self._commons.say(room, inbox.take(count), size, client.id, 0.0)
+
+    def _say_text(self, client: Client, text: bytes, count: int) -> bool:
+        """So many lines go to everyone as they came, where this turn of the room has space for all."""
+        room = self._lobby
+        if room.log.intake + len(text) > self._intake.room_bytes:
+            return False
+        self._heard(room, text, count, client.id)
+        return True

@@ -1,25 +1,20 @@
 """A chunk: what a room received in one turn, as canonical bytes and in each encoding that somebody needed.
 
-Every subscriber that is in step is handed the same chunk, so each encoding is made at most once, by the first
-subscriber that needs it, and is the same object for all.
+All subscribers get the same chunk, so each encoding is made at most once, by the first one that needs it.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from mypy_extensions import mypyc_attr
 
 from hub.protocol.encoding import Encoding, cut, encode
 from hub.protocol.ws_frames import Cut, Framed
-from hub.rooms.sender_runs import SenderRuns, spans
-
-BATCH_SEGMENTS: Final = 256
-"""IOV_MAX is 1024; a client that misses more chunks than this gets the others in its next send."""
+from hub.rooms.sender_runs import SenderRuns
 
 
 @mypyc_attr(acyclic=True)
 class Chunk:
-    """The lines that a room received in one turn."""
+    """The lines that a room received in one turn, or a few of them."""
 
     __slots__ = ("_crlf", "_framed", "_telnet", "count", "end", "first_line", "lf", "runs", "start", "talk")
 
@@ -64,21 +59,6 @@ class Chunk:
         if self._telnet is None:
             self._telnet = encode(self.lf, Encoding.TELNET)
         return self._telnet
-
-    def without(self, sender: int, encoding: Encoding) -> bytes:
-        """What others said of the whole chunk, in this encoding."""
-        parts = spans(self.runs, sender, self.start, self.end)
-        wires = [self.part(encoding, a - self.start, b - self.start) for a, b, own in parts if not own]
-        return b"".join(wires)
-
-    def is_in_bits(self, sender: int) -> bool:
-        """What others said of it may be more parts than are offered to the kernel at once."""
-        return self.runs is not None and 2 * len(self.runs[sender]) >= BATCH_SEGMENTS
-
-    def share_of(self, sender: int) -> tuple[int, int]:
-        """How many of its lines are this sender's, and their size."""
-        runs = self.runs[sender] if self.runs else []
-        return sum(run[2] for run in runs), sum(run[1] - run[0] for run in runs)
 
     def part(self, encoding: Encoding, start: int, stop: int) -> bytes:
         """The lines between two borders, counted from the chunk's first byte, in this encoding."""

@@ -1,7 +1,7 @@
 """The log of a room: chunks in order, each line at an offset that only rises.
 
-The lines that a room receives in one turn are joined once into one chunk of canonical LF bytes, and everyone
-who is in step is handed the same bytes object; so Python's work per turn is lines + clients, never
+The lines that a room receives in one turn are joined once into one chunk of canonical LF bytes, and all who
+stand where it begins are handed the same bytes object; so Python's work per turn is lines + clients, never
 lines x clients. A subscriber that fell behind stays at its offset and gets all that it misses in its next
 send. Offsets are canonical bytes since the room began. (Prior art: the replication backlog of redis, with a
 node and an offset per replica.)
@@ -10,7 +10,6 @@ node and an offset per replica.)
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from sys import maxsize
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -20,6 +19,8 @@ from hub.rooms.sender_runs import SenderRuns, spans
 
 PIECE_BYTES: Final = 64 * 1024
 """Lines that leave the log for an outbox are joined into pieces of about this size."""
+SMALL_BYTES: Final = 16 * 1024
+"""Chunks below this size are joined while somebody holds them in the log: a lag of 1 MiB is few of them."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -28,15 +29,15 @@ class Log:
 
     __slots__ = (
         "_pending",
+        "_pending_lines",
         "_pending_talk",
         "chunks",
-        "goal",
         "head",
         "intake",
         "next_line",
         "number",
-        "reached",
         "runs",
+        "sealed",
     )
 
     def __init__(self, number: int, *, self_echo: bool) -> None:
@@ -48,58 +49,41 @@ class Log:
         """The number of the next line."""
         self.intake = 0
         """Bytes appended since the writer's pass under way began."""
-        self.reached = 0
-        """Where the last pass left those that are in step."""
-        self.goal = maxsize
-        """How far the pass under way brings them; without one there is no limit."""
+        self.sealed = 0
+        """Where the last chunk ends: what can be handed out ends here."""
         self.runs: SenderRuns | None = None if self_echo else {}
         """Which lines since the last chunk are whose; None where a sender gets its own lines back."""
         self._pending: list[bytes] = []
+        self._pending_lines = 0
         self._pending_talk = False
 
-    def extend(self, lines: Iterable[bytes], size: int, sender: int) -> int:
-        """Append lines of one sender (0: the hub itself), `size` canonical bytes in all; returns how many."""
-        before = len(self._pending)
-        self._pending.extend(lines)
-        count = len(self._pending) - before
+    def extend(self, text: bytes, count: int, sender: int) -> None:
+        """Append so many canonical lines of one sender (0: the hub itself), which are this text."""
+        self._pending.append(text)
+        self._pending_lines += count
+        size = len(text)
         self.next_line += count
         self.head += size
         self.intake += size
         self._pending_talk |= sender != 0
-        return count
 
     def seal(self) -> None:
         """Make the lines appended since the last time into one chunk."""
         if not self._pending:
             return
-        count = len(self._pending)
-        self._pending.append(b"")
-        lf = b"\n".join(self._pending)
+        lf, count = b"".join(self._pending), self._pending_lines
         first = self.next_line - count
         self.chunks.append(Chunk(lf, first, self.head - len(lf), count, self._pending_talk, self.runs))
         if self.runs:
             self.runs = {}
-        self._pending = []
-        self._pending_talk = False
+        self._pending, self._pending_lines, self._pending_talk = [], 0, False
+        self.sealed = self.head
 
-    def begin_pass(self) -> Chunk | None:
-        """Have all that came since the last pass handed out; the chunk of those that are in step.
-
-        The chunks of several turns become one: a subscriber in step gets one piece, however many turns its
-        room had meanwhile, and a room of one-line turns does not keep thousands of them.
-        """
+    def begin_pass(self) -> int:
+        """Have all lines of now in chunks, and take as many again; returns where they end."""
         self.seal()
-        self.intake, self.goal = 0, self.head
-        first = self.index(self.reached)
-        if first == len(self.chunks):
-            return None
-        if len(self.chunks) - first > 1:
-            self.chunks[first:] = [Chunk.joined(self.chunks[first:])]
-        return self.chunks[first]
-
-    def end_pass(self) -> None:
-        """Everyone had its turn."""
-        self.reached, self.goal = self.goal, maxsize
+        self.intake = 0
+        return self.head
 
     def index(self, offset: int) -> int:
         """The index of the chunk in which `offset` stands; len(chunks) when it is the head."""
@@ -124,6 +108,19 @@ class Log:
     def trim(self, needed: int) -> None:
         """Drop the chunks before offset `needed`."""
         del self.chunks[: bisect_right(self.chunks, needed, key=attrgetter("end"))]
+
+    def compact(self, stop: int) -> None:
+        """Join small chunks up to offset `stop`, so that a room of one-line turns does not keep thousands.
+
+        A chunk is joined with one that is as large at least, so that a byte is copied a few times at most.
+        """
+        at = bisect_right(self.chunks, stop, key=attrgetter("end"))
+        while at > 1:
+            size = len(self.chunks[at - 1].lf)
+            if size >= SMALL_BYTES or len(self.chunks[at - 2].lf) > size:
+                return
+            self.chunks[at - 2 : at] = [Chunk.joined(self.chunks[at - 2 : at])]
+            at -= 1
 
 
 def pieces(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -53,12 +53,13 @@ class Room:
 
     def append(self, line: bytes, sender: int) -> None:
         """Add one line, content without its end. `sender` is the id of its client, 0 for the hub itself."""
-        self.extend((line,), len(line) + 1, sender)
+        self.extend(line + b"\n", 1, sender)
 
-    def extend(self, lines: Iterable[bytes], size: int, sender: int) -> None:
-        """Add lines of one sender, `size` canonical bytes in all. Every subscriber of now is owed them."""
-        log, subscribers = self.log, self.subscribers
-        count = log.extend(lines, size, sender)
+    def extend(self, text: bytes, count: int, sender: int) -> None:
+        """Add so many canonical lines of one sender, which are this text. Every subscriber of now is owed
+        them."""
+        log, subscribers, size = self.log, self.subscribers, len(text)
+        log.extend(text, count, sender)
         self._account.owed += size * len(subscribers)
         mine = subscribers.get(sender)
         if mine is None:
@@ -107,3 +108,5 @@ class Room:
         """Drop what no subscriber needs: all but the trailing ones have got to offset `reached`."""
         needed = min((outbox.offset for outbox in self.trailing.values()), default=reached)
         self.log.trim(min(needed, reached))
+        if self.trailing:
+            self.log.compact(reached)

@@ -10,12 +10,14 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from hub.protocol.encoding import Encoding, encode
-from hub.rooms.chunk import BATCH_SEGMENTS, Chunk
+from hub.rooms.chunk import Chunk
 from hub.rooms.log import Log
 from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 256 * 1024
 """About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
+BATCH_SEGMENTS: Final = 256
+"""IOV_MAX is 1024; a client that misses more chunks than this gets the others in its next send."""
 
 
 @mypyc_attr(acyclic=True)
@@ -118,7 +120,7 @@ def upcoming(
     log: Log | None,
     offset: int,
 ) -> Iterator[Segment]:
-    """What a client will receive, in order: all items, and the lines of the log up to its goal."""
+    """What a client will receive, in order: all items, and the lines that the log has as chunks."""
     if partial is not None:
         yield Segment(partial.wire, partial, partial.owed)
     for item in items:
@@ -127,18 +129,24 @@ def upcoming(
             offset = item.at
         yield Segment(item.wire(encoding), item, len(item.data))
     if log is not None:
-        yield from _from_log(client_id, encoding, log, offset, log.goal)
+        yield from _from_log(client_id, encoding, log, offset, log.sealed)
 
 
 def _from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) -> Iterator[Segment]:
-    """The chunks between two offsets; the whole ones as the object that everyone shares."""
+    """The chunks between two offsets."""
     for index in range(log.index(at), len(log.chunks)):
         chunk = log.chunks[index]
         if chunk.start >= stop:
             return
-        if chunk.start >= at and chunk.end <= stop and (chunk.runs is None or client_id not in chunk.runs):
-            yield Segment(chunk.encoded(encoding), chunk, len(chunk.lf))
-            continue
-        for start, end, own in spans(chunk.runs, client_id, max(at, chunk.start), min(stop, chunk.end)):
-            wire = b"" if own else chunk.part(encoding, start - chunk.start, end - chunk.start)
-            yield Segment(wire, chunk, end - start)
+        yield from of_chunk(chunk, client_id, encoding, max(at, chunk.start), min(stop, chunk.end))
+
+
+def of_chunk(chunk: Chunk, client_id: int, encoding: Encoding, at: int, stop: int) -> Iterator[Segment]:
+    """What a chunk has for a client between two offsets of the log; all of it as the object that everyone
+    shares."""
+    if at == chunk.start and stop == chunk.end and (chunk.runs is None or client_id not in chunk.runs):
+        yield Segment(chunk.encoded(encoding), chunk, len(chunk.lf))
+        return
+    for start, end, own in spans(chunk.runs, client_id, at, stop):
+        wire = b"" if own else chunk.part(encoding, start - chunk.start, end - chunk.start)
+        yield Segment(wire, chunk, end - start)

@@ -55,6 +55,8 @@ class Commons:
         self._ready = ready
         self.hub = ""
         """What other hubs call this one."""
+        self.is_alone = True
+        """Lines are heard when they are said, so a mode need not say them here."""
         self.claiming: set[int] = set()
         """Clients, by id, that wait for the answer to a claim: their next lines wait with them."""
         self.audience: Audience

@@ -6,21 +6,21 @@ FAULTS = (
     simulated("line-lost", "One subscriber does not receive one line.",
         Edit("hub.loop.writer", "Writer._hand",
              "",
-             "if outbox.id == 2 and chunk.first_line == 5:\n"
+             "if outbox.id == 2 and outbox.next_line == 5:\n"
              "    outbox.go_to_head(room.log)\n"
              "    return"),
         violation="^owed and replayed"),
     simulated("line-lost-but-counted", "One line that counts as delivered is not sent.",
         Edit("hub.loop.writer", "Writer._hand",
              "",
-             "if outbox.id == 2 and chunk.first_line == 5:\n"
-             "    outbox.took_chunk(chunk, 0)\n"
+             "if outbox.id == 2 and outbox.next_line == 5:\n"
+             "    outbox.took_stretch(stretch, 0)\n"
              "    return"),
         violation="^(delivered .* kernels took|.* in place of)"),
     simulated("line-said-twice", "A room stores one line twice.",
         Edit("hub.rooms.room", "Room.extend",
              "",
-             "if self.log.next_line == 7:\n    lines, size = [*lines] * 2, 2 * size")),
+             "if self.log.next_line == 7:\n    text, count = 2 * text, 2 * count")),
     simulated("lines-out-of-order", "Room lines that become items are reversed.",
         Edit("hub.rooms.log", "pieces",
              "if found:", "found.reverse()\nif found:")),

@@ -69,7 +69,7 @@ def test_fault_of_the_mode_costs_its_client_only(step: str) -> None:
         assert fault[1]["id"] == 3 and "ZeroDivisionError: a fault" in trace
         function, call = {
             "joined": ("joined", ".join("),
-            "lines": ("heard", ".extend("),
+            "lines": ("_heard", ".extend("),
             "left": ("left", ".leave("),
         }[step]
         assert call in quoted(trace, function)

@@ -126,7 +126,6 @@ class Scene:
         """The pass of each room: its subscribers get what is there when they are asked for it."""
         for room in self.rooms.all():
             room.log.begin_pass()
-            room.log.end_pass()
 
     def settle(self) -> None:
         """All that was said is stored and heard; the time passes while nothing else does.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.rooms.log import PIECE_BYTES, Log, pieces
+from hub.rooms.log import PIECE_BYTES, SMALL_BYTES, Log, pieces
 from tests.unit.support import SPEAKER
 
 TURNS = st.lists(st.integers(1, 4), min_size=1, max_size=8)
@@ -20,7 +20,7 @@ def a_log(*turns: int) -> Log:
 
 
 def add(log: Log, *contents: bytes, sender: int = SPEAKER) -> None:
-    log.extend(contents, sum(len(content) + 1 for content in contents), sender)
+    log.extend(b"".join(content + b"\n" for content in contents), len(contents), sender)
 
 
 def numbered(start: int, stop: int) -> list[bytes]:
@@ -74,3 +74,37 @@ def test_trim_drops_what_nobody_needs_and_nothing_else(turns: list[int], needed_
     before = list(log.chunks)
     log.trim(needed)
     assert log.chunks == [chunk for chunk in before if chunk.end > needed]
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(1, 3)), max_size=60), st.data())
+def test_compact_changes_no_line_and_no_border_behind_it(
+    turns: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    log = Log(1, self_echo=False)
+    for size, sender in turns:
+        add(log, b"x" * size, sender=sender)
+        log.seal()
+    stop = data.draw(st.integers(0, log.head))
+    before = list(log.chunks)
+    log.compact(stop)
+    assert b"".join(chunk.lf for chunk in log.chunks) == b"".join(chunk.lf for chunk in before)
+    assert sum(chunk.count for chunk in log.chunks) == len(turns)
+    kept = [chunk for chunk in before if chunk.end > stop]
+    assert log.chunks[len(log.chunks) - len(kept) :] == kept
+    lines = 0
+    for chunk in log.chunks:
+        assert (chunk.first_line, chunk.end - chunk.start) == (lines, len(chunk.lf))
+        lines += chunk.count
+
+
+def test_compact_at_each_turn_keeps_few_chunks_and_copies_little() -> None:
+    log, copied = Log(1, self_echo=True), 0
+    for _ in range(20_000):
+        add(log, b"x" * 49)
+        log.seal()
+        before = set(map(id, log.chunks))
+        log.compact(log.head)
+        copied += sum(len(chunk.lf) for chunk in log.chunks if id(chunk) not in before)
+    assert log.head == 20_000 * 50
+    assert len(log.chunks) < 2 * log.head / SMALL_BYTES
+    assert copied < 5 * log.head

@@ -117,7 +117,7 @@ def test_places_in_the_last_logs_that_were_left_are_kept() -> None:
     subscriber = Subscriber(1, None)
     logs = [Log(number, self_echo=True) for number in range(1, LOGS_REMEMBERED + 2)]
     for log in logs:
-        log.extend([b"line"], 5, 9)
+        log.extend(b"line\n", 1, 9)
     for log in (*logs[:-1], logs[1], logs[-1]):
         subscriber.enter(log)
         subscriber.exit(log)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hub.rooms.chunk import BATCH_SEGMENTS
-from hub.rooms.segments import BATCH_BYTES
+from hub.rooms.segments import BATCH_BYTES, BATCH_SEGMENTS
 from tests.unit.support import SPEAKER, a_room, an_outbox, take
 
 
@@ -28,7 +27,7 @@ def test_batch_has_about_so_many_bytes_at_most() -> None:
 def test_offset_inside_a_chunk_gives_only_what_is_behind() -> None:
     outbox = an_outbox()
     room = a_room(outbox)
-    room.extend([b"one", b"two", b"three"], 14, SPEAKER)
+    room.extend(b"one\ntwo\nthree\n", 3, SPEAKER)
     room.log.seal()
     take(outbox, 4)
     (segment,) = outbox.segments()
