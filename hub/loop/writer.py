@@ -25,7 +25,7 @@ class Pass:
     """A round through the subscribers of a room. Each gets all that there is when its turn comes: what the
     room had when the pass began, up to the `goal`, and what came since."""
 
-    __slots__ = ("_asked", "_stretch", "at", "goal", "log", "subscribers")
+    __slots__ = ("_stretch", "at", "goal", "log", "subscribers")
 
     def __init__(self, room: Room) -> None:
         self.log = room.log
@@ -33,14 +33,13 @@ class Pass:
         self.subscribers = list(room.subscribers.values())
         self.at = 0
         self._stretch: Stretch | None = None
-        self._asked = -1
 
-    def stretch(self, offset: int) -> Stretch | None:
-        """From this offset on all that there is, for everyone who stands there; None for one by itself.
+    def stretch(self, at: int) -> Stretch | None:
+        """All that there is for the subscriber at this index, and for others that stand where it stands.
 
-        Whether others stand there shows when the next one asks for the same. Only then are chunks joined.
+        None for one by itself: chunks are joined only where the next in order stands there too.
         """
-        log, stretch = self.log, self._stretch
+        log, offset, stretch = self.log, self.subscribers[at].offset, self._stretch
         if stretch is not None and stretch.start == offset and stretch.end == log.sealed:
             return stretch
         chunks = log.chunks[log.index(offset) :]
@@ -48,8 +47,7 @@ class Pass:
             return None
         if len(chunks) == 1:
             return Stretch(chunks)
-        if offset != self._asked:
-            self._asked = offset
+        if at + 1 == len(self.subscribers) or self.subscribers[at + 1].offset != offset:
             return None
         self._stretch = Stretch(chunks)
         return self._stretch
@@ -157,7 +155,7 @@ class Writer(Step):
                 self._judge(outbox, room, now)
                 continue
             if outbox.offset != start:
-                stretch = pass_.stretch(outbox.offset)
+                stretch = pass_.stretch(at - 1)
                 start, senders = (stretch.start, stretch.senders) if stretch else (-1, set())
             if stretch is None or not outbox.is_in_step(start):
                 more += self.write(outbox.owner, now) if outbox.offset < log.sealed else 0

@@ -17,6 +17,10 @@ FAULTS = (
              "    outbox.took_stretch(stretch, 0)\n"
              "    return"),
         violation="^(delivered .* kernels took|.* in place of)"),
+    simulated("stretch-without-its-end", "Chunks that are joined lose the last of them.",
+        Edit("hub.rooms.stretch", "Stretch.encoded",
+             "for chunk in self._chunks]", "for chunk in self._chunks[:-1] or self._chunks]"),
+        violation="^(delivered .* kernels took|.* in place of)"),
     simulated("line-said-twice", "A room stores one line twice.",
         Edit("hub.rooms.room", "Room.extend",
              "",
