@@ -144,7 +144,7 @@ def border(wall: Wall, tree: Tree, by_lines: bool = False) -> float:
 class Queues:
     """The core broker of one stream, its leaf brokers and their hubs, each busy until a moment in seconds.
 
-    With `pass_s` all hubs have readers, whom a pass reaches at its end; what comes in it waits for the next.
+    With `pass_s` all hubs have readers, and the writer comes to each of them once in that time.
     """
 
     def __init__(self, of: Load, rng: random.Random, pass_s: float) -> None:
@@ -152,7 +152,7 @@ class Queues:
         self.group = PER_MACHINE if of.tree.leaves else len(self.hubs)
         self.stores = self.copies = 0.0
         self.leaves = [0.0] * math.ceil(len(self.hubs) / self.group)
-        self.free, self.begins, self.ends = ([0.0] * len(self.hubs) for _ in range(3))
+        self.free = [0.0] * len(self.hubs)
         self.way = [at(PATH, rng.uniform(1e-6, 1 - 1e-6)) for _ in range(4096)]
 
     def store(self, came: float, entries: int) -> float:
@@ -176,15 +176,11 @@ class Queues:
         self.copies = out
 
     def last(self) -> float:
-        """When the last reader has what was delivered: at some hubs, or after a pass of each."""
-        if not self.pass_s:
-            some = self.rng.sample(self.hubs, max(1, round(self.of.reach * len(self.hubs))))
-            return max(self.free[hub] + TURN_S * self.rng.random() for hub in some)
-        for hub, free in enumerate(self.free):
-            if free > self.begins[hub]:
-                self.begins[hub] = max(free, self.ends[hub])
-                self.ends[hub] = self.begins[hub] + self.pass_s
-        return max(self.ends)
+        """When the last reader has what was delivered: at some hubs, or a pass later at all."""
+        if self.pass_s:
+            return max(self.free) + self.pass_s
+        some = self.rng.sample(self.hubs, max(1, round(self.of.reach * len(self.hubs))))
+        return max(self.free[hub] + TURN_S * self.rng.random() for hub in some)
 
 
 def simulate(tree: Tree, seed: int, in_step: bool = False, pass_s: float = 0.0) -> tuple[float, ...]:
