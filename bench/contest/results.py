@@ -125,12 +125,19 @@ class Outcome:
         return next((row for row in self.rows() if row.contestant == contestant), None)
 
     def ratio(self, subject: str, base: str, measure: Measure) -> float | None:
-        """Two contestants' medians divided. None where one of them is absent."""
-        above, below = self.row(subject), self.row(base)
-        if above is None or below is None:
+        """One contestant's figures divided by another's: the median of the rounds that both took part in.
+
+        Each round has a ratio of its own, because a shared machine is faster in some minutes than in others.
+        None where they have no round in common.
+        """
+        below = {run.round: run for run in self.runs if run.contestant == base}
+        pairs = [
+            (run, below[run.round]) for run in self.runs if run.contestant == subject and run.round in below
+        ]
+        if not pairs:
             return None
-        rate = above.rate.median / below.rate.median
-        cpu = above.cpu_us.median / below.cpu_us.median
+        rate = median(ours.rate / theirs.rate for ours, theirs in pairs)
+        cpu = median(ours.cpu_us / theirs.cpu_us for ours, theirs in pairs)
         return {"rate": rate, "cpu": cpu, "best": max(rate, 1 / cpu)}[measure]
 
 

@@ -22,10 +22,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def outcome_table(outcome: Outcome) -> str:
     """The contestants of one contest, and what the marks mean."""
-    base = outcome.row(outcome.base)
     unit = outcome.unit
     header = ["", f"us of CPU a {unit}", "ratio", f"{plural(unit)}/s", "ratio", "core used", "rounds"]
-    rows = [row_cells(row, base) for row in outcome.rows()]
+    rows = [row_cells(row, outcome) for row in outcome.rows()]
     used = "".join(
         f"\n{text}\n" for mark, text in EXPLAINED.items() if any(mark in "".join(row) for row in rows)
     )
@@ -33,19 +32,16 @@ def outcome_table(outcome: Outcome) -> str:
     return table(header, rows) + used + absent
 
 
-def row_cells(row: Row, base: Row | None) -> list[str]:
-    """A contestant: medians with the least and the most, and ratios of the medians to the base."""
+def row_cells(row: Row, outcome: Outcome) -> list[str]:
+    """A contestant: medians with the least and the most, and ratios to the base."""
     marks = (LOAD_BOUND if row.load_bound else "") + (DISTURBED if 2 * row.disturbed >= row.rounds else "")
-    cpu = rate = "-"
-    if base is not None:
-        cpu = three(row.cpu_us.median / base.cpu_us.median)
-        rate = three(row.rate.median / base.rate.median)
+    cpu, rate = (outcome.ratio(row.contestant, outcome.base, measure) for measure in ("cpu", "rate"))
     return [
         f"{row.contestant}{' ' * bool(marks)}{marks}",
         spread(row.cpu_us),
-        cpu,
+        "-" if cpu is None else three(cpu),
         spread(row.rate),
-        rate,
+        "-" if rate is None else three(rate),
         f"{row.busy:.0%}",
         str(row.rounds),
     ]

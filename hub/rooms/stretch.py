@@ -19,7 +19,7 @@ from hub.rooms.segments import Segment, of_chunk
 class Stretch:
     """All from one offset of a log up to another, both of them borders of chunks."""
 
-    __slots__ = ("_chunks", "_encoding", "_wire", "_wires", "count", "end", "senders", "start", "talk")
+    __slots__ = ("_chunks", "_wires", "count", "end", "senders", "start", "talk")
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.start = chunks[0].start
@@ -31,10 +31,8 @@ class Stretch:
         self.senders = {sender for chunk in chunks if chunk.runs for sender in chunk.runs}
         """Clients that do not get all of it, because they said some."""
         self._chunks = chunks
-        self._encoding: Encoding | None = None
-        self._wire = b""
-        """What was asked for last: nearly all want the same, and a look at the table costs more."""
-        self._wires: dict[Encoding, bytes] = {}
+        self._wires: list[tuple[Encoding, bytes]] = []
+        """A table would ask each encoding for its hash, which takes as long as a look at all four."""
 
     @property
     def size(self) -> int:
@@ -43,13 +41,12 @@ class Stretch:
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The whole stretch in this encoding, the same object for every subscriber."""
-        if encoding is not self._encoding:
-            wire = self._wires.get(encoding)
-            if wire is None:
-                wire = b"".join([chunk.encoded(encoding) for chunk in self._chunks])
-                self._wires[encoding] = wire
-            self._encoding, self._wire = encoding, wire
-        return self._wire
+        for made, wire in self._wires:
+            if made is encoding:
+                return wire
+        joined = b"".join([chunk.encoded(encoding) for chunk in self._chunks])
+        self._wires.append((encoding, joined))
+        return joined
 
     def segments(self, client_id: int, encoding: Encoding) -> list[Segment]:
         """What this client gets of it, chunk by chunk; its own lines have no bytes."""

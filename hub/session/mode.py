@@ -14,7 +14,8 @@ class Intake:
     """How much one turn may bring."""
 
     room_bytes: int
-    """Into one room, between two starts of its pass: an eighth of the lag that is allowed."""
+    """Into one room, between two starts of its pass: an eighth of the lag that is allowed, or what a send
+    buffer takes at once."""
     client_lines: int = 512
     """From one client in chat, where each line costs work of its own."""
     command_lines: int = 16

@@ -70,6 +70,15 @@ def test_a_page_that_is_asked_under_a_foreign_name_is_well() -> None:
         assert ask(where) == Verdict(WELL, f"well: {where}: heard of 0.5 s ago")
 
 
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_hub_whose_cluster_does_not_answer_says_so(ready: bool) -> None:
+    degraded = '{"ready":true,"degraded":true,"reason":"no link to the cluster"}'
+    with answering(ALIVE, json_answer(degraded)) as where:
+        verdict = ask(where, ready=ready)
+    assert verdict.code == WELL, "lines wait, and new clients are welcome"
+    assert verdict.text.endswith(", degraded: no link to the cluster")
+
+
 def test_the_command_prints_one_line_and_exits_0(hub: HubProcess) -> None:
     until(lambda: ask(page(hub)).code == WELL)
     command = [sys.executable, "-m", "hubbub", "health", "--url", hub.url]

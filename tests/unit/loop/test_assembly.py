@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from hub.config.settings import Mode, Settings, Slow
-from hub.loop.assembly import Hub
+from hub.loop.assembly import PASS_BYTES, Hub
 from hub.loop.limit_timers import Limit
 from hub.modes.chat import Chat
 from hub.modes.relay import Broadcast, Echo
@@ -60,7 +60,7 @@ def test_limits_and_intake_follow_from_the_lag_that_is_allowed(
     lag_bytes: int, lagging_bytes: float, history_bytes: int
 ) -> None:
     with a_hub(Settings(max_lag_bytes=lag_bytes)) as hub:
-        assert hub.intake.room_bytes == 1 << 17, "a turn is bounded though the lag is not"
+        assert hub.intake.room_bytes == PASS_BYTES, "a turn is bounded though the lag is not"
         assert (hub.limits.lag_bytes, hub.limits.lagging_bytes) == (lag_bytes, lagging_bytes)
         assert hub.limits.history_bytes == history_bytes
 
