@@ -125,7 +125,7 @@ class Outcome:
         return next((row for row in self.rows() if row.contestant == contestant), None)
 
     def ratio(self, subject: str, base: str, measure: Measure) -> float | None:
-        """One contestant's figures divided by another's: the median of the rounds that both took part in.
+        """The figures of a contestant divided by another's: the median of the rounds that have both.
 
         Each round has a ratio of its own, because a shared machine is faster in some minutes than in others.
         None where they have no round in common.

@@ -119,7 +119,7 @@ def _hear(connection: HTTPConnection, ready: bool) -> str:
         case _:
             raise _Unwell("wrong answer: not from a hub")
     match _get(connection, "/readyz"):
-        case {"ready": True, "degraded": True, "reason": str(reason)}:  # It serves, and no restart helps.
+        case {"ready": True, "degraded": True, "reason": str(reason)}:  # No restart helps.
             return f"{well}, degraded: {reason}"
         case {"ready": True}:
             return well

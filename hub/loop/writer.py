@@ -11,46 +11,46 @@ from typing import Final
 from hub.loop.core import Core, Step
 from hub.loop.flow_control import FlowControl
 from hub.net.sockets import PeerGone
+from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from hub.rooms.segments import BATCH_BYTES, Item, Segment
-from hub.rooms.stretch import Stretch
+from hub.rooms.segments import BATCH_BYTES, Item, Segment, from_log
 from hub.session.client import Client, Phase
 
 SEGMENTS_A_SEND: Final = 4
 """So many segments in one send cost as much as a send more."""
+PARTS_A_SEND: Final = 128
+"""So many chunks to look through for those that a client said itself cost as much."""
 
 
 class Pass:
     """A round through the subscribers of a room. Each gets all that there is when its turn comes: what the
     room had when the pass began, up to the `goal`, and what came since."""
 
-    __slots__ = ("_stretch", "at", "goal", "log", "subscribers")
+    __slots__ = ("_chunk", "at", "goal", "log", "subscribers")
 
     def __init__(self, room: Room) -> None:
         self.log = room.log
         self.goal = room.log.begin_pass()
         self.subscribers = list(room.subscribers.values())
         self.at = 0
-        self._stretch: Stretch | None = None
+        self._chunk: Chunk | None = None
 
-    def stretch(self, at: int) -> Stretch | None:
-        """All that there is for the subscriber at this index, and for others that stand where it stands.
+    def chunk_from(self, offset: int) -> Chunk | None:
+        """All that there is from this offset on as one chunk, the same for all who stand there.
 
-        None for one by itself: chunks are joined only where the next in order stands there too.
+        None for who stands inside a chunk, or is too far behind to take all in one send.
         """
-        log, offset, stretch = self.log, self.subscribers[at].offset, self._stretch
-        if stretch is not None and stretch.start == offset and stretch.end == log.sealed:
-            return stretch
+        log, chunk = self.log, self._chunk
+        if chunk is not None and chunk.start == offset and chunk.end == log.sealed:
+            return chunk
+        if not 0 < log.sealed - offset <= BATCH_BYTES:
+            return None
         chunks = log.chunks[log.index(offset) :]
-        if not chunks or chunks[0].start != offset or log.sealed - offset > BATCH_BYTES:
+        if chunks[0].start != offset:
             return None
-        if len(chunks) == 1:
-            return Stretch(chunks)
-        if at + 1 == len(self.subscribers) or self.subscribers[at + 1].offset != offset:
-            return None
-        self._stretch = Stretch(chunks)
-        return self._stretch
+        self._chunk = chunks[0] if len(chunks) == 1 else Chunk.of_parts(chunks)
+        return self._chunk
 
 
 class Writer(Step):
@@ -143,7 +143,7 @@ class Writer(Step):
         if room not in self.passes:
             self.passes[room] = Pass(room)
         pass_, log = self.passes[room], room.log
-        stretch, start, senders = None, -1, set[int]()
+        chunk, start = None, -1
         subscribers, at, more = pass_.subscribers, pass_.at, 0
         for outbox in subscribers[at : at + left]:
             if at + more >= pass_.at + left:
@@ -155,14 +155,14 @@ class Writer(Step):
                 self._judge(outbox, room, now)
                 continue
             if outbox.offset != start:
-                stretch = pass_.stretch(at - 1)
-                start, senders = (stretch.start, stretch.senders) if stretch else (-1, set())
-            if stretch is None or not outbox.is_in_step(start):
+                chunk = pass_.chunk_from(outbox.offset)
+                start = chunk.start if chunk else -1
+            if chunk is None or not outbox.is_in_step(start):
                 more += self.write(outbox.owner, now) if outbox.offset < log.sealed else 0
-            elif outbox.id in senders:
-                self._hand_others(outbox, room, stretch, now)
+            elif outbox.own_bytes:
+                more += self._hand_others(outbox, room, chunk, now)
             else:
-                self._hand(outbox, room, stretch, now)
+                self._hand(outbox, room, chunk, now)
         left -= max(1, at - pass_.at) + more
         pass_.at = at
         if at == len(subscribers):
@@ -176,45 +176,48 @@ class Writer(Step):
         if room.log.head == pass_.goal:
             self._ready.rooms.pop(room, None)
 
-    def _hand(self, outbox: Outbox, room: Room, stretch: Stretch, now: float) -> None:
+    def _hand(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> None:
         """The common case: in step with others, so that shared bytes are all that the client gets."""
         client: Client = outbox.owner
-        wire = stretch.encoded(outbox.encoding)
+        wire = chunk.encoded(outbox.encoding)
         try:
             taken = self._sockets.send(client.fd, wire)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return
         if taken != len(wire):
-            self._took(client, stretch.segments(outbox.id, outbox.encoding), taken, now)
+            self._took(client, [Segment(wire, chunk, len(chunk.lf))], taken, now)
             return
-        outbox.took_stretch(stretch, taken)
-        self._handed(client, room, stretch, stretch.count, taken)
+        outbox.took_chunk(chunk, taken)
+        self._handed(client, room, chunk, chunk.count, taken)
 
-    def _hand_others(self, outbox: Outbox, room: Room, stretch: Stretch, now: float) -> None:
-        """The same for one that said some of it and does not get that."""
+    def _hand_others(self, outbox: Outbox, room: Room, chunk: Chunk, now: float) -> int:
+        """The same for one that said some of it and does not get that; what it cost more than one send."""
         client: Client = outbox.owner
-        segments = stretch.segments(outbox.id, outbox.encoding)
-        wire = b"".join([segment.wire for segment in segments])
+        wire = chunk.without(outbox.id, outbox.encoding)
+        if not wire:
+            return self.write(client, now)
         try:
-            taken = self._sockets.send(client.fd, wire) if wire else 0
+            taken = self._sockets.send(client.fd, wire)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
-            return
+            return 0
         if taken != len(wire):
+            segments = list(from_log(outbox.id, outbox.encoding, room.log, outbox.offset, chunk.end))
             self._took(client, segments, taken, now)
-            return
-        own_lines, own_bytes = stretch.share_of(outbox.id)
-        outbox.took_stretch(stretch, taken, own_lines, own_bytes)
-        self._handed(client, room, stretch, stretch.count - own_lines, taken)
+            return 1 + len(segments) // SEGMENTS_A_SEND
+        own_lines, own_bytes = chunk.share_of(outbox.id)
+        outbox.took_chunk(chunk, taken, own_lines, own_bytes)
+        self._handed(client, room, chunk, chunk.count - own_lines, taken)
+        return len(chunk.parts or ()) // PARTS_A_SEND
 
-    def _handed(self, client: Client, room: Room, stretch: Stretch, lines: int, taken: int) -> None:
-        """The kernel took all that the client gets of it."""
+    def _handed(self, client: Client, room: Room, chunk: Chunk, lines: int, taken: int) -> None:
+        """The kernel took all that the client gets of this chunk."""
         if room.trailing:
             room.trailing.pop(client.id, None)
         self._counters.lines_out += lines
         self._counters.bytes_out += taken
-        if taken and stretch.talk:
+        if chunk.talk:
             self._ready.took.append(client)
 
     def _took(self, client: Client, segments: list[Segment], taken: int, now: float) -> None:

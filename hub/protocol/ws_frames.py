@@ -96,8 +96,8 @@ class Framed:
 
     __slots__ = ("_lines", "_tables", "wire")
 
-    def __init__(self, lines: bytes) -> None:
-        self.wire = frames(lines)
+    def __init__(self, lines: bytes, wire: bytes | None = None) -> None:
+        self.wire = frames(lines) if wire is None else wire
         self._lines = lines
         self._tables: tuple[array[int], array[int]] | None = None
 

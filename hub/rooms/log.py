@@ -28,6 +28,7 @@ class Log:
     """What a room received and still keeps. `number` is never used again, unlike the room's name."""
 
     __slots__ = (
+        "_compacted",
         "_pending",
         "_pending_lines",
         "_pending_talk",
@@ -53,6 +54,8 @@ class Log:
         """Where the last chunk ends: what can be handed out ends here."""
         self.runs: SenderRuns | None = None if self_echo else {}
         """Which lines since the last chunk are whose; None where a sender gets its own lines back."""
+        self._compacted = 0
+        """Up to here small chunks are joined."""
         self._pending: list[bytes] = []
         self._pending_lines = 0
         self._pending_talk = False
@@ -112,14 +115,27 @@ class Log:
     def compact(self, stop: int) -> None:
         """Join small chunks up to offset `stop`, so that a room of one-line turns does not keep thousands.
 
-        A chunk is joined with one that is as large at least, so that a byte is copied a few times at most.
+        What came since the last time first, in groups; then the last group with those before it, as long as
+        they are not twice as large. So sizes fall by halves at least, and a byte is copied a few times.
         """
-        at = bisect_right(self.chunks, stop, key=attrgetter("end"))
+        chunks = self.chunks
+        first, at = (
+            bisect_right(chunks, offset, key=attrgetter("end")) for offset in (self._compacted, stop)
+        )
+        groups, size = list[list[Chunk]](), SMALL_BYTES
+        for chunk in chunks[first:at]:
+            if size >= SMALL_BYTES:
+                groups.append([])
+                size = 0
+            groups[-1].append(chunk)
+            size += len(chunk.lf)
+        chunks[first:at] = [group[0] if len(group) == 1 else Chunk.joined(group) for group in groups]
+        self._compacted, at = stop, first + len(groups)
         while at > 1:
-            size = len(self.chunks[at - 1].lf)
-            if size >= SMALL_BYTES or len(self.chunks[at - 2].lf) > size:
+            before, last = len(chunks[at - 2].lf), len(chunks[at - 1].lf)
+            if max(before, last) >= SMALL_BYTES or before > 2 * last:
                 return
-            self.chunks[at - 2 : at] = [Chunk.joined(self.chunks[at - 2 : at])]
+            chunks[at - 2 : at] = [Chunk.joined(chunks[at - 2 : at])]
             at -= 1
 
 

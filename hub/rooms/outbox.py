@@ -1,6 +1,6 @@
 """The outbox: what one client will receive (hub/rooms/queued.py), and what of it the kernel took.
 
-The writer uses segments, advance, took_item and took_stretch. Whatever the kernel takes, the outbox stands
+The writer uses segments, advance, took_item and took_chunk. Whatever the kernel takes, the outbox stands
 at a line border plus one partial line, so that its encoding may change and a farewell may enter there.
 
 Delivered bytes are counted here, from what the kernel says; what was owed is counted in the room, when a line
@@ -17,7 +17,6 @@ from hub.rooms.chunk import Chunk
 from hub.rooms.losses import NO_LOSSES
 from hub.rooms.queued import Queued
 from hub.rooms.segments import Item, Partial, Segment, batch, upcoming
-from hub.rooms.stretch import Stretch
 
 
 class Outbox(Queued):
@@ -101,13 +100,13 @@ class Outbox(Queued):
         if item.farewell:
             self.farewell_sent = True
 
-    def took_stretch(self, stretch: Stretch, taken: int, own_lines: int = 0, own_bytes: int = 0) -> None:
-        """The common case in a room: the kernel took all of it, but for the client's own lines."""
-        self.offset = stretch.end
-        self.next_line += stretch.count
-        self.lines_out += stretch.count - own_lines
+    def took_chunk(self, chunk: Chunk, taken: int, own_lines: int = 0, own_bytes: int = 0) -> None:
+        """The common case in a room: the kernel took a whole chunk, but for the client's own lines in it."""
+        self.offset = chunk.end
+        self.next_line += chunk.count
+        self.lines_out += chunk.count - own_lines
         self.bytes_out += taken
-        self._account.delivered += stretch.size - own_bytes
+        self._account.delivered += len(chunk.lf) - own_bytes
         self.own_lines -= own_lines
         self.own_bytes -= own_bytes
 

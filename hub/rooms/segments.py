@@ -16,8 +16,10 @@ from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 256 * 1024
 """About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
+ROW_BYTES: Final = 64 * 1024
+"""Chunks in a row are one segment up to about this size."""
 BATCH_SEGMENTS: Final = 256
-"""IOV_MAX is 1024; a client that misses more chunks than this gets the others in its next send."""
+"""IOV_MAX is 1024; a client that more segments wait for gets the others in its next send."""
 
 
 @mypyc_attr(acyclic=True)
@@ -125,28 +127,39 @@ def upcoming(
         yield Segment(partial.wire, partial, partial.owed)
     for item in items:
         if log is not None and item.at > offset:
-            yield from _from_log(client_id, encoding, log, offset, item.at)
+            yield from from_log(client_id, encoding, log, offset, item.at)
             offset = item.at
         yield Segment(item.wire(encoding), item, len(item.data))
     if log is not None:
-        yield from _from_log(client_id, encoding, log, offset, log.sealed)
+        yield from from_log(client_id, encoding, log, offset, log.sealed)
 
 
-def _from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) -> Iterator[Segment]:
-    """The chunks between two offsets."""
-    for index in range(log.index(at), len(log.chunks)):
-        chunk = log.chunks[index]
-        if chunk.start >= stop:
-            return
-        yield from of_chunk(chunk, client_id, encoding, max(at, chunk.start), min(stop, chunk.end))
+def from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) -> Iterator[Segment]:
+    """What the log has between two offsets: whole chunks as the object that everyone shares, or many in a row
+    as one, so that who is behind does not cost clients x chunks."""
+    chunks, index = log.chunks, log.index(at)
+    while index < len(chunks) and chunks[index].start < stop:
+        row = whole_ones(client_id, chunks, index, at, stop)
+        if row:
+            index += len(row)
+            chunk = row[0] if len(row) == 1 else Chunk.of_parts(row)
+            yield Segment(chunk.encoded(encoding), chunk, len(chunk.lf))
+            continue
+        chunk = chunks[index]
+        index += 1
+        for start, end, own in spans(chunk.runs, client_id, max(at, chunk.start), min(stop, chunk.end)):
+            wire = b"" if own else chunk.part(encoding, start - chunk.start, end - chunk.start)
+            yield Segment(wire, chunk, end - start)
 
 
-def of_chunk(chunk: Chunk, client_id: int, encoding: Encoding, at: int, stop: int) -> Iterator[Segment]:
-    """What a chunk has for a client between two offsets of the log; all of it as the object that everyone
-    shares."""
-    if at == chunk.start and stop == chunk.end and (chunk.runs is None or client_id not in chunk.runs):
-        yield Segment(chunk.encoded(encoding), chunk, len(chunk.lf))
-        return
-    for start, end, own in spans(chunk.runs, client_id, at, stop):
-        wire = b"" if own else chunk.part(encoding, start - chunk.start, end - chunk.start)
-        yield Segment(wire, chunk, end - start)
+def whole_ones(client_id: int, chunks: Sequence[Chunk], index: int, at: int, stop: int) -> list[Chunk]:
+    """Chunks in a row from this index on of which the client gets all, up to some size."""
+    row, size = list[Chunk](), 0
+    while index < len(chunks) and size < ROW_BYTES:
+        chunk = chunks[index]
+        if chunk.start < at or chunk.end > stop or (chunk.runs is not None and client_id in chunk.runs):
+            break
+        row.append(chunk)
+        size += len(chunk.lf)
+        index += 1
+    return row

@@ -14,13 +14,12 @@ FAULTS = (
         Edit("hub.loop.writer", "Writer._hand",
              "",
              "if outbox.id == 2 and outbox.next_line == 5:\n"
-             "    outbox.took_stretch(stretch, 0)\n"
+             "    outbox.took_chunk(chunk, 0)\n"
              "    return"),
         violation="^(delivered .* kernels took|.* in place of)"),
-    simulated("stretch-without-its-end", "Chunks that are joined lose the last of them.",
-        Edit("hub.rooms.stretch", "Stretch.encoded",
-             "for chunk in self._chunks]", "for chunk in self._chunks[:-1] or self._chunks]"),
-        violation="^(delivered .* kernels took|.* in place of)"),
+    simulated("chunks-out-of-order", "Chunks that are handed out as one change their order.",
+        Edit("hub.rooms.chunk", "Chunk._made",
+             "for part in self.parts]", "for part in reversed(self.parts)]")),
     simulated("line-said-twice", "A room stores one line twice.",
         Edit("hub.rooms.room", "Room.extend",
              "",

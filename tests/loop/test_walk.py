@@ -37,7 +37,7 @@ def followed(hub: SteppedHub, sender: Client, subscriber: Client) -> list[str]:
     finally:
         sys.setprofile(None)
     start = found.index("Reader._serve")
-    return list(dict.fromkeys(found[start : found.index("Outbox.took_stretch") + 1]))
+    return list(dict.fromkeys(found[start : found.index("Outbox.took_chunk") + 1]))
 
 
 @interpreted_only("calls of compiled functions cannot be followed")

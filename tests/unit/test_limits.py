@@ -16,7 +16,7 @@ from hub.config.settings import DESCRIPTOR_RESERVE, PAGE_CONNECTIONS, Settings
 from hub.config.values import show_size
 from hub.loop.acceptor import MOST_VANISHED, PAUSE_S
 from hub.loop.admission import MESSAGE_BYTES
-from hub.loop.assembly import ROOM_SHARE, WAIT_PROGRESS_S
+from hub.loop.assembly import PASS_BYTES, ROOM_SHARE, WAIT_PROGRESS_S
 from hub.loop.close_log import KEPT, STRANGERS_KEPT
 from hub.loop.core import HISTORY_LINES_A_SLICE
 from hub.loop.flow_control import SENDERS_A_TURN
@@ -70,7 +70,7 @@ TABLE: dict[str, list[str]] = {
     "lines per time": [str(CHAT_RATE.count), str(CHAT_RATE.burst)],
     "socket buffers": [size(SEND_BUFFER_BYTES), size(RECEIVE_BUFFER_BYTES)],
     "its log": [],
-    "lines of one pass": [],
+    "lines of one pass": [f"{PASS_BYTES:,}"],
     "history at a join": [size(LIMITS.kept_bytes)],
     "notices of joins": [str(USUAL.announce)],
     "clients |": [str(USUAL.max_clients)],

@@ -112,13 +112,12 @@ def test_shards_of_rooms_anywhere_only_slow_talk_down() -> None:
     assert by_room.p50_s() < whole.p50_s() / 5 < anywhere.p50_s()
 
 
-def test_hot_room_waits_for_the_pass_under_way_and_its_own() -> None:
+def test_hot_room_waits_for_a_pass() -> None:
     tree = Tree(3 * PER_HUB, lines_each=60 * 100 / 3 / PER_HUB, hot_lines=100.0)
     pass_s = Load(tree).pass_s
     assert pass_s > PER_HUB * 5.74e-6
     p50_s, p99_s, _, _ = simulate(tree, 7, pass_s=pass_s)
-    assert 1.4 * pass_s < p50_s < 1.7 * pass_s
-    assert 1.9 * pass_s < p99_s < 2.2 * pass_s
+    assert pass_s < p50_s < p99_s < 1.2 * pass_s
 
 
 def test_hot_room_of_few_readers_has_a_short_pass() -> None:

@@ -18,11 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hub.protocol.encoding import Encoding, encode
 from hub.rooms import log as logs
 from hub.rooms.accounting import Account
+from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.rooms.segments import Item
 from hub.rooms.sender_runs import spans
-from hub.rooms.stretch import Stretch
 from tests.support import interpreted_only
 from tests.unit.support import SPEAKER, a_room, an_outbox, receive_all, shown, take, wire
 
@@ -294,7 +294,7 @@ def test_chunk_handed_out_whole_counts_like_any_other() -> None:
     handed, taken = (an_outbox(number, account, Encoding.CRLF) for number in (1, 2))
     room = a_room(handed, taken, account=account)
     say(room, b"abc", b"de")
-    handed.took_stretch(Stretch(room.log.chunks), len(b"abc\r\nde\r\n"))
+    handed.took_chunk(Chunk.of_parts(room.log.chunks), len(b"abc\r\nde\r\n"))
     receive_all(taken)
     assert (handed.bytes_out, handed.lines_out, handed.offset, handed.next_line) == (9, 2, 7, 2)
     assert (taken.bytes_out, taken.lines_out, taken.offset, taken.next_line) == (9, 2, 7, 2)

@@ -8,11 +8,21 @@ from tests.unit.support import SPEAKER, a_room, an_outbox, take
 
 def test_batch_has_so_many_segments_at_most() -> None:
     outbox = an_outbox()
-    room = a_room(outbox)
     for number in range(BATCH_SEGMENTS + 10):
-        room.append(b"%d" % number, SPEAKER)
-        room.log.seal()
+        outbox.put(b"%d\n" % number)
     assert len(outbox.segments()) == BATCH_SEGMENTS
+
+
+def test_many_chunks_in_a_row_are_few_segments() -> None:
+    outbox = an_outbox()
+    room = a_room(outbox, self_echo=False)
+    for number in range(3000):
+        room.append(b"%04d" % number + b"." * 45, outbox.id if number == 2000 else SPEAKER)
+        room.log.seal()
+    take(outbox, 120)
+    sizes = [segment.size for segment in outbox.segments()]
+    assert len(sizes) == 5, "a partial line, two rows before the own line, that, a row behind"
+    assert outbox.offset + sum(sizes[1:]) == room.log.head
 
 
 def test_batch_has_about_so_many_bytes_at_most() -> None:
@@ -39,12 +49,12 @@ def test_offset_inside_a_chunk_gives_only_what_is_behind() -> None:
 def test_only_what_clients_said_is_talk() -> None:
     outbox = an_outbox()
     room = a_room(outbox, self_echo=False)
-    for line, sender in ((b"* ann joined", 0), (b"<ann> hello", SPEAKER), (b"<bob> its own", outbox.id)):
+    for line, sender in ((b"<ann> hello", SPEAKER), (b"<bob> its own", outbox.id), (b"* ann left", 0)):
         room.append(line, sender)
         room.log.seal()
     outbox.put(b"* answer\n")
     outbox.put(b"echo\n", owed=True)
-    assert [segment.is_talk for segment in outbox.segments()] == [False, True, False, False, True]
+    assert [segment.is_talk for segment in outbox.segments()] == [True, False, False, False, True]
 
 
 @pytest.mark.parametrize("owed", [False, True])
