@@ -66,8 +66,8 @@ class LineDecoder:
         return self._split(data)
 
     def whole_lines(self, data: bytes) -> int:
-        """How many lines `data` is, where it is whole lines that end in LF and nothing else. Then they are
-        taken as they stand, unsplit, and `data` is not fed as well; 0 is every other case, and feeds it."""
+        """How many lines `data` is, where it is whole lines that end in LF and nothing else. Then they may be
+        taken as they stand, unsplit, in place of being fed; 0 is every other case."""
         if self._tail is not None or self._held or len(data) > self._limit_bytes or self.too_long:
             return 0
         if data[-1] != _LF or _CR in data:
