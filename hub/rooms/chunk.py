@@ -68,15 +68,9 @@ class Chunk:
         """The whole chunk in this encoding: made at most once, the same object for every subscriber."""
         if encoding is Encoding.LF:
             return self.lf
-        if encoding is Encoding.FRAMES:
-            return self._frames().wire
-        if self._crlf is None:
-            self._crlf = self._made(Encoding.CRLF)
-        if encoding is Encoding.CRLF or 0xFF not in self.lf:
-            return self._crlf
-        if self._telnet is None:
-            self._telnet = self._made(Encoding.TELNET)
-        return self._telnet
+        if self.parts is not None:
+            self._join(encoding, self.parts)
+        return self._own(encoding)
 
     def without(self, sender: int, encoding: Encoding) -> bytes:
         """What others said of the whole chunk, in this encoding."""
@@ -109,13 +103,32 @@ class Chunk:
             return self._frames().cut(start, taken)
         return cut(wire, taken, encoding)
 
+    def _own(self, encoding: Encoding) -> bytes:
+        if encoding is Encoding.LF:
+            return self.lf
+        if encoding is Encoding.FRAMES:
+            return self._frames().wire
+        if encoding is Encoding.TELNET and 0xFF in self.lf:
+            if self._telnet is None:
+                self._telnet = encode(self.lf, Encoding.TELNET)
+            return self._telnet
+        if self._crlf is None:
+            self._crlf = encode(self.lf, Encoding.CRLF)
+        return self._crlf
+
+    def _join(self, encoding: Encoding, parts: Sequence["Chunk"]) -> None:
+        """Where it is not there yet, make this encoding of those of the parts. Telnet without a byte 255 is
+        CRLF."""
+        if encoding is Encoding.FRAMES:
+            if self._framed is None:
+                self._framed = Framed(self.lf, b"".join([part._own(encoding) for part in parts]))
+        elif encoding is Encoding.TELNET and 0xFF in self.lf:
+            if self._telnet is None:
+                self._telnet = b"".join([part._own(encoding) for part in parts])
+        elif self._crlf is None:
+            self._crlf = b"".join([part._own(Encoding.CRLF) for part in parts])
+
     def _frames(self) -> Framed:
         if self._framed is None:
-            wire = self._made(Encoding.FRAMES) if self.parts else None
-            self._framed = Framed(self.lf, wire)
+            self._framed = Framed(self.lf)
         return self._framed
-
-    def _made(self, encoding: Encoding) -> bytes:
-        if self.parts is None:
-            return encode(self.lf, encoding)
-        return b"".join([part.encoded(encoding) for part in self.parts])

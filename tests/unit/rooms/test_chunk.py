@@ -43,6 +43,8 @@ def test_several_as_one_are_encoded_once_and_cut_alike(encoding: Encoding) -> No
     assert (whole.start, whole.end, whole.count, whole.lf) == (0, len(lf), 4, lf)
     wire = whole.encoded(encoding)
     assert wire == encode(lf, encoding) == whole.encoded(encoding)
+    for other in Encoding:
+        assert whole.encoded(other) == encode(lf, other)
     assert whole.encoded(encoding) is wire
     for taken in range(1, len(wire)):
         assert whole.cut(encoding, 0, wire, taken) == usual.cut(encoding, 0, wire, taken)
