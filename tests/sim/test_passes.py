@@ -58,7 +58,7 @@ def test_subscriber_has_one_send_a_pass_however_many_turns(listener: int) -> Non
 
 
 def test_those_of_one_turn_share_the_bytes_of_their_sends() -> None:
-    """Who stands where nobody else does gets what it misses in parts."""
+    """Chunks in a row go out as one buffer, so next to no send has several."""
     stage = Stage(budgets=ONE_SLICE)
     talker, *readers = stage.join(READERS + 1)
     turns = talk(stage, talker, turns=40)
