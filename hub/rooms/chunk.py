@@ -47,13 +47,12 @@ class Chunk:
     @classmethod
     def joined(cls, chunks: Sequence["Chunk"]) -> "Chunk":
         """Make one chunk of several in a row, to stand in the log for them."""
-        first, runs = chunks[0], SenderRuns()
+        whole, runs = cls.of_parts(chunks), SenderRuns()
         for chunk in chunks:
             for sender, its in (chunk.runs or {}).items():
                 runs.setdefault(sender, []).extend(its)
-        count, talk = sum([chunk.count for chunk in chunks]), any([chunk.talk for chunk in chunks])
-        lf = b"".join([chunk.lf for chunk in chunks])
-        return cls(lf, first.first_line, first.start, count, talk, runs)
+        whole.parts, whole.runs = None, runs or None
+        return whole
 
     @classmethod
     def of_parts(cls, chunks: Sequence["Chunk"]) -> "Chunk":
