@@ -16,8 +16,8 @@ from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 256 * 1024
 """About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
-ROW_BYTES: Final = 64 * 1024
-"""Chunks in a row are one segment up to about this size."""
+ROW_BYTES: Final = 16 * 1024
+"""Small chunks in a row are one segment up to this size; a larger one goes out as it is, without a copy."""
 BATCH_SEGMENTS: Final = 256
 """IOV_MAX is 1024; a client that more segments wait for gets the others in its next send."""
 
@@ -155,8 +155,10 @@ def from_log(client_id: int, encoding: Encoding, log: Log, at: int, stop: int) -
 def whole_ones(client_id: int, chunks: Sequence[Chunk], index: int, at: int, stop: int) -> list[Chunk]:
     """Chunks in a row from this index on of which the client gets all, up to some size."""
     row, size = list[Chunk](), 0
-    while index < len(chunks) and size < ROW_BYTES:
+    while index < len(chunks):
         chunk = chunks[index]
+        if row and size + len(chunk.lf) > ROW_BYTES:
+            break
         if chunk.start < at or chunk.end > stop or (chunk.runs is not None and client_id in chunk.runs):
             break
         row.append(chunk)

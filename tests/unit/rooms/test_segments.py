@@ -21,7 +21,7 @@ def test_many_chunks_in_a_row_are_few_segments() -> None:
         room.log.seal()
     take(outbox, 120)
     sizes = [segment.size for segment in outbox.segments()]
-    assert len(sizes) == 5, "a partial line, two rows before the own line, that, a row behind"
+    assert len(sizes) == 1 + 7 + 1 + 4, "a partial line, rows before the own line, that, rows behind it"
     assert outbox.offset + sum(sizes[1:]) == room.log.head
 
 
