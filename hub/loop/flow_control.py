@@ -227,8 +227,7 @@ class FlowControl(Step):
         record.is_stale, record.changes = False, room.changes
         record.forget_silent(now)
         record.forget_asking(now)
-        first = next(iter(record.paused), None)
-        if first is not None and most_lag(record, first):
+        if any(most_lag(record, sender) for sender in islice(record.paused, SENDERS_A_TURN)):
             record.majority = True
         elif max(2 * len(record.lagging), CAUGHT_UP * len(record.alive)) < max(1, len(room.subscribers)):
             record.majority = False  # No sender would wait for it, whether it is counted itself or not.

@@ -7,6 +7,7 @@ import pytest
 
 from hub.close_reasons import CloseReason
 from hub.control.mailbox import Stop
+from hub.loop.congestion import Congestion
 from hub.loop.flow_control import SENDERS_A_TURN
 from tests.loop.scene import KERNEL_BYTES, LINE, Scene
 from tests.loop.support import SteppedHub
@@ -115,6 +116,24 @@ def test_senders_are_resumed_over_turns_and_all_are_heard() -> None:
     scene.stage.rest()
     heard = scene.others[0].got.splitlines(keepends=True)[-SENDERS_A_TURN - 21 :]
     assert set(heard) == {LAST, *(b"sender %d\n" % number for number in range(SENDERS_A_TURN + 20))}
+
+
+@pytest.mark.promise("limits-room-waits")
+def test_room_waits_for_most_whichever_sender_sees_them() -> None:
+    """Of five three lag, among them the first of two senders that wait: only the other sees most others lag."""
+    stage = Stage()
+    first, *_, last = clients = [stage.client(actor) for actor in stage.join(5)]
+    hub, now, room = stage.hub, stage.kernel.now, first.room
+    assert room is not None
+    record = Congestion(room, hub.limits, 0.0, now, waits_for_all=False)
+    hub.flow.records[room] = record
+    for client in clients[:3]:
+        client.outbox.refused(now)
+        record.fell_behind(client.outbox, now, is_near=False)
+    record.pause(first, now)
+    record.pause(last, now)
+    hub.flow.step(now)
+    assert record.majority
 
 
 # A sender that waits may end.
