@@ -30,8 +30,7 @@ from hub.session.mode import Intake, Mode
 ROOM_SHARE: Final = 8
 """A pass brings at most this part of the allowed lag into one room."""
 PASS_BYTES: Final = 120_000
-"""And no more than this, which an empty send buffer of 64 KiB takes at once. A send of 128 KiB is 106 bytes
-too long on loopback: with those everybody waits for the kernel, and the rate of a room is halved."""
+"""And no more than this: with some notices, no more than one send brings (SEND_BYTES)."""
 
 WAIT_PROGRESS_S: Final = 60.0
 """Under --slow wait only rule 5 ends a reader, so it gets longer."""

@@ -10,11 +10,12 @@ from typing import Final
 
 from hub.loop.core import Core, Step
 from hub.loop.flow_control import FlowControl
+from hub.net.listeners import SEND_BYTES
 from hub.net.sockets import PeerGone
 from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
-from hub.rooms.segments import BATCH_BYTES, Item, Segment, from_log
+from hub.rooms.segments import Item, Segment, from_log
 from hub.session.client import Client, Phase
 
 SEGMENTS_A_SEND: Final = 4
@@ -27,7 +28,7 @@ class Pass:
     """A round through the subscribers of a room. Each gets all that there is when its turn comes: what the
     room had when the pass began, up to the `goal`, and what came since."""
 
-    __slots__ = ("_chunk", "at", "goal", "log", "subscribers")
+    __slots__ = ("_chunk", "_sealed", "at", "goal", "log", "subscribers")
 
     def __init__(self, room: Room) -> None:
         self.log = room.log
@@ -35,21 +36,22 @@ class Pass:
         self.subscribers = list(room.subscribers.values())
         self.at = 0
         self._chunk: Chunk | None = None
+        self._sealed = 0
 
     def chunk_from(self, offset: int) -> Chunk | None:
-        """All that there is from this offset on as one chunk, the same for all who stand there.
+        """All that there is from this offset on, or as much as a send brings, as one chunk: the same for all
+        who stand there.
 
-        None for who stands inside a chunk, or is too far behind to take all in one send.
+        None for who stands inside a chunk, or is so far behind that one send does not bring it to the goal.
         """
         log, chunk = self.log, self._chunk
-        if chunk is not None and chunk.start == offset and chunk.end == log.sealed:
+        if chunk is not None and chunk.start == offset and self._sealed == log.sealed:
             return chunk
-        if not 0 < log.sealed - offset <= BATCH_BYTES:
-            return None
-        chunks = log.chunks[log.index(offset) :]
-        if chunks[0].start != offset:
+        chunks = log.chunks_from(offset, SEND_BYTES) if offset < log.sealed else []
+        if not chunks or chunks[-1].end < self.goal:
             return None
         self._chunk = chunks[0] if len(chunks) == 1 else Chunk.of_parts(chunks)
+        self._sealed = log.sealed
         return self._chunk
 
 

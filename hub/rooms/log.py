@@ -95,6 +95,15 @@ class Log:
             return len(chunks) - 1
         return bisect_right(chunks, offset, key=attrgetter("end"))
 
+    def chunks_from(self, offset: int, size: int) -> list[Chunk]:
+        """Whole chunks from `offset` on, one at least and more up to this size; none from inside a chunk."""
+        chunks, first = self.chunks, self.index(offset)
+        if first == len(chunks) or chunks[first].start != offset:
+            return []
+        if chunks[-1].end - offset <= size:
+            return chunks[first:]
+        return chunks[first : max(first + 1, bisect_right(chunks, offset + size, key=attrgetter("end")))]
+
     def lines_between(self, offset: int, stop: int, but: int = 0) -> Iterator[bytes]:
         """The sealed lines from `offset` up to `stop`, without a client's own, chunk by chunk."""
         for index in range(self.index(offset), len(self.chunks)):

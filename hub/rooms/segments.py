@@ -14,8 +14,8 @@ from hub.rooms.chunk import Chunk
 from hub.rooms.log import Log
 from hub.rooms.sender_runs import spans
 
-BATCH_BYTES: Final = 256 * 1024
-"""About the most that is offered to the kernel at once; with a send buffer of 64 KiB it takes less."""
+BATCH_BYTES: Final = 128 * 1024
+"""About the most that is offered to the kernel at once: what an empty send buffer of 64 KiB takes."""
 ROW_BYTES: Final = 16 * 1024
 """Small chunks in a row are one segment up to this size; a larger one goes out as it is, without a copy."""
 BATCH_SEGMENTS: Final = 256

@@ -120,7 +120,7 @@ def test_senders_are_resumed_over_turns_and_all_are_heard() -> None:
 
 @pytest.mark.promise("limits-room-waits")
 def test_room_waits_for_most_whichever_sender_sees_them() -> None:
-    """Of five three lag, among them the first of two senders that wait: only the other sees most others lag."""
+    """Of five three lag, among them the first of two senders that wait: only the other sees most lag."""
     stage = Stage()
     first, *_, last = clients = [stage.client(actor) for actor in stage.join(5)]
     hub, now, room = stage.hub, stage.kernel.now, first.room

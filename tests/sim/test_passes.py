@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from hub.loop.limits import Budgets
+from hub.net.listeners import SEND_BYTES
 from tests.sim.counting import Turn
 from tests.sim.stage import BROWSERS, LINES, Actor, Stage
 
@@ -64,6 +65,23 @@ def test_those_of_one_turn_share_the_bytes_of_their_sends() -> None:
     turns = talk(stage, talker, turns=40)
     assert sum(turn.count("parts") for turn in turns) <= len(turns)
     assert {reader.got for reader in readers} == {b"".join(map(line, range(40)))}
+    assert stage.balances()
+
+
+def test_send_of_a_pass_brings_no_more_than_a_kernel_takes() -> None:
+    """Who comes late in a pass and early in the next could be owed what two passes bring."""
+    stage = Stage(budgets=ONE_SLICE)
+    talkers, readers = stage.join(8, out=1 << 20), stage.join(READERS - 8, out=1 << 20)
+    talkers[0].send(line(0))  # So that passes begin with every fourth turn.
+    turns = []
+    for number in range(40):
+        for talker in talkers if number % 8 in (2, 3, 4, 5) else ():
+            talker.send(b"x" * 7_000 + line(number))
+        turns.append(stage.turn())
+    turns += stage.rest()
+    sizes = [size for turn in turns for name, _, size in turn.calls if name == "send"]
+    assert SEND_BYTES // 2 < max(sizes) <= SEND_BYTES
+    assert len({reader.got for reader in readers}) == 1
     assert stage.balances()
 
 

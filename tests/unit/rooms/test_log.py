@@ -49,6 +49,14 @@ def test_chunk_with_one_line_of_a_client_is_talk() -> None:
     assert [chunk.talk for chunk in log.chunks] == [False, True, False]
 
 
+def test_chunks_from_an_offset_are_whole_and_fill_a_size() -> None:
+    log = a_log(*[1] * 8)  # 7 bytes each.
+    numbers = {size: [chunk.first_line for chunk in log.chunks_from(14, size)] for size in (0, 7, 20, 21, 99)}
+    assert numbers == {0: [2], 7: [2], 20: [2, 3], 21: [2, 3, 4], 99: [2, 3, 4, 5, 6, 7]}
+    assert log.chunks_from(15, 99) == [], "from inside a chunk"
+    assert log.chunks_from(log.head, 99) == []
+
+
 @given(TURNS, st.data())
 def test_lines_between_two_borders_are_whole(turns: list[int], data: st.DataObject) -> None:
     log = a_log(*turns)
