@@ -83,7 +83,7 @@ class ClusterCommons(Commons):
         self._rooms, self._totals = rooms, totals
         rooms.asleep_most = ASLEEP if self._history else 0
 
-    def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
+    def say(self, room: Room, lines: list[bytes], sender: int, now: float) -> None:
         """Lines for the stream; what it has no place for is refused."""
         loop_s, taken, refused_lines = self._clocks.loop(), 0, 0
         for entry in entries(Kind.TALK, room.name, lines):
@@ -266,7 +266,7 @@ class ClusterCommons(Commons):
             self._notice(room, lines)
             return
         self._speakers.heard(heard.sender)
-        self.audience.heard(room, lines, len(entry.data), heard.sender, self._said_at(heard.wall_ms))
+        self.audience.heard(room, lines, heard.sender, self._said_at(heard.wall_ms))
 
     def _notice(self, room: Room, lines: list[bytes]) -> None:
         if room.size and self._notices:

@@ -97,7 +97,7 @@ class Chat:
             used += self._line(client, line)
         self._budget.left -= used * intake.line_bytes
 
-    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+    def heard(self, room: Room, lines: list[bytes], sender: int, said_at: float) -> None:
         """Owed to everyone in the room, and kept for its history."""
         if self.history:
             head, most = room.log.head, self.history_bytes
@@ -157,9 +157,7 @@ class Chat:
             prefix = self.person(client).prefix
             if room.notes:
                 publish_notes(room, self.commons)
-            lines = [prefix + text for text in texts]
-            size = sum(map(len, lines)) + len(lines)
-            self.commons.say(room, lines, size, client.id, self._now)
+            self.commons.say(room, [prefix + text for text in texts], client.id, self._now)
 
     def whisper(self, sender: Client, target: Client, text: bytes) -> None:
         """A line to one person, who must be taking what is sent; the sender sees it too."""

@@ -25,7 +25,7 @@ class Relay:
     def __init__(self, ready: ReadySets) -> None:
         self._ready = ready
 
-    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
+    def heard(self, room: Room, lines: list[bytes], sender: int, said_at: float) -> None:
         """What was said is owed to everyone in the room."""
         self._heard(room, b"\n".join([*lines, b""]), len(lines), sender)
 
@@ -108,8 +108,7 @@ class Broadcast(Relay):
             if count == 0 and room.log.intake:
                 return
             count = max(1, count)
-            size = sizes[count - 1]
-        self._commons.say(room, inbox.take(count), size, client.id, 0.0)
+        self._commons.say(room, inbox.take(count), client.id, 0.0)
 
     def _say_text(self, client: Client, text: bytes, count: int) -> bool:
         """So many lines go to everyone as they came, where this turn of the room has space for all."""

@@ -33,8 +33,8 @@ def raise_it() -> None:
 class Audience(Protocol):
     """What a commons asks of the mode."""
 
-    def heard(self, room: Room, lines: list[bytes], size: int, sender: int, said_at: float) -> None:
-        """A room hears these lines, `size` canonical bytes in all.
+    def heard(self, room: Room, lines: list[bytes], sender: int, said_at: float) -> None:
+        """A room hears these lines.
 
         The sender is the id of a client here, 0 for a hub, -1 for a client of another hub. The last is when
         they were said, on a clock that does not stand still.
@@ -69,9 +69,9 @@ class Commons:
         """What the parts are that are made behind this one."""
         self.audience, self.holds, self.caught = audience, holds, caught
 
-    def say(self, room: Room, lines: list[bytes], size: int, sender: int, now: float) -> None:
-        """A client says lines, `size` canonical bytes, in its room; `now` as `heard` has it."""
-        self.audience.heard(room, lines, size, sender, now)
+    def say(self, room: Room, lines: list[bytes], sender: int, now: float) -> None:
+        """A client says lines in its room; `now` as `heard` has it."""
+        self.audience.heard(room, lines, sender, now)
 
     def note(self, room: Room, line: bytes) -> None:
         """The hub says who came and went."""

@@ -34,7 +34,7 @@ FAULTS = (
         bug="A hub shows a line to its own clients at once, and once more when the stream brings it.",
         seen="People on one hub see what they say twice, and in another order than people on others.",
         edits=(Edit("cluster.commons", "ClusterCommons.say",
-                    "", "self.audience.heard(room, lines, size, sender, now)"),),
+                    "", "self.audience.heard(room, lines, sender, now)"),),
         tests=WHOLE_HUBS,
     ),
     Fault(

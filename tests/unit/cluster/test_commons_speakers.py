@@ -18,7 +18,7 @@ LINE = "x" * 8000
 def said(scene: Scene, client: Client, count: int) -> None:
     """So many lines of 8 kB, in one go; what the commons takes of them is on its way."""
     assert client.room is not None
-    scene.commons.say(client.room, [f"<a> {LINE}".encode()] * count, 0, client.id, scene.now)
+    scene.commons.say(client.room, [f"<a> {LINE}".encode()] * count, client.id, scene.now)
 
 
 def fill(scene: Scene, client: Client) -> None:
@@ -214,7 +214,7 @@ def test_line_that_no_message_holds_is_told_as_refused() -> None:
     scene = Scene()
     client = scene.join()
     assert client.room is not None
-    scene.commons.say(client.room, [b"<a> " + b"x" * 200_000], 0, client.id, scene.now)
+    scene.commons.say(client.room, [b"<a> " + b"x" * 200_000], client.id, scene.now)
     scene.turn()
     scene.pass_s(1.5)
     assert scene.heard(client) == ["* not sent: 1 line"]
@@ -226,7 +226,7 @@ def test_refused_line_leaves_those_around_it_in_order() -> None:
     client = scene.join()
     assert client.room is not None
     lines = [b"<a> one", b"<a> " + b"x" * 200_000, b"<a> two"]
-    scene.commons.say(client.room, lines, 0, client.id, scene.now)
+    scene.commons.say(client.room, lines, client.id, scene.now)
     scene.settle()
     assert [line for line in scene.heard(client) if line[0] == "<"] == ["<a> one", "<a> two"]
 
@@ -276,7 +276,7 @@ def test_client_with_refused_lines_alone_may_end() -> None:
     scene = Scene()
     client = scene.join()
     assert client.room is not None
-    scene.commons.say(client.room, [b"<a> " + b"x" * 200_000], 0, client.id, scene.now)
+    scene.commons.say(client.room, [b"<a> " + b"x" * 200_000], client.id, scene.now)
     assert not scene.commons.holds_up(client.id, at_end=True)
 
 
