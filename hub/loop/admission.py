@@ -15,7 +15,7 @@ from hub.protocol.sniff import http_answer
 from hub.protocol.ws_connection import WebSocket
 from hub.protocol.ws_handshake import Terms
 from hub.rooms.outbox import Outbox
-from hub.session.client import Client, Phase, Transport
+from hub.session.client import Client, Transport
 from hub.session.inbox import Inbox
 from hub.session.mode import Mode
 
@@ -55,13 +55,13 @@ class Admission(Step):
 
     def _make(self, fd: int, address: Address, listener: Listener, now: float) -> Client:
         settings, transport = self._settings, listener.transport
+        encoding: Encoding = "crlf" if settings.eol == "crlf" else "lf"
         if transport == "websocket":
-            inbox, encoding = Inbox(self._websocket(listener.port), now), Encoding.FRAMES
+            inbox, encoding = Inbox(self._websocket(listener.port), now), "frames"
         else:
             cr_ends = settings.line_end == "cr"
             lines = LineTransport(settings.max_line_bytes, telnet=settings.telnet, cr_ends=cr_ends)
             inbox = Inbox(lines, now)
-            encoding = Encoding.CRLF if settings.eol == "crlf" else Encoding.LF
         host, port = address[0], address[1]
         client = Client(self._next_id, fd, host, port, network_of(host), transport, inbox, now)
         is_mute = transport == "write-only"
@@ -127,7 +127,7 @@ class Admission(Step):
         The greeting and the history go in LF unless telnet was spoken: when a client's first line end came
         must not show in what it sees.
         """
-        client.phase = Phase.OPEN
+        client.phase = "open"
         self._timers.opening.forget(client.id)
         self._timers.handshake.forget(client.id)
         self._ready.received.append(client)

@@ -17,7 +17,7 @@ from hub.loop.core import Core, Step
 from hub.loop.writer import Writer
 from hub.protocol.sniff import reply_to
 from hub.protocol.ws_connection import WebSocket
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.mode import Mode
 
 _OFFENCES: Final = (CloseReason.LINE_TOO_LONG, CloseReason.PROTOCOL_ERROR, CloseReason.INVALID_UTF8)
@@ -55,11 +55,11 @@ class Closer(Step):
 
     def close(self, client: Client, now: float) -> None:
         """The one place where a client's descriptor is closed: mark, tell the poller, close."""
-        if client.phase is Phase.CLOSED:
+        if client.phase == "closed":
             return
-        if client.phase is Phase.LINGERING:
+        if client.phase == "lingering":
             self._lingering -= 1
-        client.phase = Phase.CLOSED
+        client.phase = "closed"
         client.outbox.close()
         self._timers.forget(client)
         for marked in (self._ready.readable, self._ready.writable, self._ready.finished):
@@ -75,10 +75,10 @@ class Closer(Step):
 
     def _settle(self, client: Client, now: float) -> None:
         """The decision: out of the room, out of the tables, one farewell on its way."""
-        close, reason, was_open = client.close, client.close.reason, client.phase is Phase.OPEN
+        close, reason, was_open = client.close, client.close.reason, client.phase == "open"
         assert reason is not None
         name = self._name_of(client, reason)
-        client.phase = Phase.FLUSHING
+        client.phase = "flushing"
         close.room = client.room.name if client.room else ""
         close.nick = self._mode.nick(client)
         self._counters.closed[name] += 1
@@ -159,11 +159,11 @@ class Closer(Step):
 
     def _finish(self, client: Client, now: float) -> None:
         """Nothing more is to be sent: close, or shut our side down and wait for the peer's end."""
-        is_over = client.inbox.eof or client.close.peer_error is not None or client.phase is Phase.LINGERING
+        is_over = client.inbox.eof or client.close.peer_error is not None or client.phase == "lingering"
         if is_over or self._lingering >= self._budgets.lingering:
             self.close(client, now)
             return
-        client.phase = Phase.LINGERING
+        client.phase = "lingering"
         client.outbox.accepted()
         self._lingering += 1
         self._sockets.shutdown_write(client.fd)

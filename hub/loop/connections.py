@@ -6,7 +6,7 @@ from collections import Counter
 from hub.close_reasons import CloseReason
 from hub.loop.timer_set import TimerSet
 from hub.net.poller import Poller
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.read_gate import ENDED, OUTBOX
 from hub.session.ready_sets import ReadySets
 
@@ -82,7 +82,7 @@ class Connections:
 
         A kernel may have no memory for it (epoll_ctl(2)): a client that cannot be watched cannot stay.
         """
-        reading = client.is_reading or (client.phase is Phase.LINGERING and not client.inbox.eof)
+        reading = client.is_reading or (client.phase == "lingering" and not client.inbox.eof)
         try:
             if client.close.peer_error and not reading:
                 self._poller.quiet(client.fd)

@@ -24,7 +24,7 @@ from hub.loop.assembly import Hub
 from hub.loop.timers import Poll
 from hub.modes.notes import publish_notes
 from hub.net import poller as epoll
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 
 _END_OF_PEER: Final = epoll.RDHUP | epoll.HUP | epoll.ERR
 _READABLE: Final = epoll.IN | epoll.PRI | _END_OF_PEER
@@ -155,7 +155,7 @@ class EventLoop:
             counters.events_rdhup += bool(mask & epoll.RDHUP)
             counters.events_hup += bool(mask & epoll.HUP)
             counters.events_err += bool(mask & epoll.ERR)
-        if client.is_reading or client.phase is Phase.LINGERING:
+        if client.is_reading or client.phase == "lingering":
             hub.ready.readable[client.id] = client
         elif mask & (epoll.HUP | epoll.ERR):
             self._peer_died_unread(client)
@@ -186,7 +186,7 @@ class EventLoop:
     def _touch(self, clients: Sequence[Client], now: float) -> None:
         idle = self._idle
         for client in clients:
-            if idle is not None and client.phase is Phase.OPEN:
+            if idle is not None and client.phase == "open":
                 idle.touch(client, now)
             else:
                 client.active_at = now

@@ -121,10 +121,11 @@ class FlowControl(Step):
         gate = client.gate
         if client.close.pending is not None and not client.inbox.has_lines:
             return False
-        is_dead = client.close.peer_error is not None
-        if client.room is not None and self._commons.holds_up(client.id, at_end=False, is_dead=is_dead):
-            self._wait_for_commons(client)
-            return True
+        if client.room is not None:
+            is_dead = client.close.peer_error is not None
+            if self._commons.holds_up(client.id, at_end=False, is_dead=is_dead):
+                self._wait_for_commons(client)
+                return True
         if is_outbox_full(client.outbox, self._outbox_bytes) and not gate.has(OUTBOX):
             self._timers.progress.touch(client.id, now)
             self._connections.pause(client, OUTBOX)

@@ -8,11 +8,10 @@ from typing import Final
 from hub.close_reasons import CloseReason
 from hub.loop.admission import Admission
 from hub.loop.core import Core, Step
-from hub.protocol.encoding import Encoding
 from hub.protocol.line_transport import LineTransport
 from hub.protocol.telnet import MAX_SUBNEGOTIATION_BYTES, TelnetFilter
 from hub.protocol.ws_connection import WebSocket
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.inbox import Transport
 from hub.session.read_gate import ENDED
 
@@ -47,7 +46,7 @@ class InputEvents(Step):
         if isinstance(transport, LineTransport):
             if transport.foreign is not None:
                 self._end_foreign(client, transport.foreign)
-            elif client.phase is Phase.OPENING and not transport.is_undecided:
+            elif client.phase == "opening" and not transport.is_undecided:
                 self._open(client)
 
     # Line clients.
@@ -60,13 +59,13 @@ class InputEvents(Step):
         # In one piece with a request there may be a body, whose bytes are no telnet.
         telnet = transport.telnet if transport.foreign is None else None
         if telnet is not None and self._settings.eol != "lf":
-            client.outbox.speak(Encoding.TELNET)
-        if client.phase is Phase.OPENING and (telnet is not None or not transport.is_undecided):
+            client.outbox.speak("telnet")
+        if client.phase == "opening" and (telnet is not None or not transport.is_undecided):
             self._open(client)
         if telnet is not None:
             self._answer_telnet(client, telnet, size)
         elif self._settings.eol == "auto" and transport.decoder.crlf_seen:
-            client.outbox.speak(Encoding.CRLF)
+            client.outbox.speak("crlf")
         if transport.said_text:
             self._ready.received.append(client)
         if transport.foreign is not None:
@@ -95,12 +94,12 @@ class InputEvents(Step):
         self, client: Client, websocket: WebSocket, lines: list[bytes], size: int, now: float
     ) -> None:
         client.inbox.pinged = False
-        if client.phase is Phase.OPEN:
+        if client.phase == "open":
             self._timers.ping.touch(client.id, now)
         replies = websocket.take_replies()
         if replies:
             self._ready.put(client, replies, raw=True)
-        if websocket.opened and client.phase is Phase.OPENING:
+        if websocket.opened and client.phase == "opening":
             self._timers.ping.touch(client.id, now)
             self._open(client)
         if lines or websocket.said_data:  # Pings are no activity.

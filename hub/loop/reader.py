@@ -14,7 +14,7 @@ from hub.loop.input_events import InputEvents
 from hub.loop.rate_limiter import RateLimiter
 from hub.net.sockets import PeerGone
 from hub.protocol.line_transport import LineTransport
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.read_gate import ENDED
 
 
@@ -25,53 +25,54 @@ class Reader(Step):
         super().__init__(core)
         self._flow, self._rate_limiter, self._events = flow, rate_limiter, events
         self._once, self._text = core.settings.read == "once", rate_limiter.text
+        self._most_bytes = min(core.budgets.read_bytes, core.budgets.client_bytes)
 
     def step(self, now: float) -> None:
         """Look once at each client that has something, until the turn has brought its share."""
         budget, look = self._turn_budget, self._budgets.look_bytes
         budget.left = self._budgets.turn_bytes
-        for client in list(self._ready.readable.values()):
+        readable = self._ready.readable
+        for client in list(readable.values()):
             before = budget.left
             if before <= 0:
                 return
             if client.is_alive:
+                del readable[client.id]
                 self._serve(client, now)
             else:
                 self._discard(client)
-            budget.left = min(budget.left, before - look)
+            if before - budget.left < look:
+                budget.left = before - look
 
     def _serve(self, client: Client, now: float) -> None:
         """Read and take lines. A fault of ours costs this client only."""
         if client.close.reason is not None or self._flow.must_wait(client, now):
-            self._ready.readable.pop(client.id, None)
             return
         inbox, drained = client.inbox, client.gate.reasons != 0
         try:
-            if not (inbox.has_lines or drained):
+            if not drained and inbox.lines is None:
                 drained = self._receive(client, now)
-            if inbox.has_lines:
+            if inbox.lines is not None:
                 self._rate_limiter.lines(client, now)
         except Exception:
             self.caught(client)
-        self._leave_set(client, drained)
+        self._look_again(client, drained)
 
-    def _leave_set(self, client: Client, drained: bool) -> None:
-        """Parsed lines keep a client marked, in level mode too; so does a budget that ran out."""
-        readable = self._ready.readable
-        if client.id in readable:
-            del readable[client.id]
+    def _look_again(self, client: Client, drained: bool) -> None:
+        """Parsed lines mark a client anew, in level mode too; so does a budget that ran out."""
         if client.close.reason is not None or client.gate.is_held:
             return
-        if client.inbox.has_lines or not drained:
-            readable[client.id] = client  # At the end of the line: the others come first.
+        if client.inbox.lines is not None or not drained:
+            self._ready.readable[client.id] = client  # At the end of the line: the others come first.
         elif client.close.pending is not None and not self._flow.waits_at_end(client):
             self._ready.end(client, *client.close.pending)
 
     def _receive(self, client: Client, now: float) -> bool:
         """Read until nothing is left or the client has had its share; whether the kernel has no more."""
-        inbox, budget, peer_error, total = client.inbox, self._turn_budget, client.close.peer_error, 0
+        inbox, budget, peer_error = client.inbox, self._turn_budget, client.close.peer_error
+        most, share = self._most_bytes, self._budgets.client_bytes
         while client.close.pending is None:
-            size = min(inbox.read_bytes, self._budgets.read_bytes, self._budgets.client_bytes - total)
+            size = inbox.read_bytes if inbox.read_bytes < most else most  # min() would take 90 ns.
             try:
                 data = self._sockets.receive(client.fd, size)
             except PeerGone as gone:
@@ -88,11 +89,12 @@ class Reader(Step):
                 inbox.was_filled()
             left = budget.left
             self._input(client, data, now)
-            total += left - budget.left  # Frames and telnet commands cost more than their bytes.
-            if (self._once and peer_error is None) or (len(data) < size and not inbox.read_until_eagain):
+            if (len(data) < size and not inbox.read_until_eagain) or (self._once and peer_error is None):
                 break
-            if total >= self._budgets.client_bytes:
+            share -= left - budget.left  # Frames and telnet commands cost more than their bytes.
+            if share <= 0:
                 return False
+            most = min(most, share)
         return True
 
     def _input(self, client: Client, data: bytes, now: float) -> None:
@@ -111,7 +113,7 @@ class Reader(Step):
                 client.inbox.lines_in += count
                 return
         lines = transport.feed(data)
-        if transport.has_events or client.phase is Phase.OPENING:
+        if transport.has_events or client.phase == "opening":
             self._events.handle(client, transport, lines, size, now)
         else:
             self._ready.received.append(client)
@@ -120,7 +122,7 @@ class Reader(Step):
 
     def _is_plain(self, client: Client) -> bool:
         """Its lines go to the mode as they come: none waits before them, and none is thrown away."""
-        is_open = client.phase is Phase.OPEN and client.close.reason is None
+        is_open = client.phase == "open" and client.close.reason is None
         return is_open and client.inbox.lines is None and client.transport != "read-only"
 
     def _take(self, client: Client, lines: list[bytes]) -> None:
@@ -130,7 +132,7 @@ class Reader(Step):
         if client.transport == "read-only":
             self._counters.lines_discarded += len(lines)
             return
-        if client.phase is Phase.OPENING:
+        if client.phase == "opening":
             return  # Nothing but blank lines, which say nothing: any other opens the client.
         self._counters.lines_in += len(lines)
         client.inbox.receive(lines)
@@ -153,7 +155,7 @@ class Reader(Step):
     def _discard(self, client: Client) -> None:
         """A lingering client's input is thrown away, a little each turn, until its end of stream."""
         inbox, readable = client.inbox, self._ready.readable
-        if client.phase is not Phase.LINGERING or inbox.eof:
+        if client.phase != "lingering" or inbox.eof:
             readable.pop(client.id, None)
             return
         size = self._budgets.discard_bytes

@@ -7,7 +7,7 @@ from hub.loop.congestion import last_sign
 from hub.loop.core import Core
 from hub.protocol.ws_connection import WebSocket
 from hub.rooms.room import Room
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 
 
 def summary(core: Core, now: float) -> snapshots.Summary:
@@ -74,7 +74,7 @@ def client_row(client: Client, nick: str, now: float) -> snapshots.ClientRow:
 
 def state(client: Client, now: float) -> str:
     """Both sides of a client in words, the more telling side first."""
-    if client.phase is Phase.OPENING:
+    if client.phase == "opening":
         return "opening"
     if not client.is_alive or client.close.reason is not None:
         return "closing"

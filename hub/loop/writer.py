@@ -16,7 +16,7 @@ from hub.rooms.chunk import Chunk
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.rooms.segments import Item, Segment, from_log
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 
 SEGMENTS_A_SEND: Final = 4
 """So many segments in one send cost as much as a send more."""
@@ -136,7 +136,7 @@ class Writer(Step):
             writable.clear()
         while self.queue and left > 0:
             client = self.queue.pop()
-            if not client.outbox.closed and client.phase is not Phase.CLOSED:
+            if not client.outbox.closed and client.phase != "closed":
                 left -= 1 + self.write(client, now)
         return left
 
@@ -253,7 +253,7 @@ class Writer(Step):
             self._flow.judge(outbox, room, now)
         if outbox.has_more:
             self._ready.writable[client.id] = client
-        elif client.phase is Phase.FLUSHING:
+        elif client.phase == "flushing":
             self._ready.finished[client.id] = client
 
     def _refused(self, client: Client, now: float) -> None:

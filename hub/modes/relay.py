@@ -7,7 +7,6 @@ from bisect import bisect_right
 from itertools import accumulate
 from sys import maxsize
 
-from hub.protocol.encoding import Encoding
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.rooms.room import Room
@@ -73,7 +72,7 @@ class Echo(Relay):
         The messages of a WebSocket are frames already, ready to go back as they came.
         """
         lines = client.inbox.take(most)
-        count, is_raw = len(lines), client.outbox.encoding is Encoding.FRAMES
+        count, is_raw = len(lines), client.outbox.encoding == "frames"
         if not is_raw:
             lines.append(b"")
         echo = (b"" if is_raw else b"\n").join(lines)

@@ -7,42 +7,36 @@ with 0xFF doubled where it speaks telnet (RFC 854: IAC IAC is the data byte 255)
 first, and shared by all who need it.
 """
 
-from enum import Enum
+from typing import Literal
 
 from hub.protocol.ws_frames import Cut, cut_frames, frames
 
-
-class Encoding(Enum):
-    """How lines reach one client."""
-
-    LF = "lf"
-    CRLF = "crlf"
-    TELNET = "telnet"
-    FRAMES = "frames"
-    """Each line is one WebSocket message."""
+Encoding = Literal["lf", "crlf", "telnet", "frames"]
+"""How lines reach one client; of "frames" each line is one WebSocket message. No Enum: to get at a member of
+one takes Python 3.11 70 ns, and an echo asks for five."""
 
 
 def encode(lines: bytes, encoding: Encoding) -> bytes:
     """Whole canonical lines as they go out to a client of this encoding."""
-    if encoding is Encoding.LF:
+    if encoding == "lf":
         return lines
-    if encoding is Encoding.FRAMES:
+    if encoding == "frames":
         return frames(lines)
-    if encoding is Encoding.TELNET and b"\xff" in lines:
+    if encoding == "telnet" and b"\xff" in lines:
         lines = lines.replace(b"\xff", b"\xff\xff")
     return lines.replace(b"\n", b"\r\n")
 
 
 def cut(wire: bytes, taken: int, encoding: Encoding) -> Cut:
     """Where the kernel stopped, `taken` (> 0) bytes into whole lines of this encoding."""
-    if encoding is Encoding.FRAMES:
+    if encoding == "frames":
         return cut_frames(wire, taken)
     border = wire.index(b"\n", taken - 1) + 1
     lines = wire.count(b"\n", 0, border)
     size = border
-    if encoding is not Encoding.LF:
+    if encoding != "lf":
         size -= lines
-    if encoding is Encoding.TELNET:
+    if encoding == "telnet":
         size -= wire.count(b"\xff\xff", 0, border)
     return Cut(border, lines, size, canonical_left(wire[taken:border], encoding, size))
 
@@ -53,9 +47,9 @@ def canonical_left(rest: bytes, encoding: Encoding, most: int) -> int:
     The carriage return before the LF, the second of two 0xFF and the header of a frame do not count, so
     the shortest rest is one byte in every encoding.
     """
-    if encoding is Encoding.TELNET:
+    if encoding == "telnet":
         rest = rest.replace(b"\xff\xff", b"\xff")
     left = len(rest)
-    if encoding in (Encoding.CRLF, Encoding.TELNET):
+    if encoding in ("crlf", "telnet"):
         left -= rest.endswith(b"\r\n")
     return min(left, most)

@@ -65,7 +65,7 @@ class Chunk:
 
     def encoded(self, encoding: Encoding) -> bytes:
         """The whole chunk in this encoding: made at most once, the same object for every subscriber."""
-        if encoding is Encoding.LF:
+        if encoding == "lf":
             return self.lf
         if self.parts is not None:
             self._join(encoding, self.parts)
@@ -92,40 +92,40 @@ class Chunk:
 
     def part(self, encoding: Encoding, start: int, stop: int) -> bytes:
         """The lines between two borders, counted from the chunk's first byte, in this encoding."""
-        if encoding is Encoding.FRAMES:
+        if encoding == "frames":
             return self._frames().part(start, stop)
         return encode(self.lf[start:stop], encoding)
 
     def cut(self, encoding: Encoding, start: int, wire: bytes, taken: int) -> Cut:
         """Where the kernel stopped in the part that begins at the border `start`, `taken` bytes into it."""
-        if encoding is Encoding.FRAMES:
+        if encoding == "frames":
             return self._frames().cut(start, taken)
         return cut(wire, taken, encoding)
 
     def _own(self, encoding: Encoding) -> bytes:
-        if encoding is Encoding.LF:
+        if encoding == "lf":
             return self.lf
-        if encoding is Encoding.FRAMES:
+        if encoding == "frames":
             return self._frames().wire
-        if encoding is Encoding.TELNET and 0xFF in self.lf:
+        if encoding == "telnet" and 0xFF in self.lf:
             if self._telnet is None:
-                self._telnet = encode(self.lf, Encoding.TELNET)
+                self._telnet = encode(self.lf, "telnet")
             return self._telnet
         if self._crlf is None:
-            self._crlf = encode(self.lf, Encoding.CRLF)
+            self._crlf = encode(self.lf, "crlf")
         return self._crlf
 
     def _join(self, encoding: Encoding, parts: Sequence["Chunk"]) -> None:
         """Where it is not there yet, make this encoding of those of the parts. Telnet without a byte 255 is
         CRLF."""
-        if encoding is Encoding.FRAMES:
+        if encoding == "frames":
             if self._framed is None:
                 self._framed = Framed(self.lf, b"".join([part._own(encoding) for part in parts]))
-        elif encoding is Encoding.TELNET and 0xFF in self.lf:
+        elif encoding == "telnet" and 0xFF in self.lf:
             if self._telnet is None:
                 self._telnet = b"".join([part._own(encoding) for part in parts])
         elif self._crlf is None:
-            self._crlf = b"".join([part._own(Encoding.CRLF) for part in parts])
+            self._crlf = b"".join([part._own("crlf") for part in parts])
 
     def _frames(self) -> Framed:
         if self._framed is None:

@@ -54,7 +54,7 @@ class Outbox(Queued):
         if self.losses.unreported_lines:
             self._report_skips()
         if self.own_bytes:  # Own lines that the room has next are passed at once: they are no lag.
-            for segment in upcoming(self.id, Encoding.LF, None, (), self.log, self.offset):  # The cheapest.
+            for segment in upcoming(self.id, "lf", None, (), self.log, self.offset):  # The cheapest.
                 if segment.wire:
                     break
                 self._take_whole(segment)
@@ -175,7 +175,8 @@ class Outbox(Queued):
     def _take_some_of_item(self, item: Item, wire: bytes, index: int, taken: int) -> None:
         """The same for an item. Raw bytes have no lines: the rest of them is one thing."""
         if item.raw:
-            place, encoding = Cut(len(wire), 1, len(item.data), len(wire) - taken), Encoding.FRAMES
+            encoding: Encoding = "frames"
+            place = Cut(len(wire), 1, len(item.data), len(wire) - taken)
         else:
             encoding = item.encoding or self.encoding
             place = cut(wire, taken, encoding)

@@ -4,7 +4,6 @@ What it sends is in its `Inbox`, why it is not read now in its `ReadGate`, what 
 `Outbox`.
 """
 
-from enum import Enum
 from typing import Any, Final, Literal
 
 from mypy_extensions import mypyc_attr
@@ -23,17 +22,13 @@ Time = float | None
 """Seconds on the loop's clock, or None where nothing has such a time."""
 
 
-class Phase(Enum):
-    """The life of a client; it counts as closed from FLUSHING on."""
+Phase = Literal["opening", "open", "flushing", "lingering", "closed"]
+"""The life of a client; it counts as closed from "flushing" on.
 
-    OPENING = "opening"
-    """A WebSocket until its handshake is done; in chat a line client until it is known to speak lines."""
-    OPEN = "open"
-    FLUSHING = "flushing"
-    """The close reason is settled; what is still owed and the farewell are on their way."""
-    LINGERING = "lingering"
-    """Our side is shut down; input is discarded until the peer closes or two seconds have passed."""
-    CLOSED = "closed"
+opening    a WebSocket until its handshake is done; in chat a line client until it is known to speak lines
+flushing   the close reason is settled; what is still owed and the farewell are on their way
+lingering  our side is shut down; input is discarded until the peer closes or two seconds have passed
+"""
 
 
 @mypyc_attr(acyclic=True)
@@ -80,7 +75,7 @@ class Client(Timed):
         self.address = address
         """What the limit per address counts: an IPv4 address or an IPv6 /64."""
         self.transport: Transport = transport
-        self.phase = Phase.OPENING
+        self.phase: Phase = "opening"
         self.accepted_at = now
         self.inbox = inbox
         self.gate: ReadGate = inbox
@@ -107,7 +102,7 @@ class Client(Timed):
     @property
     def is_reading(self) -> bool:
         """The hub wants to read this client: it is open, not at its end, and not paused."""
-        return self.gate.reasons == 0 and self.phase in _ALIVE
+        return self.gate.reasons == 0 and self.is_alive
 
     @property
     def has_said_something(self) -> bool:
@@ -131,7 +126,4 @@ class Client(Timed):
     @property
     def is_alive(self) -> bool:
         """No close of this client is settled yet."""
-        return self.phase in _ALIVE
-
-
-_ALIVE = (Phase.OPENING, Phase.OPEN)
+        return self.phase == "open" or self.phase == "opening"

@@ -34,7 +34,7 @@ FAULTS = (
         bug="A drain reads until the kernel has no more, however long its sender goes on.",
         seen="While one client sends without a pause, the lines of all others wait.",
         links=("twitter/twemproxy/issues/416", "rsyslog/rsyslog/issues/5502", "gattaca-com/flux/issues/67"),
-        edits=(Edit("hub.loop.reader", "Reader._receive", "total >= self._budgets.client_bytes", "False"),),
+        edits=(Edit("hub.loop.reader", "Reader._receive", "share <= 0", "False"),),
         tests=("tests/loop/test_reader.py::test_client_with_its_share_used_up_stays_marked",),
     ),
     Fault(

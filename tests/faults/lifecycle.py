@@ -22,7 +22,7 @@ FAULTS = (
         Edit("hub.loop.closer", "Closer.slice",
              "",
              "closing = self._connections.closing.values()\n"
-             "self._ready.abort += [one for one in closing if one.phase is Phase.LINGERING]")),
+             "self._ready.abort += [one for one in closing if one.phase == 'lingering']")),
     simulated("viewer-closed-at-its-end", "The end of a viewer's stream closes the viewer.",
         Edit("hub.loop.reader", "Reader._end_of_input",
              'client.transport == "read-only"', "False")),

@@ -9,7 +9,7 @@ FAULTS = (
     simulated("hang-up-ignored-while-paused", "A client that is not read and whose peer died is left alone.",
         Edit("hub.loop.event_loop", "EventLoop._peer_died_unread", "", "return")),
     simulated("edge-forgotten", "A client leaves the readable set when its budget ends.",
-        Edit("hub.loop.reader", "Reader._leave_set", "", "drained = True")),
+        Edit("hub.loop.reader", "Reader._look_again", "", "drained = True")),
     simulated("short-read-taken-for-the-end", "A drain stops at a short read though the peer hung up.",
         Edit("hub.loop.reader", "Reader._receive", "", "client.inbox.read_until_eagain = False")),
     simulated("eof-left-armed", "The read interest stays armed after the end of input.",

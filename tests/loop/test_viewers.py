@@ -6,7 +6,7 @@ import pytest
 
 from hub.config.values import Rate
 from hub.loop.snapshot_maker import summary
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.read_gate import RATE
 from tests.sim.stage import MUCH, VIEWERS, Actor, Stage
 from tests.support import bye
@@ -115,7 +115,7 @@ def test_eof_of_a_viewer_closes_nothing(mode: str, trigger: str) -> None:
         scene.say(scene.talker, b"news\n")
     assert scene.viewer.got.count(b"news\n") == 3
     close = scene.client.close
-    assert (scene.client.phase, close.reason, close.pending) == (Phase.OPEN, None, None)
+    assert (scene.client.phase, close.reason, close.pending) == ("open", None, None)
     assert scene.discarded == 1
     scene.viewer.reset()
     scene.say(scene.talker, b"more\n")

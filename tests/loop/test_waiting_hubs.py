@@ -12,7 +12,7 @@ def lagging(mode: str) -> Scene:
     scene.stage.rest()
     hub, lines = scene.hub, [LINE.rstrip()] * 16
     while not hub.flow.records:
-        hub.mode.heard(hub.rooms.lobby, lines, 16 * len(LINE), -1, 0.0)
+        hub.mode.heard(hub.rooms.lobby, lines, -1, 0.0)
         scene.stage.rest()
     return scene
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hub.loop.admission import MESSAGE_BYTES
 from hub.rooms.room import Room
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from tests.sim.kernel import OUT, fail
 from tests.sim.pressure import Pressure
 from tests.sim.tcp import tcp_at
@@ -14,7 +14,7 @@ from tests.sim.tcp import tcp_at
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-_WRITTEN = (Phase.OPEN, Phase.FLUSHING)
+_WRITTEN = ("open", "flushing")
 
 
 class ClientInvariants:
@@ -45,7 +45,7 @@ class ClientInvariants:
             if room is not None:
                 members += 1
                 self._membership(client, room)
-        lingering = sum(client.phase is Phase.LINGERING for client in hub.connections.closing.values())
+        lingering = sum(client.phase == "lingering" for client in hub.connections.closing.values())
         lingering <= hub.budgets.lingering or fail(f"{lingering} linger")
         self._open_ones()
         self._rooms(members)
@@ -133,7 +133,7 @@ class ClientInvariants:
 def look_before_closing(world: World, client: Client, now: float) -> None:
     """Of each client whose descriptor is about to be closed."""
     # A client that is given up while it takes nothing has a timer of its own.
-    if client.phase is not Phase.CLOSED and client.outbox.is_empty:
+    if client.phase != "closed" and client.outbox.is_empty:
         _was_given_time(world, client)
 
 
@@ -143,8 +143,8 @@ def _was_given_time(world: World, client: Client) -> None:
     now = world.kernel.now
     if tcp.shut_in or tcp.has_failed or now >= loop.drained_by:
         return
-    lingering = sum(other.phase is Phase.LINGERING for other in hub.connections.closing.values())
-    if client.phase is not Phase.LINGERING and lingering >= hub.budgets.lingering:
+    lingering = sum(other.phase == "lingering" for other in hub.connections.closing.values())
+    if client.phase != "lingering" and lingering >= hub.budgets.lingering:
         return
     if tcp.shut_at is None:
         fail(f"{client.peer} is closed right behind its last line ({client.close.reason})")

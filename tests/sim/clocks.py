@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub.loop.limit_timers import BackdatedLimit, Limit
 from hub.loop.timers import Deadline, Expiry, Poll, Sweep
-from hub.session.client import Client, Phase
+from hub.session.client import Client
 from hub.session.timed import Timed, after
 from tests.sim.kernel import fail
 
@@ -160,7 +160,7 @@ class Clocks:
         return [
             client
             for client in hub.connections.clients.values()
-            if client.phase is Phase.OPEN and client.close.reason is None and client not in hub.ready.received
+            if client.phase == "open" and client.close.reason is None and client not in hub.ready.received
         ]
 
     def _idle_due_s(self, now: float) -> float:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from hub.loop.congestion import Congestion, last_sign
 from hub.loop.flow_control import CAUGHT_UP
-from hub.session.client import Phase
 from hub.session.read_gate import OUTBOX, RATE, ROOM
 from tests.sim.kernel import CALL_S, fail
 from tests.sim.tcp import tcp_at
@@ -77,7 +76,7 @@ class Pressure:
 
     def _is_opened_in_time(self, client: Client) -> None:
         """A client that is not open yet has a timer, which opens or ends it."""
-        if client.phase is Phase.OPENING and client.close.reason is None:
+        if client.phase == "opening" and client.close.reason is None:
             timers = self._world.hub.timers
             known = client.id in timers.opening.last_s or client.id in timers.handshake.last_s
             known or fail(f"{client.peer} waits for its opening for ever")

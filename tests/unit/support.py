@@ -15,7 +15,7 @@ from hub.rooms.log import Log
 from hub.rooms.outbox import Outbox
 from hub.rooms.room import Room
 from hub.rooms.segments import Item
-from hub.session.client import Client, Phase, Transport
+from hub.session.client import Client, Transport
 from hub.session.inbox import Inbox
 
 SPEAKER = 99
@@ -26,7 +26,7 @@ MUCH = 1 << 30
 def an_outbox(
     id: int = 1,
     account: Account | None = None,
-    encoding: Encoding = Encoding.LF,
+    encoding: Encoding = "lf",
     *,
     write_only: bool = False,
     owner: object = None,
@@ -43,7 +43,7 @@ def shown(items: Iterable[Item]) -> list[tuple[object, ...]]:
 def a_client(
     id: int = 1,
     account: Account | None = None,
-    encoding: Encoding = Encoding.LF,
+    encoding: Encoding = "lf",
     *,
     transport: Transport = "line",
     fd: int = -1,
@@ -52,7 +52,7 @@ def a_client(
     """An open client; without a descriptor it can do all but send and receive."""
     inbox = Inbox(LineTransport(8192, telnet=True), now)
     client = Client(id, fd, "192.0.2.1", id, "192.0.2.1", transport, inbox, now)
-    client.phase, is_mute = Phase.OPEN, transport == "write-only"
+    client.phase, is_mute = "open", transport == "write-only"
     client.outbox = an_outbox(id, account, encoding, write_only=is_mute, owner=client)
     return client
 

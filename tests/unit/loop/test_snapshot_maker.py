@@ -54,16 +54,16 @@ def test_a_client_active_after_the_clock_was_read_is_idle_for_0() -> None:
 @pytest.mark.parametrize(
     ("reasons", "is_blocked", "phase", "ends", "words"),
     [
-        (0, False, Phase.OPEN, None, "reading"),
-        (0, False, Phase.OPEN, CloseReason.IDLE, "closing"),
-        (0, False, Phase.OPENING, None, "opening"),
-        (OUTBOX, False, Phase.OPEN, None, "paused: outbox"),
-        (ROOM | RATE, False, Phase.OPEN, None, "paused: room, rate"),
-        (ENDED, False, Phase.OPEN, None, "reading"),
-        (0, True, Phase.OPEN, None, "blocked for 3 s"),
-        (ROOM, True, Phase.OPEN, None, "blocked for 3 s, paused: room"),
-        (0, True, Phase.FLUSHING, None, "closing"),
-        (0, False, Phase.LINGERING, None, "closing"),
+        (0, False, "open", None, "reading"),
+        (0, False, "open", CloseReason.IDLE, "closing"),
+        (0, False, "opening", None, "opening"),
+        (OUTBOX, False, "open", None, "paused: outbox"),
+        (ROOM | RATE, False, "open", None, "paused: room, rate"),
+        (ENDED, False, "open", None, "reading"),
+        (0, True, "open", None, "blocked for 3 s"),
+        (ROOM, True, "open", None, "blocked for 3 s, paused: room"),
+        (0, True, "flushing", None, "closing"),
+        (0, False, "lingering", None, "closing"),
     ],
 )
 def test_the_state_says_how_both_sides_of_a_client_are(

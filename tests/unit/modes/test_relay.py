@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from hub.config.settings import Settings
 from hub.modes.relay import Broadcast, Echo
-from hub.protocol.encoding import Encoding
 from hub.rooms.accounting import Account
 from hub.rooms.registry import Registry
 from hub.rooms.segments import Item
@@ -62,7 +61,7 @@ def test_echo_gives_a_sender_its_lines_back_in_one_item() -> None:
 def test_echo_of_many_messages_is_one_item_that_counts_them() -> None:
     """An item costs memory beyond its bytes, and the frame of an empty message has only two."""
     account = Account()
-    client = a_client(1, account, Encoding.FRAMES)
+    client = a_client(1, account, "frames")
     Echo(account, ReadySets()).lines(said(client, *[b"\x81\0"] * 1000))
     assert shown(client.outbox.items) == shown(
         [Item(-1, b"\x81\0" * 1000, owed=True, raw=True, lines=1000, own=True)]

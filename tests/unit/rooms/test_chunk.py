@@ -1,5 +1,7 @@
 """A chunk: each of its encodings is made once and shared; several in a row are handed out as one."""
 
+from typing import get_args
+
 import pytest
 
 from hub.protocol.encoding import Encoding, encode
@@ -19,7 +21,7 @@ def chunks_of(outbox: Outbox, *said: tuple[bytes, int]) -> list[Chunk]:
     return room.log.chunks
 
 
-@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("encoding", get_args(Encoding))
 def test_encoding_of_a_chunk_is_made_once(encoding: Encoding) -> None:
     lf = b"abc\n\xff\n"
     chunk = Chunk(lf, 0, 0, 2, True)
@@ -30,10 +32,10 @@ def test_encoding_of_a_chunk_is_made_once(encoding: Encoding) -> None:
 @pytest.mark.promise("telnet-byte-255")
 def test_telnet_encoding_without_byte_255_is_the_crlf_encoding() -> None:
     chunk = Chunk(b"abc\n", 0, 0, 1, True)
-    assert chunk.encoded(Encoding.TELNET) is chunk.encoded(Encoding.CRLF)
+    assert chunk.encoded("telnet") is chunk.encoded("crlf")
 
 
-@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("encoding", get_args(Encoding))
 def test_several_as_one_are_encoded_once_and_cut_alike(encoding: Encoding) -> None:
     lf = b"".join(LINES)
     whole, usual = (
@@ -43,7 +45,7 @@ def test_several_as_one_are_encoded_once_and_cut_alike(encoding: Encoding) -> No
     assert (whole.start, whole.end, whole.count, whole.lf) == (0, len(lf), 4, lf)
     wire = whole.encoded(encoding)
     assert wire == encode(lf, encoding) == whole.encoded(encoding)
-    for other in Encoding:
+    for other in get_args(Encoding):
         assert whole.encoded(other) == encode(lf, other)
     assert whole.encoded(encoding) is wire
     for taken in range(1, len(wire)):
@@ -54,7 +56,7 @@ def test_sender_gets_what_others_said_of_several_as_one() -> None:
     outbox = an_outbox()
     senders = [outbox.id, SPEAKER, outbox.id, SPEAKER]
     whole = Chunk.of_parts(chunks_of(outbox, *zip(LINES, senders, strict=True)))
-    for encoding in Encoding:
+    for encoding in get_args(Encoding):
         assert whole.without(outbox.id, encoding) == encode(LINES[1] + LINES[3], encoding)
     assert whole.share_of(outbox.id) == (2, len(LINES[0] + LINES[2]))
 
