@@ -25,8 +25,8 @@ PARTS_A_SEND: Final = 128
 
 
 class Pass:
-    """A round through the subscribers of a room. Each gets all that there is when its turn comes: what the
-    room had when the pass began, up to the `goal`, and what came since."""
+    """A round through the subscribers of a room. Each gets what there is when its turn comes, as much as a
+    send brings: what the room had when the pass began, up to the `goal`, and what came since."""
 
     __slots__ = ("_chunk", "_sealed", "at", "goal", "log", "subscribers")
 

@@ -23,7 +23,7 @@ from typing import Final
 from hub.config.allowed_hosts import in_url
 
 SEND_BUFFER_BYTES: Final = 64 * 1024
-SEND_BYTES: Final = 124_000
+SEND_BYTES: Final = 128_000
 """What an empty send buffer takes in one send, also where 64-byte lines have a CR more. On loopback the
 kernel takes 130,966 bytes; whoever is offered more has to wait for it, and the rate of a room is halved."""
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024

@@ -2,7 +2,7 @@
 
 All subscribers get the same chunk, so each encoding is made at most once, by the first one that needs it.
 
-A pass takes several turns in a large room, and each subscriber gets all that there is when its turn comes, so
+A pass takes several turns in a large room, and each subscriber gets what there is when its turn comes, so
 those of one turn stand at one offset and those of the next at another. They come round in the same order, and
 then as many of them stand together again. They share chunks in a row as one, whose encodings are those of its
 parts, joined: a copy, and no work on lines.

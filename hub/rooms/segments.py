@@ -15,7 +15,7 @@ from hub.rooms.log import Log
 from hub.rooms.sender_runs import spans
 
 BATCH_BYTES: Final = 128 * 1024
-"""About the most that is offered to the kernel at once: what an empty send buffer of 64 KiB takes."""
+"""About the most that is offered to the kernel at once; an empty send buffer of 64 KiB takes a bit less."""
 ROW_BYTES: Final = 16 * 1024
 """Small chunks in a row are one segment up to this size; a larger one goes out as it is, without a copy."""
 BATCH_SEGMENTS: Final = 256
@@ -75,7 +75,7 @@ class Partial:
         self.lines = lines
         """How many lines are out once this is."""
         self.encoding = encoding
-        """FRAMES for raw bytes too: every byte of them counts as one."""
+        """"frames" for raw bytes too: every byte of them counts as one."""
         self.farewell = farewell
         self.own = own
         """As of an item."""

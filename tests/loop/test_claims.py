@@ -129,7 +129,7 @@ def test_answer_behind_the_farewell_is_not_sent(is_over: bool, monkeypatch: pyte
             hub.turns_until(lambda: client.phase == "closed")
         answer(later)
         hub.turns(3)
-        assert client.phase is ("closed" if is_over else "lingering"), "it is not cut short"
+        assert client.phase == ("closed" if is_over else "lingering"), "it is not cut short"
         assert lines(ann)[-1:] == ["* bye reason=quit - goodbye"]
 
 

@@ -14,8 +14,7 @@ from typing import NoReturn
 import pytest
 
 from hub.close_reasons import CloseReason
-from hub.loop.assembly import PASS_BYTES
-from hub.net.listeners import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES
+from hub.net.listeners import RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, SEND_BYTES
 from hub.net.sockets import NotAccepted, PeerGone, Sockets, SpareDescriptor
 from tests.loop.support import no_descriptor_left
 from tests.support import PATIENCE_S, Peer, until
@@ -290,10 +289,10 @@ def test_a_full_kernel_takes_some_then_nothing_and_all_arrives(door: Door, many:
     assert len(peer.read(taken)) == taken
 
 
-def test_an_empty_kernel_takes_the_lines_of_a_pass_in_one_send(door: Door) -> None:
+def test_an_empty_kernel_takes_what_subscribers_share_at_once(door: Door) -> None:
     """Also where a peer does not read, and each line of 64 bytes has a CR more."""
     ours, _ = door.pair()
-    size = PASS_BYTES + PASS_BYTES // 64
+    size = SEND_BYTES + SEND_BYTES // 64
     assert door.send(ours, b"x" * size) == size
 
 
