@@ -69,7 +69,7 @@ def test_those_of_one_turn_share_the_bytes_of_their_sends() -> None:
 
 
 def test_send_of_a_pass_brings_no_more_than_a_kernel_takes() -> None:
-    """Who comes late in a pass and early in the next could be owed what two passes bring."""
+    """A subscriber that comes late in a pass and early in the next could be owed what two passes bring."""
     stage = Stage(budgets=ONE_SLICE)
     talkers, readers = stage.join(8, out=1 << 20), stage.join(READERS - 8, out=1 << 20)
     talkers[0].send(line(0))  # So that passes begin with every fourth turn.
