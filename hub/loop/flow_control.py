@@ -113,8 +113,10 @@ class FlowControl(Step):
         """Seconds until a room under pressure has to be looked at; infinite while none has to."""
         if self._unheard and self._heard():
             return 0.0
+        if not self.records:
+            return inf
         deadlines = (now if record.unseen else record.deadline for record in self.records.values())
-        return max(0.0, min(deadlines, default=inf) - now)
+        return max(0.0, min(deadlines) - now)
 
     def must_wait(self, client: Client, now: float) -> bool:
         """Whether this client is not to be read now; if so, its gate has the reason from here on."""

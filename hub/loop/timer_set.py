@@ -43,7 +43,11 @@ class TimerSet:
 
     def timeout(self, now: float) -> float:
         """Seconds until the earliest timer ends; infinite while none runs."""
-        return min(self.idle.timeout(now), *(timer.timeout(now) for timer in self.by_id))
+        soonest_s = self.idle.timeout(now)
+        for timer in self.by_id:
+            if timer.last_s:  # Most have nobody, and every turn asks.
+                soonest_s = min(soonest_s, timer.timeout(now))
+        return soonest_s
 
     def forget(self, client: Timed) -> None:
         """No timer runs for this client any more."""

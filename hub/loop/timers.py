@@ -113,7 +113,7 @@ class Poll(_Walk):
         """Restart the clock for all."""
         self.last_event_s = timed.active_at = now
         if timed.later is None:
-            self.clients.append(timed)
+            self.clients.move_to_end(timed)
 
     def timeout(self, now: float) -> float:
         """The rest of the timeout since the last event of all."""
@@ -147,7 +147,7 @@ class Sweep(_Walk):
         if timed.later is None:
             if self.clients.is_empty:
                 self.next_sweep_s = now + self._interval_s
-            self.clients.append(timed)
+            self.clients.move_to_end(timed)
 
     def timeout(self, now: float) -> float:
         """The time to the next sweep, 0.0 in the middle of one."""
@@ -183,9 +183,10 @@ class Deadline:
 
     def touch(self, timed: Timed, now: float) -> None:
         """Move the client to the end, and its deadline to `now` + timeout."""
-        self.forget(timed)
+        if timed is self._warned:
+            self._warned = before(timed)
         timed.active_at = now
-        self.clients.append(timed)
+        self.clients.move_to_end(timed)
 
     def forget(self, timed: Timed) -> None:
         """Drop a client."""

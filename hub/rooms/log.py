@@ -22,6 +22,8 @@ PIECE_BYTES: Final = 64 * 1024
 SMALL_BYTES: Final = 16 * 1024
 """Chunks below this size are joined while somebody holds them in the log: a lag of 1 MiB is few of them."""
 
+_END: Final = attrgetter("end")
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Log:
@@ -93,7 +95,7 @@ class Log:
         chunks = self.chunks
         if chunks and chunks[-1].start == offset:  # In step but for the newest chunk: the common case.
             return len(chunks) - 1
-        return bisect_right(chunks, offset, key=attrgetter("end"))
+        return bisect_right(chunks, offset, key=_END)
 
     def chunks_from(self, offset: int, size: int) -> list[Chunk]:
         """Whole chunks from `offset` on, one at least and more up to this size; none from inside a chunk."""
@@ -102,7 +104,7 @@ class Log:
             return []
         if chunks[-1].end - offset <= size:
             return chunks[first:]
-        return chunks[first : max(first + 1, bisect_right(chunks, offset + size, key=attrgetter("end")))]
+        return chunks[first : max(first + 1, bisect_right(chunks, offset + size, key=_END))]
 
     def lines_between(self, offset: int, stop: int, but: int = 0) -> Iterator[bytes]:
         """The sealed lines from `offset` up to `stop`, without a client's own, chunk by chunk."""
@@ -119,7 +121,10 @@ class Log:
 
     def trim(self, needed: int) -> None:
         """Drop the chunks before offset `needed`."""
-        del self.chunks[: bisect_right(self.chunks, needed, key=attrgetter("end"))]
+        if needed == self.sealed:
+            self.chunks.clear()
+            return
+        del self.chunks[: bisect_right(self.chunks, needed, key=_END)]
 
     def compact(self, stop: int) -> None:
         """Join small chunks up to offset `stop`, so that a room of one-line turns does not keep thousands.
@@ -128,9 +133,7 @@ class Log:
         they are not twice as large. So sizes fall by halves at least, and a byte is copied a few times.
         """
         chunks = self.chunks
-        first, at = (
-            bisect_right(chunks, offset, key=attrgetter("end")) for offset in (self._compacted, stop)
-        )
+        first, at = (bisect_right(chunks, offset, key=_END) for offset in (self._compacted, stop))
         groups, size = list[list[Chunk]](), SMALL_BYTES
         for chunk in chunks[first:at]:
             if size >= SMALL_BYTES:

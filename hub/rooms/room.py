@@ -106,7 +106,8 @@ class Room:
 
     def trim(self, reached: int) -> None:
         """Drop what no subscriber needs: all but the trailing ones have got to offset `reached`."""
-        needed = min((outbox.offset for outbox in self.trailing.values()), default=reached)
-        self.log.trim(min(needed, reached))
-        if self.trailing:
-            self.log.compact(reached)
+        if not self.trailing:
+            self.log.trim(reached)
+            return
+        self.log.trim(min(reached, min(outbox.offset for outbox in self.trailing.values())))
+        self.log.compact(reached)

@@ -40,9 +40,14 @@ class TimedList:
         """The client at the front, or `end` where there is none."""
         return after(self.end)
 
-    def append(self, timed: Timed) -> None:
-        """Put a client that is in no list behind the last."""
-        end, last = self.end, before(self.end)
+    def move_to_end(self, timed: Timed) -> None:
+        """Put a client behind the last, whether it is in the list or in none."""
+        end, earlier, later = self.end, timed.earlier, timed.later
+        if later is end:
+            return
+        if earlier is not None and later is not None:
+            earlier.later, later.earlier = later, earlier
+        last = before(end)
         timed.earlier, timed.later = last, end
         last.later = end.earlier = timed
 
