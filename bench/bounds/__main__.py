@@ -45,8 +45,8 @@ RUNS: Final[Mapping[str, Run]] = MappingProxyType(
 
 EXPIRY: Final = MappingProxyType({"p99 ms": "<= 3", "worst ms": "<= 8"})
 STALLED: Final = MappingProxyType({"rate kept": ">= 0.97", "RSS growth MiB": "<= 1.25"})
-"""The room log may hold --max-lag (1 MiB), the chunk that is handed out, and what waits for the next pass, of
-which each is an eighth of that at most."""
+"""Under --slow skip the room log holds --max-lag at most (1 MiB). What is kept of a hundred that are behind,
+and what the allocator does not use between chunks, take a quarter of that."""
 TIMERS: Final = MappingProxyType(
     {
         f"{strategy} {figure}": rule

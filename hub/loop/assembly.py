@@ -84,7 +84,7 @@ def limits_of(settings: Settings) -> Limits:
     if settings.slow == "wait":
         return Limits(lag_bytes=settings.max_lag_bytes, progress_s=WAIT_PROGRESS_S)
     if settings.slow == "skip":
-        return Limits(lag_bytes=settings.max_lag_bytes, alive_s=SKIP_ALIVE_S)
+        return Limits(lag_bytes=settings.max_lag_bytes, skips=True, alive_s=SKIP_ALIVE_S)
     return Limits(lag_bytes=settings.max_lag_bytes)
 
 

@@ -40,7 +40,7 @@ class Congestion:
         self.alive: set[int] = set()
         """Those of them that gave a sign of life lately, as of the last look."""
         self.near: set[int] = set()
-        """Those of them whose lag was over three quarters, and has not been below half since."""
+        """Those of them that were near the limit, and have not been below half of --max-lag since."""
         self.waits_for_all = waits_for_all
         """--slow wait: the room waits for all that are near, as nothing else bounds their lag."""
         self.waited_for: set[int] = self.near if waits_for_all else set()

@@ -6,7 +6,8 @@ up by the slowest. docs/design/flow-control.md tells why the rules are these, wi
 1. Outbox: a client with too much in its own outbox is not read until half of it is gone.
 2. Majority: while most subscribers of a room lag, its senders are not read, until at most one in eight does.
 3. Patience (broadcast): a room waits for a single subscriber near the limit that takes bytes, for --patience.
-4. Limit: a subscriber past --max-lag is closed, or skips lines; under --slow wait its room waits for it.
+4. Limit: a subscriber past --max-lag is closed; under --slow skip it skips lines before its room keeps more
+   than that; under --slow wait its room waits for it.
 5. Progress: a client that holds others up must take a byte within a time, or is closed, or skips.
 
 What the rules know of a room is its congestion record, made when a subscriber first lags. A record is
@@ -180,7 +181,7 @@ class FlowControl(Step):
 
     def refused(self, client: Client, room: Room, now: float) -> None:
         """Rule 4, after a refused write."""
-        outbox, limit = client.outbox, self._limits.lag_bytes
+        outbox, limit = client.outbox, self._limits.limit_bytes
         self.judge(outbox, room, now)
         if not is_over(outbox, limit) or client.close.reason is not None:
             return

@@ -56,6 +56,8 @@ class Limits:
     """What one client may cost, worked out from the settings. 0 is no limit."""
 
     lag_bytes: int
+    skips: bool = False
+    """Whether a subscriber that is too far behind skips lines, and is not closed or waited for."""
     linger_s: float = 2.0
     alive_s: float = 2.0
     """A subscriber that took no byte for so long is not waited for (rules 2 and 3); 0.5 under --slow skip."""
@@ -78,11 +80,17 @@ class Limits:
         return min(self.kept_bytes, self.lag_bytes // 2) if self.lag_bytes else self.kept_bytes
 
     @property
+    def limit_bytes(self) -> int:
+        """Lag beyond which a subscriber is closed or skips; the latter two passes before --max-lag is reached,
+        so that no room keeps more than that."""
+        return self.lag_bytes * 3 // 4 if self.skips else self.lag_bytes
+
+    @property
     def lagging_bytes(self) -> float:
         """Lag beyond which a blocked subscriber is lagging."""
         return self.lag_bytes / 2 if self.lag_bytes else float("inf")
 
     @property
     def near_bytes(self) -> float:
-        """Lag at which a subscriber is near the limit: two more turns could bring it past."""
-        return self.lag_bytes * 3 / 4 if self.lag_bytes else float("inf")
+        """Lag at which a subscriber is near the limit: two more passes could bring it past."""
+        return self.limit_bytes - self.lag_bytes / 4 if self.lag_bytes else float("inf")

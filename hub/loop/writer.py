@@ -267,7 +267,7 @@ class Writer(Step):
 
     def _judge(self, outbox: Outbox, room: Room, now: float) -> None:
         """A blocked client, and there are new lines: past the limit it gets one more try."""
-        if 0 < self._limits.lag_bytes < outbox.lag_bytes:
+        if 0 < self._limits.limit_bytes < outbox.lag_bytes:
             self.write(outbox.owner, now)
         else:
             self._flow.judge(outbox, room, now)

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from hub.close_reasons import CloseReason
+from hub.config.values import MIB, Rate
 from hub.control.mailbox import Stop
 from hub.loop.congestion import Congestion
 from hub.loop.flow_control import SENDERS_A_TURN
+from hub.loop.limits import Budgets
 from tests.loop.scene import KERNEL_BYTES, LINE, Scene
 from tests.loop.support import SteppedHub
 from tests.sim.stage import MUCH, Stage
@@ -325,3 +327,20 @@ def test_log_kept_for_a_slow_reader_is_trimmed_when_it_is_done(way: str) -> None
     scene.slow.reset() if way == "resets" else scene.reads()
     scene.stage.rest()
     assert not scene.hub.rooms.lobby.log.chunks
+
+
+@pytest.mark.parametrize("mode", ["chat", "broadcast"])
+def test_log_kept_for_one_that_skips_is_within_max_lag(mode: str) -> None:
+    """A pass takes several turns, and others say all that it takes until the slow one skips."""
+    few = Budgets(sends=2, rounds=1)
+    limits = {"max_lag_bytes": MIB, "patience_s": 0, "line_rate": Rate(0, "s", 0)}
+    scene = Scene(others=3, mode=mode, slow="skip", budgets=few, **limits)
+    scene.stage.read_much()
+    log, most = scene.hub.rooms.lobby.log, 0
+    while not scene.client.outbox.losses.skipped_lines:
+        for other in scene.others:
+            other.send(LINE * 2048)
+        for _ in range(8):
+            scene.stage.turn()
+            most = max(most, log.head - log.chunks[0].start if log.chunks else 0)
+    assert MIB // 2 < most <= MIB
