@@ -81,7 +81,7 @@ class Limits:
 
     @property
     def limit_bytes(self) -> int:
-        """Lag beyond which a subscriber is closed or skips; the latter two passes before --max-lag is reached,
+        """Lag beyond which a subscriber is closed or skips; the latter two passes before --max-lag,
         so that no room keeps more than that."""
         return self.lag_bytes * 3 // 4 if self.skips else self.lag_bytes
 
