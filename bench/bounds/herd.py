@@ -159,11 +159,14 @@ class Herd:
         return {"ended": len(self.ends_s), "left": len(self.by_fd), "first_s": first_s, "last_s": last_s}
 
     def pump(self, seconds: float, writers: int, window: int, stalled: int) -> dict[str, Any]:
-        """See bench/bounds/pump.py. The last `stalled` members do not read any more."""
-        readers = self.members[writers : len(self.members) - stalled]
-        for sock in self.members[len(self.members) - stalled :]:
+        """See bench/bounds/pump.py. The last `stalled` members do not read meanwhile."""
+        first = len(self.members) - stalled
+        for sock in self.members[first:]:
             self.poll.unregister(sock.fileno())
-        return Pump(self.poll, self.members[:writers], readers, window).run(seconds)
+        told = Pump(self.poll, self.members[:writers], self.members[writers:first], window).run(seconds)
+        for sock in self.members[first:]:
+            self.poll.register(sock.fileno(), select.EPOLLIN)
+        return told
 
     def close(self) -> None:
         """Give all descriptors back."""

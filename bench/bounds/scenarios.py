@@ -151,7 +151,8 @@ def _settled_rss(hub: Hub) -> int:
 
 
 def stalled(setup: Setup, mode: str) -> Figures:
-    """A tenth of the readers stops reading; the others and the memory are compared with before.
+    """A tenth of the readers stops reading; the rate of the others is compared with before and after, because
+    a shared machine is faster in some minutes than in others, and the memory with before.
 
     For a machine that is busy besides there are two more comparisons: `net kept` leaves the time out in which
     the hub waited for its core, `cpu kept` compares lines for each processor second of the hub.
@@ -162,6 +163,7 @@ def stalled(setup: Setup, mode: str) -> Figures:
         _pump(hub, herd, setup.stall_s / 10)  # So that what a hub makes when first used is there.
         before = _pump(hub, herd, setup.stall_s / 3)
         during = _pump(hub, herd, setup.stall_s, round(count * SHARE_STALLED))
+        after = _pump(hub, herd, setup.stall_s / 3)
     kept = {
         "rate kept": "lines_per_s",
         "slowest kept": "slowest_per_s",
@@ -169,10 +171,11 @@ def stalled(setup: Setup, mode: str) -> Figures:
         "cpu kept": "lines_per_cpu_s",
     }
     return {
-        **{name: during[figure] / before[figure] for name, figure in kept.items()},
+        **{name: 2 * during[figure] / (before[figure] + after[figure]) for name, figure in kept.items()},
         "RSS growth MiB": (during["rss_bytes"] - before["rss_bytes"]) / MIB,
         "longest pause s": during["pause_s"],
         "lines per s before": before["lines_per_s"],
+        "lines per s after": after["lines_per_s"],
         "herd busy": during["herd_busy"],
         "hub waited ms": 1000 * during["waited_s"],
     }
