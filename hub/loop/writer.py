@@ -183,7 +183,7 @@ class Writer(Step):
         client: Client = outbox.owner
         wire = chunk.encoded(outbox.encoding)
         try:
-            taken = self._sockets.send(client.fd, wire)
+            taken = self._sockets.send_shared(client.fd, wire)
         except PeerGone as gone:
             self._connections.peer_is_gone(client, gone.reason)
             return

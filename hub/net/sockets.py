@@ -20,6 +20,7 @@ from mypy_extensions import mypyc_attr
 
 from hub.close_reasons import CloseReason
 from hub.net.listeners import NO_RESOURCES, Address, Socket, listen
+from hub.net.shared_pages import SHARED_BYTES, SharedPages
 
 _ACKED_AT: Final = 120  # tcpi_bytes_acked in linux/tcp.h, 8 bytes, since Linux 4.1.
 _NO_LISTENER = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSOCK})
@@ -62,6 +63,7 @@ class Sockets:
         self._accepts = self._receives = self._sends = self._shutdowns = self._closes = 0
         # Handed in where the network is simulated. The rarer calls are methods, each of which is a call more.
         self._read, self._write, self._write_many = read, write, write_many
+        self._shared = SharedPages()
 
     @property
     def calls(self) -> dict[str, int]:
@@ -112,6 +114,18 @@ class Sockets:
         self._sends += 1
         try:
             return self._write(fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise _gone(error) from None
+
+    def send_shared(self, fd: int, data: bytes) -> int:
+        """The same for bytes that many clients get one after another, which the kernel copies once."""
+        if len(data) < SHARED_BYTES:
+            return self.send(fd, data)
+        self._sends += 1
+        try:
+            return self._shared.write(fd, data)
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -43,6 +43,9 @@ class SimSockets(Sockets):
     def spare(self) -> SpareDescriptor:
         return SimSpare(self._kernel)
 
+    def send_shared(self, fd: int, data: bytes) -> int:
+        return self.send(fd, data)
+
     def _accept(self, listener: Socket) -> tuple[int, Address]:
         tcp = cast(Listener, listener).accept()
         return tcp.fd, tcp.address
