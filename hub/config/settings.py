@@ -28,7 +28,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 DESCRIPTOR_RESERVE = 64
 OWN_DESCRIPTORS = 24
-"""What a hub holds with nobody there: 18 with the page and both ports on IPv4 and IPv6, some to spare."""
+"""What a hub holds of its own: 18 with the page and both ports on IPv4 and IPv6, and 5 for large rooms."""
 PAGE_CONNECTIONS = 256
 
 

@@ -48,7 +48,12 @@ class SharedPages:
         """How many times the source can hold the bytes, how many times it does, and how many the outlet."""
         self._source: Pipe | None = None
         self._outlet: Pipe | None = None
+        self._nowhere = -1
         self._is_refused = False
+
+    def __del__(self) -> None:
+        if self._nowhere >= 0:
+            os.close(self._nowhere)
 
     def write(self, fd: int, data: bytes) -> int:
         """How many of these bytes the socket took. Raises OSError as write(2) does."""
@@ -83,6 +88,7 @@ class SharedPages:
             return False
         try:
             if self._source is None or self._outlet is None:
+                self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
                 self._source, self._outlet = Pipe(), Pipe()
             if self._held == 0:
                 self._load(self._source, self._outlet)
@@ -104,7 +110,8 @@ class SharedPages:
 
     def _drop(self, pipe: "Pipe", size: int) -> None:
         try:
-            pipe.drop(size)
+            if size:
+                pipe.move(self._nowhere, size)
         except OSError:
             self._refuse()
 
@@ -117,15 +124,14 @@ class Pipe:
     """A pipe that blocks nobody. Its verbs raise OSError where the kernel does less than it is asked to."""
 
     def __init__(self) -> None:
-        self.reader = self.writer = self._nowhere = -1
+        self.reader = self.writer = -1
         self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def __del__(self) -> None:
-        for fd in (self.reader, self.writer, self._nowhere):
-            if fd >= 0:
-                os.close(fd)
+        if self.reader >= 0:
+            os.close(self.reader)
+            os.close(self.writer)
 
     def share(self, other: "Pipe", size: int) -> None:
         """Let the other hold the next so many bytes as well."""
@@ -136,13 +142,8 @@ class Pipe:
         _whole(shared, size)
 
     def move(self, fd: int, size: int) -> None:
-        """Have the next so many bytes in another pipe instead."""
+        """Have the next so many bytes elsewhere instead."""
         _whole(os.splice(self.reader, fd, size), size)
-
-    def drop(self, size: int) -> None:
-        """Forget the next so many bytes."""
-        if size:
-            self.move(self._nowhere, size)
 
 
 def _whole(done: int, size: int) -> None:

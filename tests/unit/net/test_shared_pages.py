@@ -174,7 +174,7 @@ def test_pipe_gives_its_descriptors_back() -> None:
     gc.collect()
     before = os.listdir("/proc/self/fd")
     pipe = Pipe()
-    assert len(os.listdir("/proc/self/fd")) == len(before) + 3
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 2
     del pipe
     assert os.listdir("/proc/self/fd") == before
 
