@@ -18,13 +18,18 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from hub.net.listeners import NO_RESOURCES
+
 SHARED_BYTES: Final = 24 * 1024
-"""From this size on references cost less than a copy; with half of it they cost a tenth more."""
-COPIES: Final = 16
-"""So many sockets get a copy before the pages are shared, since to begin costs as much as a dozen copies.
-After bytes that went to twice as many sockets, one gets a copy: the next go to as many."""
+"""From this size on a reference costs less than a copy; with half of it, a tenth of the rate is lost."""
+COPIES: Final = 32
+"""So many sockets get a copy before the pages are shared: to begin costs as much as 10 to 20 copies. Where
+the last bytes went to more sockets, one gets a copy."""
 PIPE_BYTES: Final = 1024 * 1024
 """The largest pipe that everybody may have: 256 pages (pipe(7), /proc/sys/fs/pipe-max-size)."""
+STEP_BYTES: Final = 16 * mmap.PAGESIZE
+"""So much the kernel gives to a socket at once. Where a reset comes behind the first step of a call, the call
+says how much was taken, and nobody ever hears of the reset."""
 
 _tee: Final = ctypes.CDLL(None, use_errno=True).tee
 _tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
@@ -40,12 +45,16 @@ class SharedPages:
     def __init__(self, write: Callable[[int, bytes], int] = os.write) -> None:
         self._write, self._splice = write, os.splice
         self._data = b""
-        self._size = self._written = 0
-        """How many bytes these are, and for how many sockets."""
+        """The bytes that were written last; the pipes keep their pages until others come."""
+        self._size = 0
+        self._written = 0
+        """So many sockets were offered them."""
         self._copies = COPIES
-        """To the sockets after these the pages are given."""
-        self._most = self._held = self._left = 0
-        """How many times the source can hold the bytes, how many times it does, and how many the outlet."""
+        """So many of those get a copy, and the others the pages."""
+        self._most = self._held = 0
+        """So often the source can hold the bytes, and does."""
+        self._left = 0
+        """So often the outlet holds them."""
         self._source: Pipe | None = None
         self._outlet: Pipe | None = None
         self._nowhere = -1
@@ -56,7 +65,10 @@ class SharedPages:
             os.close(self._nowhere)
 
     def write(self, fd: int, data: bytes) -> int:
-        """How many of these bytes the socket took. Raises OSError as write(2) does."""
+        """How many of these bytes the socket took: fewer where it is full, or a signal came.
+
+        Raises OSError as write(2) does.
+        """
         if data is not self._data:
             self._begin(data)
         self._written += 1
@@ -64,11 +76,36 @@ class SharedPages:
             return self._write(fd, data)
         outlet = self._outlet
         assert outlet is not None
+        if self._size > STEP_BYTES:
+            return self._write_in_steps(fd, outlet)
         taken = self._splice(outlet.reader, fd, self._size)
+        self._used(outlet, taken)
+        return taken
+
+    def _write_in_steps(self, fd: int, outlet: "Pipe") -> int:
+        taken, size = 0, self._size
+        while taken < size:
+            step = min(STEP_BYTES, size - taken)
+            more = os.SPLICE_F_MORE if taken + step < size else 0
+            try:
+                done = self._splice(outlet.reader, fd, step, None, None, more)
+            except OSError as error:
+                if taken == 0:
+                    raise
+                if isinstance(error, BlockingIOError):
+                    break
+                self._used(outlet, taken)
+                raise
+            taken += done
+            if done < step:
+                break
+        self._used(outlet, taken)
+        return taken
+
+    def _used(self, outlet: "Pipe", taken: int) -> None:
         self._left -= 1
         if taken < self._size:
             self._drop(outlet, self._size - taken)
-        return taken
 
     def _begin(self, data: bytes) -> None:
         source, outlet = self._source, self._outlet
@@ -76,25 +113,25 @@ class SharedPages:
             held, left = self._held * self._size, self._left * self._size
             self._drop(source, held)
             self._drop(outlet, left)
-        self._copies = 1 if self._written >= 2 * COPIES else COPIES
+        self._copies = 1 if self._written > COPIES else COPIES
         self._data, self._size, self._written = data, len(data), 0
-        pages = -(-len(data) // mmap.PAGESIZE)
-        self._most = PIPE_BYTES // mmap.PAGESIZE // pages
+        self._most = PIPE_BYTES // mmap.PAGESIZE // -(-len(data) // mmap.PAGESIZE)
         self._held = self._left = 0
 
     def _fill(self) -> bool:
         """Have the outlet hold the bytes a few times; False where that is not possible."""
-        if self._is_refused or self._most == 0:
+        if self._is_refused or self._most < 2:
             return False
         try:
             if self._source is None or self._outlet is None:
-                self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
                 self._source, self._outlet = Pipe(), Pipe()
+            if self._nowhere < 0:
+                self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             if self._held == 0:
                 self._load(self._source, self._outlet)
             self._source.share(self._outlet, self._held * self._size)
-        except OSError:
-            self._refuse()
+        except OSError as error:
+            self._give_up(error)
         self._left = self._held
         return self._left > 0
 
@@ -110,13 +147,14 @@ class SharedPages:
 
     def _drop(self, pipe: "Pipe", size: int) -> None:
         try:
-            if size:
-                pipe.move(self._nowhere, size)
-        except OSError:
-            self._refuse()
+            pipe.move(self._nowhere, size)
+        except OSError as error:
+            self._give_up(error)
 
-    def _refuse(self) -> None:
-        self._is_refused, self._source, self._outlet = True, None, None
+    def _give_up(self, error: OSError) -> None:
+        """Copy from here on; but for want of descriptors or memory, only what is copied now."""
+        self._is_refused = error.errno not in NO_RESOURCES
+        self._source = self._outlet = None
         self._held = self._left = 0
 
 
@@ -142,8 +180,9 @@ class Pipe:
         _whole(shared, size)
 
     def move(self, fd: int, size: int) -> None:
-        """Have the next so many bytes elsewhere instead."""
-        _whole(os.splice(self.reader, fd, size), size)
+        """Have the next so many bytes elsewhere instead. A signal cuts a call short."""
+        while size:
+            size -= os.splice(self.reader, fd, size)
 
 
 def _whole(done: int, size: int) -> None:
