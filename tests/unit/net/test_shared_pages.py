@@ -159,6 +159,20 @@ def test_peer_that_is_gone_is_an_error_for_it_alone(
     assert copied.calls == COPIES
 
 
+def test_reset_in_the_middle_of_large_bytes_is_an_error(
+    stack: contextlib.ExitStack, listener: socket.socket
+) -> None:
+    pairs, data, pages = [Pair(stack, listener) for _ in range(MANY)], text(128_000), SharedPages()
+    for number, pair in enumerate(pairs):
+        if number == MANY - 5:
+            pair.peer.close()  # On loopback the answer to the first step, a reset, is there before the second.
+            with pytest.raises(BrokenPipeError):
+                pair.write(pages, data)
+        else:
+            assert pair.write(pages, data) == len(data)
+            assert pair.take(len(data)) == data
+
+
 def test_bytes_are_copied_where_no_descriptor_is_left(
     stack: contextlib.ExitStack, listener: socket.socket
 ) -> None:
