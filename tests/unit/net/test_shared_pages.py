@@ -165,7 +165,7 @@ def test_reset_in_the_middle_of_large_bytes_is_an_error(
     pairs, data, pages = [Pair(stack, listener) for _ in range(MANY)], text(128_000), SharedPages()
     for number, pair in enumerate(pairs):
         if number == MANY - 5:
-            pair.peer.close()  # On loopback the answer to the first step, a reset, is there before the second.
+            pair.peer.close()  # On loopback its reset of the first step is there before the second.
             with pytest.raises(BrokenPipeError):
                 pair.write(pages, data)
         else:
