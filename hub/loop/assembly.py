@@ -44,13 +44,13 @@ class Hub(Core):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.flow = self.make_flow()
+        self.writer = Writer(self, self.flow)
         self.mode = self._make_mode()
         admission = Admission(self, self.mode)
-        self.flow = self.make_flow()
         self.acceptor = Acceptor(self, admission)
         self.reader = Reader(self, self.flow, RateLimiter(self, self.mode), InputEvents(self, admission))
         self.expirer = Expirer(self, self.flow, admission)
-        self.writer = Writer(self, self.flow)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
         self.commons.open(self.mode, self.flow.holds_up, self.rooms, self._totals, self._caught)
@@ -67,7 +67,7 @@ class Hub(Core):
 
     def _make_mode(self) -> Mode:
         if self.settings.mode == "echo":
-            return Echo(self.account, self.ready)
+            return Echo(self.account, self.ready, self.writer.send_back)
         if self.settings.mode == "broadcast":
             return Broadcast(self.rooms, self.ready, self.commons, self.intake)
         facts = Facts(

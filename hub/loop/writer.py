@@ -1,4 +1,4 @@
-"""The write step: one write path for everybody.
+"""The write step: one write path for everybody, but for an echo that nothing waits before.
 
 A writable event and a new line both only mark; here each marked client gets one send. The outbox goes
 first, then rooms in turn, in slices, so that between two slices the loop can look at the clock: no client
@@ -60,7 +60,7 @@ class Writer(Step):
 
     def __init__(self, core: Core, flow: FlowControl) -> None:
         super().__init__(core)
-        self._flow = flow
+        self._flow, self._account = flow, core.account
         self.queue: list[Client] = []
         """Clients that were marked writable and wait for their send, the next one last."""
         self.passes: dict[Room, Pass] = {}
@@ -107,6 +107,33 @@ class Writer(Step):
             return 0
         self._took(client, segments, taken, now)
         return len(segments) // SEGMENTS_A_SEND
+
+    def send_back(self, client: Client, text: bytes, count: int, now: float) -> bool:
+        """Send whole lines back as they came, in the read step, where nothing waits before them; whether they
+        are taken.
+
+        They pass by the outbox, the ready sets and the write step, as nearly all lines of an echo can.
+        """
+        outbox = client.outbox
+        if not outbox.is_clear:
+            return False
+        self._turn_budget.left -= self._budgets.echo_bytes
+        self._account.owed += len(text)
+        try:
+            taken = self._sockets.send(client.fd, text)
+        except PeerGone as gone:
+            outbox.put(text, owed=True, own=True, lines=count)
+            self._connections.peer_is_gone(client, gone.reason)
+            return True
+        if taken != len(text):
+            outbox.put(text, owed=True, own=True, lines=count)
+            self._took(client, outbox.segments(), taken, now)
+            return True
+        outbox.took_text(count, taken)
+        self._counters.lines_out += count
+        self._counters.bytes_out += taken
+        self._ready.took.append(client)
+        return True
 
     def _write_item(self, client: Client, item: Item, now: float) -> int:
         """The common case without a room: one item of a client that nothing holds up, nor it anybody."""

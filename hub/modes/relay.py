@@ -12,7 +12,7 @@ from hub.rooms.registry import Registry
 from hub.rooms.room import Room
 from hub.session.client import Client
 from hub.session.commons import Commons
-from hub.session.mode import Intake
+from hub.session.mode import Intake, TakeText
 from hub.session.ready_sets import ReadySets
 
 
@@ -53,18 +53,14 @@ class Relay:
 class Echo(Relay):
     """A line goes back to its sender only, verbatim, in the encoding that the sender uses."""
 
-    def __init__(self, account: Account, ready: ReadySets) -> None:
+    def __init__(self, account: Account, ready: ReadySets, send_back: TakeText | None = None) -> None:
         super().__init__(ready)
         self._account = account
+        self.text = send_back
+        """Nearly all lines go back at once, past everything here."""
 
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
-
-    def text(self, client: Client, text: bytes, count: int) -> bool:
-        """So many lines go back as they came."""
-        self._account.owed += len(text)
-        self._ready.put(client, text, owed=True, own=True, lines=count)
-        return True
 
     def lines(self, client: Client, most: int = maxsize) -> None:
         """The lines that were read go back as one item: one copy and one send, however many they are.
@@ -109,7 +105,7 @@ class Broadcast(Relay):
             count = max(1, count)
         self._commons.say(room, inbox.take(count), client.id, 0.0)
 
-    def _say_text(self, client: Client, text: bytes, count: int) -> bool:
+    def _say_text(self, client: Client, text: bytes, count: int, now: float) -> bool:
         """So many lines go to everyone as they came, where this turn of the room has space for all."""
         room = self._lobby
         if room.log.intake + len(text) > self._intake.room_bytes:

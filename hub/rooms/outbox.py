@@ -100,6 +100,24 @@ class Outbox(Queued):
         if item.farewell:
             self.farewell_sent = True
 
+    @property
+    def is_clear(self) -> bool:
+        """Nothing waits here, the kernel takes bytes, and the client gets lines as they are."""
+        return (
+            self._items is None
+            and self.partial is None
+            and self.log is None
+            and self.losses is NO_LOSSES
+            and not (self.blocked or self.closed)
+            and self.encoding == "lf"
+        )
+
+    def took_text(self, lines: int, taken: int) -> None:
+        """The kernel took so many lines that the client said itself and that never waited here."""
+        self.bytes_out += taken
+        self.lines_out += lines
+        self._account.delivered += taken
+
     def took_chunk(self, chunk: Chunk, taken: int, own_lines: int = 0, own_bytes: int = 0) -> None:
         """The common case in a room: the kernel took a whole chunk, but for the client's own lines in it."""
         self.offset = chunk.end

@@ -26,8 +26,9 @@ class Intake:
     """Outbox beyond which a client is not read; it may pass this by one answer."""
 
 
-TakeText = Callable[[Client, bytes, int], bool]
-"""Take so many lines of a client that are this text, each with its LF, or say no. None waits in its inbox."""
+TakeText = Callable[[Client, bytes, int, float], bool]
+"""At this time, take so many lines of a client that are this text, each with its LF, or say no. None waits in
+its inbox."""
 
 
 class Mode(Audience, Protocol):

@@ -97,7 +97,8 @@ def test_data_and_fin_that_come_as_one_event_are_both_found(trigger: str, read: 
 
 @each_trigger
 def test_a_fin_behind_more_than_a_turn_takes_is_found(trigger: str) -> None:
-    with stepped(trigger, "drain", client_bytes=2 * READ_BYTES) as hub, closing(hub.join()) as (peer,):
+    share = {"client_bytes": 2 * READ_BYTES, "echo_bytes": 0}
+    with stepped(trigger, "drain", **share) as hub, closing(hub.join()) as (peer,):
         deliver_with_end(hub, peer, 5 * LINES)
         hub.turns(8)
         assert peer.rest() == 5 * LINES

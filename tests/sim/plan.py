@@ -63,7 +63,7 @@ class Plan:
         )
 
     def of_turns(self) -> Budgets:
-        first = {"look_bytes": 1} if self.budgets else {}  # Runs that were kept do not know it yet.
+        first = {"look_bytes": 1, "echo_bytes": 0} if self.budgets else {}  # Runs that were kept lack these.
         return Budgets(**(first | self.budgets))
 
     def without(self, steps: list[Step]) -> Plan:
@@ -135,7 +135,7 @@ def _budgets(rng: Random) -> dict[str, int]:
     return {
         **dict.fromkeys(("accepts", "commands", "expiries", "closes", "rows"), small),
         "read_bytes": sizes, "client_bytes": sizes * rng.choice([1, 3]),
-        "turn_bytes": sizes * rng.choice([1, 2, 8]), "look_bytes": sizes // 16,
+        "turn_bytes": sizes * rng.choice([1, 2, 8]), "look_bytes": sizes // 16, "echo_bytes": sizes // 8,
         "frame_bytes": rng.choice([1, 512]), "sends": small, "rounds": rng.choice([1, 3]),
         "discard_bytes": rng.choice([4, 1000]),
         "lingering": rng.choice([1, 256]),

@@ -1,0 +1,66 @@
+"""Echo: whole lines go back in the read step, past the outbox, unless something waits there."""
+
+import pytest
+
+from hub.loop.limits import Budgets
+from tests.loop.scene import KERNEL_BYTES
+from tests.loop.support import RecordingSockets, SteppedHub, take_all
+from tests.sim.stage import MUCH, Stage
+from tests.support import PAIRS, closing
+
+LINES = b"".join(b"line %d\n" % number for number in range(1000))
+
+
+def test_read_of_whole_lines_goes_back_as_it_came() -> None:
+    sockets = RecordingSockets()
+    with SteppedHub(sockets=sockets, mode="echo") as hub, closing(hub.join()) as (peer,):
+        hub.say(peer, b"hello\n")
+        client = hub.deliver(peer, b"one\n\ntwo\n")
+        hub.loop.turn()
+        assert sockets.sends == [(client.fd, b"hello\n"), (client.fd, b"one\n\ntwo\n")]
+        assert peer.read_until(b"two\n") == b"hello\none\n\ntwo\n"
+        assert (client.inbox.lines_in, client.outbox.lines_out) == (4, 4)
+        hub.assert_books_balance()
+
+
+def test_lines_behind_an_echo_that_was_refused_keep_their_order() -> None:
+    stage = Stage(mode="echo")
+    [actor] = stage.join(into=MUCH, out=KERNEL_BYTES, reads=False)
+    for at in range(0, len(LINES), 500):
+        actor.send(LINES[at : at + 500])
+        stage.rest()
+    assert stage.client(actor).outbox.blocked
+    actor.reads = True
+    stage.rest()
+    assert actor.got == LINES
+    assert stage.client(actor).outbox.lines_out == 1000
+
+
+@pytest.mark.parametrize(("trigger", "read"), PAIRS)
+def test_reset_that_only_the_echo_meets_is_told_as_a_reset(trigger: str, read: str) -> None:
+    with SteppedHub(mode="echo", trigger=trigger, read=read) as hub, closing(hub.join()) as (peer,):
+        hub.say(peer, b"hello\n")
+        hub.deliver(peer, b"lost\n")
+        take_all(peer)
+        peer.reset()
+        ended = hub.turns_until(hub.endings)[0]
+        assert ended["reason"] == "peer_reset"
+        assert (ended["lines_in"], ended["lines_out"]) == (2, 1)
+        assert (ended["unsent_own_bytes"], ended["unsent_bytes"]) == (5, 0)
+        hub.assert_books_balance()
+
+
+def test_echoes_of_many_are_several_turns() -> None:
+    """A send takes longer than a read, and the others wait for both."""
+    budgets = Budgets(turn_bytes=8 * 1024, look_bytes=1, echo_bytes=2 * 1024)
+    with SteppedHub(budgets, mode="echo") as hub, closing(hub.join(10)) as peers:
+        for peer in peers:
+            hub.say(peer, b"hello\n")
+            take_all(peer)
+        for peer in peers:
+            hub.deliver(peer, b"again\n")
+        told = []
+        for _ in range(3):
+            hub.turns()
+            told.append(sum(client.outbox.lines_out == 2 for client in hub.hub.connections.by_fd.values()))
+        assert told == [4, 8, 10]
