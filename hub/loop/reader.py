@@ -36,7 +36,7 @@ class Reader(Step):
             before = budget.left
             if before <= 0:
                 return
-            if client.is_alive:
+            if client.phase == "open" or client.is_alive:
                 del readable[client.id]
                 self._serve(client, now)
             else:
@@ -56,7 +56,9 @@ class Reader(Step):
                 self._rate_limiter.lines(client, now)
         except Exception:
             self.caught(client)
-        self._look_again(client, drained)
+        # Nearly always nothing is left; asking here saves two calls.
+        if not drained or inbox.lines is not None or client.close.pending is not None:
+            self._look_again(client, drained)
 
     def _look_again(self, client: Client, drained: bool) -> None:
         """Parsed lines mark a client anew, in level mode too; so does a budget that ran out."""

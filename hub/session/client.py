@@ -102,7 +102,7 @@ class Client(Timed):
     @property
     def is_reading(self) -> bool:
         """The hub wants to read this client: it is open, not at its end, and not paused."""
-        return self.gate.reasons == 0 and self.is_alive
+        return self.gate.reasons == 0 and (self.phase == "open" or self.phase == "opening")
 
     @property
     def has_said_something(self) -> bool:

@@ -47,7 +47,8 @@ class TimedList:
             return
         if earlier is not None and later is not None:
             earlier.later, later.earlier = later, earlier
-        last = before(end)
+        last = end.earlier
+        assert last is not None
         timed.earlier, timed.later = last, end
         last.later = end.earlier = timed
 
