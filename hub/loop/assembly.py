@@ -44,12 +44,13 @@ class Hub(Core):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.flow = self.make_flow()
-        self.writer = Writer(self, self.flow)
         self.mode = self._make_mode()
         admission = Admission(self, self.mode)
+        self.flow = self.make_flow()
+        self.writer = Writer(self, self.flow)
         self.acceptor = Acceptor(self, admission)
-        self.reader = Reader(self, self.flow, RateLimiter(self, self.mode), InputEvents(self, admission))
+        rate_limiter, events = RateLimiter(self, self.mode), InputEvents(self, admission)
+        self.reader = Reader(self, self.flow, self.writer, rate_limiter, events)
         self.expirer = Expirer(self, self.flow, admission)
         self.closer = Closer(self, self.mode, self.writer)
         self.publisher = Publisher(self, self.mode)
@@ -67,7 +68,7 @@ class Hub(Core):
 
     def _make_mode(self) -> Mode:
         if self.settings.mode == "echo":
-            return Echo(self.account, self.ready, self.writer.send_back)
+            return Echo(self.account, self.ready)
         if self.settings.mode == "broadcast":
             return Broadcast(self.rooms, self.ready, self.commons, self.intake)
         facts = Facts(

@@ -62,8 +62,9 @@ class Closer(Step):
         client.phase = "closed"
         client.outbox.close()
         self._timers.forget(client)
-        for marked in (self._ready.readable, self._ready.writable, self._ready.finished):
-            marked.pop(client.id, None)
+        for marked in (self._ready.readable, self._ready.writable):
+            marked.pop(client, None)
+        self._ready.finished.pop(client.id, None)
         self._connections.remove(client)
         self._sockets.close(client.fd)
         client.fd = -1  # Its number may be another client's from here on.
@@ -85,7 +86,7 @@ class Closer(Step):
         self._counters.lines_discarded += client.inbox.waiting
         self._connections.settle(client)
         self._timers.forget(client)
-        self._ready.readable.pop(client.id, None)
+        self._ready.readable.pop(client, None)
         if not reason.flushes or close.peer_error:
             hears = not (client.outbox.closed or close.peer_error)
             # A WebSocket is told even that it is taken for gone, and not in the middle of a frame.
@@ -169,5 +170,5 @@ class Closer(Step):
         self._sockets.shutdown_write(client.fd)
         self._timers.forget(client)
         self._timers.closing.touch(client.id, now)
-        self._ready.readable[client.id] = client
+        self._ready.readable[client] = None
         self._connections.watch(client)

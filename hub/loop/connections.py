@@ -113,7 +113,7 @@ class Connections:
         if not client.is_alive:
             return
         if client.close.reason is None and not client.gate.is_held:
-            self._ready.readable[client.id] = client
+            self._ready.readable[client] = None
         self.watch(client)
 
     def peer_is_gone(self, client: Client, reason: CloseReason) -> None:
@@ -125,7 +125,7 @@ class Connections:
             client.outbox.close()
             if client.room is not None:
                 client.room.unsubscribe(client.outbox)
-            self._ready.writable.pop(client.id, None)
+            self._ready.writable.pop(client, None)
         if not client.is_alive:
             self._ready.finished[client.id] = client
             self.watch(client)

@@ -140,7 +140,7 @@ class EventLoop:
         hub, counters = self.hub, self.hub.counters
         if mask & epoll.OUT:
             counters.events_out += 1
-            hub.ready.writable[client.id] = client
+            hub.ready.writable[client] = None
             if client.outbox.blocked:  # Its peer took some, however late the hub looks.
                 client.outbox.is_writable(now)
                 hub.flow.took(client, now)
@@ -156,7 +156,7 @@ class EventLoop:
             counters.events_hup += bool(mask & epoll.HUP)
             counters.events_err += bool(mask & epoll.ERR)
         if client.is_reading or client.phase == "lingering":
-            hub.ready.readable[client.id] = client
+            hub.ready.readable[client] = None
         elif mask & (epoll.HUP | epoll.ERR):
             self._peer_died_unread(client)
 

@@ -72,7 +72,7 @@ class Expirer(Step):
 
         Then the hub looks at the client again; its time is to start again.
         """
-        inbox, is_marked = client.inbox, client.id in self._ready.readable
+        inbox, is_marked = client.inbox, client in self._ready.readable
         if not (is_marked or inbox.has_lines or (not inbox.eof and self._has_input(client))):
             return False
         self._connections.look_again(client)

@@ -33,6 +33,8 @@ class RateLimiter(Step):
         self._full_s = rate.burst / rate.per_s if rate else 0.0
         self.text = None if rate else mode.text
         """Where lines need not be counted before the mode takes them, it may take them uncut."""
+        self.sends_back = mode.sends_back and rate is None
+        """The same where they need not come to the mode."""
 
     def lines(self, client: Client, now: float) -> None:
         """Have parsed lines taken by the mode. May pause the client."""

@@ -7,11 +7,14 @@ no more, and a short read says so, unless the peer hung up: then data and end of
 one event, and only reading on finds the end (epoll(7), question 9).
 """
 
+from itertools import islice
+
 from hub.close_reasons import CloseReason
 from hub.loop.core import Core, Step
 from hub.loop.flow_control import FlowControl
 from hub.loop.input_events import InputEvents
 from hub.loop.rate_limiter import RateLimiter
+from hub.loop.writer import Writer
 from hub.net.sockets import PeerGone
 from hub.protocol.line_transport import LineTransport
 from hub.session.client import Client
@@ -21,23 +24,27 @@ from hub.session.read_gate import ENDED
 class Reader(Step):
     """Reads every readable client once a turn, within the turn's budget."""
 
-    def __init__(self, core: Core, flow: FlowControl, rate_limiter: RateLimiter, events: InputEvents) -> None:
+    def __init__(
+        self, core: Core, flow: FlowControl, writer: Writer, rate_limiter: RateLimiter, events: InputEvents
+    ) -> None:
         super().__init__(core)
-        self._flow, self._rate_limiter, self._events = flow, rate_limiter, events
+        self._flow, self._writer, self._rate_limiter, self._events = flow, writer, rate_limiter, events
         self._once, self._text = core.settings.read == "once", rate_limiter.text
+        self._sends_back = rate_limiter.sends_back
+        self._takes_uncut = self._sends_back or self._text is not None
         self._most_bytes = min(core.budgets.read_bytes, core.budgets.client_bytes)
 
     def step(self, now: float) -> None:
         """Look once at each client that has something, until the turn has brought its share."""
         budget, look = self._turn_budget, self._budgets.look_bytes
         budget.left = self._budgets.turn_bytes
-        readable = self._ready.readable
-        for client in list(readable.values()):
+        marked, self._ready.readable = self._ready.readable, {}
+        for place, client in enumerate(marked):
             before = budget.left
             if before <= 0:
+                self._ready.readable = dict.fromkeys(islice(marked, place, None)) | self._ready.readable
                 return
             if client.phase == "open" or client.is_alive:
-                del readable[client.id]
                 self._serve(client, now)
             else:
                 self._discard(client)
@@ -65,7 +72,7 @@ class Reader(Step):
         if client.close.reason is not None or client.gate.is_held:
             return
         if client.inbox.lines is not None or not drained:
-            self._ready.readable[client.id] = client  # At the end of the line: the others come first.
+            self._ready.readable[client] = None  # At the end of the line: the others come first.
         elif client.close.pending is not None and not self._flow.waits_at_end(client):
             self._ready.end(client, *client.close.pending)
 
@@ -110,9 +117,9 @@ class Reader(Step):
         self._turn_budget.left -= size
         transport = client.inbox.transport
         # In echo and broadcast nobody cuts such lines apart, which saves a fifth of an echo.
-        if self._text is not None and isinstance(transport, LineTransport) and self._is_plain(client):
+        if self._takes_uncut and isinstance(transport, LineTransport) and self._is_plain(client):
             count = transport.whole_lines(data)
-            if count and self._text(client, data, count, now):
+            if count and self._took_uncut(client, data, count, now):
                 self._ready.received.append(client)
                 self._counters.lines_in += count
                 client.inbox.lines_in += count
@@ -124,6 +131,12 @@ class Reader(Step):
             self._ready.received.append(client)
         if lines:
             self._take(client, lines)
+
+    def _took_uncut(self, client: Client, text: bytes, count: int, now: float) -> bool:
+        """Lines that end in LF and nothing else go on as they came: back to the client, or to the mode."""
+        if self._sends_back:
+            return self._writer.send_back(client, text, count, now)
+        return self._text is not None and self._text(client, text, count)
 
     def _is_plain(self, client: Client) -> bool:
         """Its lines go to the mode as they come: none waits before them, and none is thrown away."""
@@ -159,9 +172,8 @@ class Reader(Step):
 
     def _discard(self, client: Client) -> None:
         """A lingering client's input is thrown away, a little each turn, until its end of stream."""
-        inbox, readable = client.inbox, self._ready.readable
+        inbox = client.inbox
         if client.phase != "lingering" or inbox.eof:
-            readable.pop(client.id, None)
             return
         size = self._budgets.discard_bytes
         try:
@@ -171,6 +183,6 @@ class Reader(Step):
         if data == b"":
             inbox.eof = True
             self._ready.finished[client.id] = client
-        if not data or (len(data) < size and not inbox.read_until_eagain):
-            readable.pop(client.id, None)
+        if data and (len(data) == size or inbox.read_until_eagain):
+            self._ready.readable[client] = None
         self._turn_budget.left -= len(data or b"")

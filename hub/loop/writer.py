@@ -158,7 +158,7 @@ class Writer(Step):
     def _write_outboxes(self, now: float, left: int) -> int:
         writable = self._ready.writable
         if not self.queue and writable:
-            self.queue = list(writable.values())
+            self.queue = list(writable)
             self.queue.reverse()
             writable.clear()
         while self.queue and left > 0:
@@ -279,7 +279,7 @@ class Writer(Step):
                 room.trim(room.log.head)
             self._flow.judge(outbox, room, now)
         if outbox.has_more:
-            self._ready.writable[client.id] = client
+            self._ready.writable[client] = None
         elif client.phase == "flushing":
             self._ready.finished[client.id] = client
 

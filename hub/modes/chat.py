@@ -55,6 +55,7 @@ class Chat:
     """Rooms, nicks and commands."""
 
     opens_late = True
+    sends_back = False
     text = None
 
     def __init__(
@@ -254,7 +255,7 @@ class Chat:
         room.join(client.outbox, wire(missed))
         if missed:
             self.tell(client, past.END)
-        self.ready.writable[client.id] = client  # For the history.
+        self.ready.writable[client] = None  # For the history.
         self.note(client, room, "joined")
 
     def _leave(self, client: Client) -> None:
@@ -263,7 +264,7 @@ class Chat:
             return
         room.leave(client.outbox)
         client.room = None
-        self.ready.writable[client.id] = client  # For what it was owed there.
+        self.ready.writable[client] = None  # For what it was owed there.
         self.note(client, room, "left")
         self.rooms.discard_if_empty(room)
 

@@ -21,8 +21,9 @@ class Relay:
 
     opens_late = False
 
-    def __init__(self, ready: ReadySets) -> None:
-        self._ready = ready
+    def __init__(self, ready: ReadySets, *, sends_back: bool) -> None:
+        self._ready, self.sends_back = ready, sends_back
+        self.text: TakeText | None = None
 
     def heard(self, room: Room, lines: list[bytes], sender: int, said_at: float) -> None:
         """What was said is owed to everyone in the room."""
@@ -53,11 +54,9 @@ class Relay:
 class Echo(Relay):
     """A line goes back to its sender only, verbatim, in the encoding that the sender uses."""
 
-    def __init__(self, account: Account, ready: ReadySets, send_back: TakeText | None = None) -> None:
-        super().__init__(ready)
+    def __init__(self, account: Account, ready: ReadySets) -> None:
+        super().__init__(ready, sends_back=True)
         self._account = account
-        self.text = send_back
-        """Nearly all lines go back at once, past everything here."""
 
     def joined(self, client: Client) -> None:
         """An echo client is in no room and gets no greeting."""
@@ -80,11 +79,12 @@ class Broadcast(Relay):
     """A line goes to everyone in the one room, verbatim; to its sender too under --self-echo. No history."""
 
     def __init__(self, rooms: Registry, ready: ReadySets, commons: Commons, intake: Intake) -> None:
-        super().__init__(ready)
+        super().__init__(ready, sends_back=False)
         self._lobby = rooms.lobby
         self._commons = commons
         self._intake = intake
-        self.text = self._say_text if commons.is_alone else None
+        if commons.is_alone:
+            self.text = self._say_text
 
     def joined(self, client: Client) -> None:
         """Everyone is in the lobby."""
@@ -105,7 +105,7 @@ class Broadcast(Relay):
             count = max(1, count)
         self._commons.say(room, inbox.take(count), client.id, 0.0)
 
-    def _say_text(self, client: Client, text: bytes, count: int, now: float) -> bool:
+    def _say_text(self, client: Client, text: bytes, count: int) -> bool:
         """So many lines go to everyone as they came, where this turn of the room has space for all."""
         room = self._lobby
         if room.log.intake + len(text) > self._intake.room_bytes:

@@ -26,9 +26,8 @@ class Intake:
     """Outbox beyond which a client is not read; it may pass this by one answer."""
 
 
-TakeText = Callable[[Client, bytes, int, float], bool]
-"""At this time, take so many lines of a client that are this text, each with its LF, or say no. None waits in
-its inbox."""
+TakeText = Callable[[Client, bytes, int], bool]
+"""Take so many lines of a client that are this text, each with its LF, or say no. None waits in its inbox."""
 
 
 class Mode(Audience, Protocol):
@@ -36,6 +35,9 @@ class Mode(Audience, Protocol):
 
     opens_late: bool
     """A line client joins only when it is known to speak lines, not at once when it is accepted."""
+
+    sends_back: bool
+    """What a client says goes to itself alone, as it came, so whole lines need not come here."""
 
     @property
     def text(self) -> TakeText | None:

@@ -11,16 +11,16 @@ from hub.session.read_gate import ENDED
 
 
 class ReadySets:
-    """What the steps of a turn leave for one another. Clients are kept by id."""
+    """What the steps of a turn leave for one another. What is kept by id is looked for by id."""
 
     __slots__ = (
         "abort", "closing", "finished", "notices", "readable", "received", "rooms", "took", "writable"
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.readable: dict[int, Client] = {}
+        self.readable: dict[Client, None] = {}
         """Clients with bytes in the kernel, or with parsed lines, that the hub wants to read."""
-        self.writable: dict[int, Client] = {}
+        self.writable: dict[Client, None] = {}
         """Clients with something in their outbox, or that the kernel just called writable."""
         self.rooms: dict[Room, None] = {}
         """Rooms with lines that some subscriber has not been handed."""
@@ -46,7 +46,7 @@ class ReadySets:
         What a client said is owed, and counted so by the caller; `own` is what this client said itself.
         """
         client.outbox.put(data, owed=owed, own=own, raw=raw, lines=lines)
-        self.writable[client.id] = client
+        self.writable[client] = None
 
     def end(
         self, client: Client, reason: CloseReason, detail: str = "", *, due: Time = None, decided: Time = None

@@ -75,7 +75,7 @@ def test_burst_passes_and_the_rest_follows_at_the_rate(mode: str, trigger: str, 
     stage.rest()
     seen = [talker.got.count(b"\n") - before]
     while seen[-1] < 25:
-        assert client.gate.has(RATE) and client.inbox.has_lines and client.id not in stage.hub.ready.readable
+        assert client.gate.has(RATE) and client.inbox.has_lines and client not in stage.hub.ready.readable
         stage.pass_time(0.1)
         seen.append(talker.got.count(b"\n") - before)
     assert seen == list(range(5, 26))
@@ -142,7 +142,7 @@ def test_client_paused_for_rate_and_room_waits_for_both() -> None:
     stage.rest()
     stage.hub.connections.pause(client, ROOM)
     stage.pass_time(1.0)
-    assert not client.gate.has(RATE) and client.inbox.has_lines and client.id not in stage.hub.ready.readable
+    assert not client.gate.has(RATE) and client.inbox.has_lines and client not in stage.hub.ready.readable
     stage.hub.connections.resume(client, ROOM)
     stage.rest()
     assert talker.got == numbered(5 + 5)
@@ -155,7 +155,7 @@ def test_client_paused_for_its_rate_waits_for_its_timer() -> None:
     talker.send(numbered(12))
     stage.rest()
     stage.hub.connections.look_again(client)
-    assert client.id not in stage.hub.ready.readable and not client.is_reading
+    assert client not in stage.hub.ready.readable and not client.is_reading
 
 
 @pytest.mark.promise("rate-waiting")

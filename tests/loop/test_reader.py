@@ -38,7 +38,7 @@ def test_reads_of_one_client_end_where_once_and_drain_say(
         assert sockets.calls["recv"] - before == (once_calls if read == "once" else drain_calls)
         assert client.inbox.bytes_in == (min(waiting, READ_BYTES) if read == "once" else waiting)
         assert client.inbox.eof == (fin and read == "drain")
-        assert client.id not in hub.hub.ready.readable
+        assert client not in hub.hub.ready.readable
 
 
 @pytest.mark.parametrize(("trigger", "read"), PAIRS)

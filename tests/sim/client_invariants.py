@@ -112,9 +112,9 @@ class ClientInvariants:
             is_left = client.close.reason is not None and id not in hub.ready.closing
             is_left and fail(f"{client.peer} has a reason, and is left")
             tcp = tcp_at(self._world.kernel, client.fd)
-            if (tcp.input or tcp.shut_in) and id not in readable and client.is_reading:
+            if (tcp.input or tcp.shut_in) and client not in readable and client.is_reading:
                 items[client.fd] in ready or fail(f"{client.peer} has input that nobody reads")
-            if client.outbox.blocked and tcp.is_writeable and id not in flush:
+            if client.outbox.blocked and tcp.is_writeable and client not in flush:
                 told = items[client.fd] in ready or client in hub.writer.queue
                 told or fail(f"{client.peer} has room that nobody fills")
 

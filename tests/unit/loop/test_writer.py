@@ -34,7 +34,7 @@ def test_reader_that_needs_several_sends_gets_every_line() -> None:
         got = b""
         for _ in range(100):
             got += received(peer)
-            hub.ready.writable[client.id] = client  # What epoll would say now.
+            hub.ready.writable[client] = None  # What epoll would say now.
             hub.writer.slice(0.0)
         assert got == b"".join(line + b"\n" for line in said)
         assert not room.trailing and client.outbox.is_empty

@@ -54,7 +54,7 @@ def test_echo_gives_a_sender_its_lines_back_in_one_item() -> None:
     mode.lines(said(client, *HOSTILE))
     assert shown(client.outbox.items) == shown([Item(-1, CANONICAL, owed=True, own=True)])
     assert account.owed == len(CANONICAL)
-    assert ready.writable == {client.id: client}
+    assert ready.writable == {client: None}
     assert not client.inbox.has_lines
 
 
