@@ -100,6 +100,7 @@ def test_the_table_of_limits_has_the_figures_that_hold() -> None:
         f"or after {ms(LIMITS.opening_s)}. An end of stream without a byte",
         f"A turn reads at most {size(TURN.client_bytes)} of a client, {size(TURN.turn_bytes)} in all and "
         f"{TURN.turn_bytes // TURN.look_bytes:,} clients.",
+        f"An echo is sent at once and costs {size(TURN.echo_bytes)} of that",
         f"{TURN.accepts} accepts at one port; {TURN.expiries} decisions of each timer, or {TURN.starts} "
         f"greetings with {HISTORY_LINES_A_SLICE:,} history lines in all; {TURN.sends} sends; "
         f"{TURN.closes} closes.",
