@@ -42,7 +42,8 @@ class Budgets:
     history_line_bytes: int = 128
     """The same of a line of history that such a client is shown."""
     look_bytes: int = 1024
-    """A look at a client costs at least so much: ten thousand that said a byte are ten turns, not one."""
+    """A look at a client costs at least so much: ten thousand that said a byte are ten turns, not one, and
+    twenty in echo."""
     echo_bytes: int = 2 * 1024
     """The same of sending an echo back, which is done in the read step."""
     discard_bytes: int = 16 * 1024

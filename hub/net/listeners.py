@@ -6,7 +6,8 @@ to it):
 - SO_SNDBUF 64 KiB: at the defaults a peer that never reads swallows 3.9 MB before the first refusal.
 - SO_RCVBUF 128 KiB: at the defaults a sender that is held back leaves up to 6 MB in the kernel, and one
   that closes without having read its own lines (a reset) takes with it what it has not got through.
-- TCP_NODELAY: a turn's output is one send already, so Nagle's algorithm could only delay it.
+- TCP_NODELAY: a turn's output, or the echo of a read, is one send already, so Nagle's algorithm could only
+  delay it.
 - keep-alive after 60 s, every 15 s, 4 times, and TCP_USER_TIMEOUT 120 s: a vanished peer is noticed. The
   latter also ends one that is alive and takes nothing for so long (measured), so it is longer than every
   patience of the hub's own.

@@ -4,7 +4,7 @@
 class Account:
     """Canonical bytes of lines that were owed, and what became of them.
 
-    owed (at append, over the subscribers of that moment) + replayed (history at a join)
+    owed (at append, over the subscribers of that moment; an echo: its sender) + replayed (history at a join)
     = delivered (taken by the kernel) + skipped + unsent (at a close) + queued (worked out from the outboxes).
     `unsent_own` is the part of `unsent` that are lines which clients had said themselves.
     """

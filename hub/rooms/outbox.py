@@ -1,10 +1,11 @@
 """The outbox: what one client will receive (hub/rooms/queued.py), and what of it the kernel took.
 
-The writer uses segments, advance, took_item and took_chunk. Whatever the kernel takes, the outbox stands
-at a line border plus one partial line, so that its encoding may change and a farewell may enter there.
+The writer uses segments, advance, took_item, took_chunk and took_text. Whatever the kernel takes, the outbox
+stands at a line border plus one partial line, so that its encoding may change and a farewell may enter there.
 
 Delivered bytes are counted here, from what the kernel says; what was owed is counted in the room, when a line
-is appended. That the two agree is a promise, and the reason why they are counted apart.
+is appended, or before an echo is sent. That the two agree is a promise, and the reason why they are counted
+apart.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,6 @@
 
 import pytest
 
-from hub.loop.limits import Budgets
 from tests.loop.scene import KERNEL_BYTES
 from tests.loop.support import RecordingSockets, SteppedHub, take_all
 from tests.sim.stage import MUCH, Stage
@@ -48,19 +47,3 @@ def test_reset_that_only_the_echo_meets_is_told_as_a_reset(trigger: str, read: s
         assert (ended["lines_in"], ended["lines_out"]) == (2, 1)
         assert (ended["unsent_own_bytes"], ended["unsent_bytes"]) == (5, 0)
         hub.assert_books_balance()
-
-
-def test_echoes_of_many_are_several_turns() -> None:
-    """A send takes longer than a read, and the others wait for both."""
-    budgets = Budgets(turn_bytes=8 * 1024, look_bytes=1, echo_bytes=2 * 1024)
-    with SteppedHub(budgets, mode="echo") as hub, closing(hub.join(10)) as peers:
-        for peer in peers:
-            hub.say(peer, b"hello\n")
-            take_all(peer)
-        for peer in peers:
-            hub.deliver(peer, b"again\n")
-        told = []
-        for _ in range(3):
-            hub.turns()
-            told.append(sum(client.outbox.lines_out == 2 for client in hub.hub.connections.by_fd.values()))
-        assert told == [4, 8, 10]

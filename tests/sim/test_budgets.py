@@ -129,6 +129,20 @@ def test_starts_after_a_line_of_somebody_else_stay_in_budget(lag: int, said: byt
     assert stage.balances()
 
 
+@uses_up("echo_bytes")
+def test_echo_costs_more_of_a_turn_than_its_bytes() -> None:
+    """A line goes back in the read step, and a send takes longer than a read."""
+    stage, line = Stage(mode="echo"), b"hello\n"
+    talkers = stage.join(1000)
+    for _ in range(2):  # The first line tells that lines are spoken.
+        for talker in talkers:
+            talker.send(line)
+        turns = stage.rest()
+    assert counts(turns, "recv")[0] == 1 + USUAL.turn_bytes // (USUAL.echo_bytes + len(line))
+    assert all(talker.got == 2 * line for talker in talkers)
+    assert stage.balances()
+
+
 @uses_up("sends")
 def test_clients_with_many_segments_to_take_share_the_sends() -> None:
     """Many segments in one send cost as much as many sends."""
