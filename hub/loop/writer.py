@@ -132,8 +132,7 @@ class Writer(Step):
         outbox.took_text(count, taken)
         self._counters.lines_out += count
         self._counters.bytes_out += taken
-        self._ready.took.append(client)
-        return True
+        return True  # That it took something is no more activity than that it said something.
 
     def _write_item(self, client: Client, item: Item, now: float) -> int:
         """The common case without a room: one item of a client that nothing holds up, nor it anybody."""

@@ -103,13 +103,12 @@ class Outbox(Queued):
 
     @property
     def is_clear(self) -> bool:
-        """Nothing waits here, the kernel takes bytes, and the client gets lines as they are."""
+        """Nothing waits here, so the kernel refused nothing, and the client gets lines as they are."""
         return (
             self._items is None
             and self.partial is None
             and self.log is None
-            and self.losses is NO_LOSSES
-            and not (self.blocked or self.closed)
+            and not self.closed
             and self.encoding == "lf"
         )
 
